@@ -1,0 +1,58 @@
+// file: descriptors and files with errors as values. All descriptors are close-on-exec.
+// Threads: safe. Errors: ERR_IO, ERR_FULL (no space), ERR_NOT_FOUND, ERR_EXISTS, ERR_LIMIT where said.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/buf.h"
+#include "base/err.h"
+
+#include <sys/types.h>
+
+// Replaceable, so that tests can fail the n-th call or drop unsynced writes.
+struct file_ops {
+	ssize_t (*write)(int fd, const void *p, size_t n);
+	int (*fsync)(int fd);
+	int (*fdatasync)(int fd);
+};
+extern struct file_ops file_ops;
+
+void file_close(int fd); // ignores -1, keeps errno
+static inline void file_close_ptr(int *fd)
+{
+	file_close(*fd);
+}
+#define auto_fd at_scope_exit(file_close_ptr)
+
+// Moves a descriptor out of a scope-exit variable.
+static inline int file_take(int *fd)
+{
+	int got = *fd;
+
+	*fd = -1;
+	return got;
+}
+
+// open() relative to `dir` (or AT_FDCWD) with O_CLOEXEC; the descriptor, or -1.
+must_check int file_open(int dir, const char *path, int flags, mode_t mode, struct err *e);
+
+must_check int file_write_all(int fd, const void *p, size_t n, struct err *e);
+must_check int file_pwrite_all(int fd, const void *p, size_t n, off_t at, struct err *e);
+
+// Reads up to n bytes, fewer only at the end of the file; the count, or -1.
+must_check ssize_t file_read_full(int fd, void *p, size_t n, struct err *e);
+must_check ssize_t file_pread_full(int fd, void *p, size_t n, off_t at, struct err *e);
+
+must_check int file_sync(int fd, struct err *e);     // fsync
+must_check int file_datasync(int fd, struct err *e); // fdatasync
+
+// Appends the whole file to b; ERR_LIMIT when it is larger than b allows.
+must_check int file_read_path(int dir, const char *path, struct buf *b, struct err *e);
+
+// Replaces the file atomically and durably (temporary name beside it, fsync, rename, fsync of the folder).
+must_check int file_replace(int dir, const char *path, mode_t mode, const void *p, size_t n,
+			    struct err *e);
+
+// mkdir -p for every part of the path that is missing.
+must_check int file_mkdirs(const char *path, mode_t mode, struct err *e);
+
+// Removes a tree below `dir` without following links; missing is success.
+must_check int file_remove_tree(int dir, const char *path, struct err *e);

@@ -1,0 +1,144 @@
+// exec: the one interface to whatever runs jobs (sandbox, oci, kubernetes, slurm, lambda, fake).
+// Purpose: dispatch hands over a job and hears later what became of it; nothing here waits for a job.
+// Owner: a driver is made by exec_NAME_open() in its own folder; app plugs it into dispatch.
+// Threads: every operation is safe from any thread. Callbacks come from the driver's own thread, one at a
+//   time, never from inside an operation. They must not block for long.
+// Lifetime: everything in a spec is borrowed for the call of submit() only.
+// Delivery: after a successful submit() exactly one `ended` comes for that (job, attempt), however late;
+//   `started` comes at most once, before it. A driver that loses a job ends it with EXEC_LOST.
+// Errors: ERR_INVALID (this spec can never run here), ERR_BUSY (no room now, try later), ERR_UNAVAILABLE
+//   (the engine does not answer), ERR_EXISTS (this attempt was submitted before), ERR_NOT_FOUND, ERR_IO.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/err.h"
+#include "base/span.h"
+
+#include <stdint.h>
+
+enum { EXEC_JOB_ID_MAX = 80, EXEC_REASON_MAX = 200, EXEC_NODE_MAX = 64 };
+
+enum exec_network {
+	EXEC_NETWORK_NONE, // loopback only
+	EXEC_NETWORK_HOST, // the node's own network
+};
+
+struct exec_env {
+	const char *name;
+	const char *value;
+};
+
+// A file that the script finds in its input directory. Exactly one source is set.
+struct exec_input {
+	const char
+		*name; // relative path below the input directory, already checked (no "..", no "/")
+	const char *
+		content; // an immutable file, path relative to the data directory; bound, not copied
+	struct span bytes; // or the bytes themselves; written by the driver
+};
+
+struct exec_spec {
+	const char *job;  // [a-z0-9-], at most EXEC_JOB_ID_MAX-1 characters; unique over all time
+	unsigned attempt; // 1, 2, …
+	const char *service;
+	const char *image;  // "host", or the id of an unpacked image ([a-z0-9]+)
+	struct span script; // run as /bin/sh /oscar/config/script.sh
+	struct span event;  // standard input of the script, any size, byte for byte
+	const struct exec_env
+		*env; // set in this order; the driver adds the paths of its own layout
+	size_t env_count;
+	const struct exec_input *inputs;
+	size_t input_count;
+	const char *input_file; // name of the input for INPUT_FILE_PATH, or NULL for none
+
+	uint64_t memory_bytes;	    // limit of the job
+	uint32_t cpu_millis;	    // limit: 1000 = one core
+	uint32_t pids_max;	    // processes and threads
+	uint64_t output_bytes_max;  // what may lie in the output directory
+	uint64_t scratch_bytes_max; // size of /tmp (tmpfs, counts as memory)
+	uint64_t log_bytes_max;	    // kept log; what is over is counted and dropped
+	int64_t timeout_ms;	    // run time, 0 = none; then SIGTERM, after grace SIGKILL
+	int64_t grace_ms;
+	enum exec_network network;
+};
+
+enum exec_outcome {
+	EXEC_EXITED,	   // `exit_code` says how
+	EXEC_SIGNALED,	   // killed by `signal`, not by us
+	EXEC_OOM,	   // over its memory limit
+	EXEC_TIMEOUT,	   // over its run time
+	EXEC_DISK,	   // over its output allowance
+	EXEC_CANCELLED,	   // by cancel()
+	EXEC_SETUP_FAILED, // never ran: the sandbox could not be made; `reason` says why
+	EXEC_LOST,	   // nobody knows: machine restarted, shim or node gone
+};
+
+struct exec_result {
+	enum exec_outcome outcome;
+	int exit_code;
+	int signal;
+	char reason[EXEC_REASON_MAX]; // plain language: "killed: over the memory limit of 256 MiB"
+	char node[EXEC_NODE_MAX];
+	uint64_t memory_peak_bytes; // 0 = not known
+	uint64_t cpu_us;	    // user + system; 0 = not known
+	int64_t started_wall_ns;    // execve of the script, 0 = never
+	int64_t ended_wall_ns;	    // wait of the script
+	uint64_t log_bytes_dropped;
+};
+
+struct exec_events {
+	void *owner;
+	void (*started)(void *owner, const char *job, unsigned attempt, int64_t started_wall_ns,
+			const char *node);
+	void (*ended)(void *owner, const char *job, unsigned attempt, const struct exec_result *r);
+};
+
+// What the driver offers, for admission and /system/status. Zero = not known.
+struct exec_capacity {
+	uint32_t cpu_millis;
+	uint64_t memory_bytes;
+	char limits[256]; // "" when every limit holds; else what does not ("no memory limit: …")
+};
+
+struct exec_driver;
+
+struct exec_ops {
+	const char *name; // as in configuration
+
+	must_check int (*submit)(struct exec_driver *d, const struct exec_spec *spec,
+				 struct err *e);
+
+	// Asks for the job's end: SIGTERM, after the grace time SIGKILL. `ended` follows.
+	must_check int (*cancel)(struct exec_driver *d, const char *job, unsigned attempt,
+				 struct err *e);
+
+	// After a restart: takes a (job, attempt) of an earlier life back. `started` and `ended` follow as for
+	// submit(), `ended` with the real result when it ended while nobody listened. ERR_NOT_FOUND when the
+	// engine has never heard of it (then it never ran and may be submitted).
+	must_check int (*adopt)(struct exec_driver *d, const char *job, unsigned attempt,
+				struct err *e);
+
+	// After `ended`: a descriptor of the directory that holds the outputs, owned by the caller; regular
+	// files in it may be moved away by rename. ERR_UNSUPPORTED where the job uploads by itself.
+	must_check int (*open_output)(struct exec_driver *d, const char *job, unsigned attempt,
+				      struct err *e);
+
+	// The log at any time after submit(): a descriptor to read records of exec/joblog.h, which grows
+	// while the job runs. ERR_UNSUPPORTED where logs are fetched otherwise.
+	must_check int (*open_log)(struct exec_driver *d, const char *job, unsigned attempt,
+				   struct err *e);
+
+	// Forgets the attempt and removes what it left. Only after `ended`. Unknown is success.
+	must_check int (*forget)(struct exec_driver *d, const char *job, unsigned attempt,
+				 struct err *e);
+
+	void (*capacity)(struct exec_driver *d, struct exec_capacity *out);
+
+	// stop_jobs: end every job first (they end with EXEC_LOST for the next life); else they go on.
+	void (*close)(struct exec_driver *d, bool stop_jobs);
+};
+
+// First member of each driver's own struct.
+struct exec_driver {
+	const struct exec_ops *ops;
+	struct exec_events events;
+};
