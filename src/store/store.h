@@ -1,0 +1,341 @@
+// store: the object store engine: buckets, objects, multipart uploads, and the events they cause.
+// Purpose: an object and its events are one transaction; bytes are on disk before a call says so.
+// Owner: struct store owns the content directory. Knows no HTTP and no service: a sink plugged in by app
+//   hears of every change inside its transaction.
+// Threads: every call is safe from any thread; a store_put, store_reader belongs to one thread at a time.
+//   Calls marked [sync] wait for the disk; the others read only.
+// Lifetime: results live in the caller's arena.
+// Errors: ERR_NOT_FOUND (bucket, key, version, upload: err.sys is one of enum store_missing), ERR_EXISTS,
+//   ERR_CONFLICT (bucket not empty, precondition), ERR_INVALID, ERR_LIMIT, ERR_FULL, ERR_CORRUPT, ERR_IO.
+//   On failure nothing changed.
+// Content: inline (in the database, up to inline_max), segments (files of the content directory, immutable,
+//   reference-counted), external (a file of a directory bucket).
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/span.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct db;
+struct db_conn;
+struct store;
+struct store_put;
+struct store_reader;
+
+enum {
+	STORE_BUCKET_MAX = 64,	// with the NUL; names have 3 … 63 characters
+	STORE_KEY_MAX = 1024,	// bytes
+	STORE_META_MAX = 16384, // packed metadata of one object
+	STORE_ETAG_MAX = 48,
+	STORE_UPLOAD_ID_MAX = 40,
+	STORE_PART_MAX = 10000,
+	STORE_PAGE_MAX = 1000,
+};
+
+enum store_missing { // err.sys of ERR_NOT_FOUND
+	STORE_NO_BUCKET = 1,
+	STORE_NO_KEY,
+	STORE_NO_VERSION,
+	STORE_NO_UPLOAD,
+	STORE_NO_PART,
+	STORE_NO_CONFIG,
+};
+
+// What changed, told to the sink inside the transaction that changes it.
+struct store_event {
+	const char *name; // "s3:ObjectCreated:Put", …
+	int64_t bucket_id;
+	struct span bucket, key;
+	int64_t version; // also the sequencer: strictly increasing
+	uint64_t size;
+	struct span etag, content_type;
+	int64_t time_ns;
+	const struct store_cause *cause;
+};
+
+// Who did it, for events and provenance; borrowed. NULL members are unknown.
+struct store_cause {
+	const char *event;     // event name; NULL = s3:ObjectCreated:Put
+	const char *principal; // access key or user name
+	const char *source_ip;
+	const char *user_agent;
+	const char *request_id;
+	int64_t user;
+	int64_t job;	// made by this job, 0 = by a client
+	int64_t run;	// root id of the chain, 0 = starts one
+	unsigned depth; // jobs between the root and this object
+};
+
+struct store_sink {
+	void *owner;
+	int (*changed)(void *owner, struct db_conn *c, const struct store_event *ev, struct err *e);
+};
+
+struct store_options {
+	struct db *db;
+	const char *data_dir;	    // content is "content/…" below it unless content_dir is set
+	const char *content_dir;    // NULL = DATA/content
+	uint32_t inline_max;	    // bytes; 0 = 16384
+	uint64_t object_max;	    // bytes; 0 = 5 TiB
+	uint64_t part_min;	    // smallest part that is not the last; 0 = 5 MiB
+	uint32_t free_stop_percent; // below: puts fail with ERR_FULL; 0 = 2
+};
+must_check int store_open(struct store **out, const struct store_options *o, struct err *e);
+void store_close(struct store *s);
+void store_set_sink(struct store *s, const struct store_sink *sink); // before the first write
+
+// ---- buckets -------------------------------------------------------------------------------------------
+
+struct store_bucket {
+	int64_t id;
+	char name[STORE_BUCKET_MAX];
+	int64_t owner;
+	int64_t created_ns;
+	int64_t service; // made by this service, 0 = by a user
+	int visibility;	 // enum auth_visibility
+	uint64_t objects, bytes;
+	bool directory; // a directory served in place
+};
+
+// ERR_INVALID with the rule that is broken (S3 naming rules).
+must_check int store_bucket_name_check(struct span name, struct err *e);
+
+must_check int store_bucket_create(struct store *s, struct span name, int64_t owner,
+				   int64_t service, struct store_bucket *out,
+				   struct err *e); // [sync]
+must_check int store_bucket_create_in(struct store *s, struct db_conn *c, struct span name,
+				      int64_t owner, int64_t service, struct store_bucket *out,
+				      struct err *e); // inside the caller's transaction
+must_check int store_bucket_get(struct store *s, struct span name, struct store_bucket *out,
+				struct err *e);
+// ERR_CONFLICT when it holds objects, versions or uploads.
+must_check int store_bucket_delete(struct store *s, struct span name, struct err *e); // [sync]
+// Names after `after`, at most `limit`; owner 0 = all.
+must_check int store_bucket_list(struct store *s, struct arena *mem, int64_t owner,
+				 struct span after, size_t limit, struct store_bucket **out,
+				 size_t *n, struct err *e);
+must_check int store_bucket_set_visibility(struct store *s, struct span name, int visibility,
+					   struct err *e); // [sync]
+
+// Documents kept with a bucket by kind ("tagging", "policy", "cors", "lifecycle", "notification", "acl", …).
+must_check int store_config_get(struct store *s, struct span bucket, const char *kind,
+				struct arena *mem, struct span *doc, struct err *e);
+must_check int store_config_set(struct store *s, struct span bucket, const char *kind,
+				struct span doc, struct err *e); // [sync]
+must_check int store_config_remove(struct store *s, struct span bucket, const char *kind,
+				   struct err *e); // [sync]
+
+// ---- metadata ------------------------------------------------------------------------------------------
+
+// Packed as name NUL value NUL …; names lower case: "content-type", "cache-control", "x-amz-meta-…".
+struct store_meta {
+	struct span packed;
+};
+// Adds to a packed list being built; the caller bounds it by STORE_META_MAX.
+struct buf;
+void store_meta_add(struct buf *b, struct span name, struct span value);
+bool store_meta_next(struct span *rest, struct span *name, struct span *value);
+struct span store_meta_get(struct store_meta m, const char *name); // empty when absent
+
+struct store_object {
+	struct span bucket, key;
+	int64_t bucket_id;
+	int64_t version;   // internal number; increasing
+	bool null_version; // its S3 version id is "null"
+	bool delete_marker;
+	bool latest;
+	int64_t owner;
+	uint64_t size;
+	char etag[STORE_ETAG_MAX]; // without quotes: md5 hex, or md5-N
+	int64_t mtime_ns;
+	struct store_meta meta;
+	struct span tags; // URL query form, "" = none
+	struct span
+		checksum; // "CRC32:base64…:FULL_OBJECT", "" = none (as the client layer packed it)
+	unsigned parts;	  // 0 = plain
+	int64_t job, run; // made by, chain root
+	unsigned depth;
+};
+
+// ---- writing objects -----------------------------------------------------------------------------------
+
+struct store_put_options {
+	struct span bucket, key;
+	int64_t owner;
+	struct store_meta meta;
+	struct span tags;
+	uint64_t size;	    // when known, else UINT64_MAX
+	bool if_none_match; // fail with ERR_CONFLICT when the key exists
+	struct span
+		if_match; // fail with ERR_CONFLICT unless the key has this etag; empty = no condition
+	struct store_cause cause;
+};
+
+// Starts an object. Everything in the options is copied. The bucket must exist.
+must_check int store_put_begin(struct store *s, const struct store_put_options *o,
+			       struct store_put **out, struct err *e);
+// Starts a part of a multipart upload (number 1 … STORE_PART_MAX).
+must_check int store_put_begin_part(struct store *s, struct span bucket, struct span key,
+				    struct span upload, unsigned number, uint64_t size,
+				    struct store_put **out, struct err *e);
+must_check int store_put_write(struct store_put *p, struct span bytes, struct err *e);
+// Takes a finished regular file instead of bytes, by rename where it lies on the same file system (the name
+// in `dir` is gone afterwards), else by copying.
+must_check int store_put_take_file(struct store_put *p, int dir, const char *name, struct err *e);
+// MD5 of the bytes so far, for Content-MD5; only before finish.
+void store_put_md5(struct store_put *p, uint8_t out[static 16]);
+void store_put_set_checksum(struct store_put *p, struct span checksum); // copied
+// Makes it durable and visible, with its events. [sync] The put is used up whether it succeeds or fails.
+must_check int store_put_finish(struct store_put *p, struct arena *mem, struct store_object *out,
+				struct err *e);
+void store_put_abort(struct store_put *p); // NULL is fine
+
+// For several objects in one transaction with something else: stage each (bytes on disk), then apply each
+// inside the caller's write; afterwards free each with store_put_abort(), which keeps what was committed.
+must_check int store_put_stage(struct store_put *p, struct err *e); // [sync]
+must_check int store_put_apply(struct store_put *p, struct db_conn *c, struct err *e);
+void store_put_committed(struct store_put *p); // tell it after the commit succeeded
+
+// ---- reading objects -----------------------------------------------------------------------------------
+
+// version 0 = latest. A delete marker as latest is ERR_NOT_FOUND/STORE_NO_KEY with out->delete_marker set.
+must_check int store_object_get(struct store *s, struct span bucket, struct span key,
+				int64_t version, struct arena *mem, struct store_object *out,
+				struct err *e);
+
+// Metadata and content of the same version.
+must_check int store_reader_open(struct store *s, struct span bucket, struct span key,
+				 int64_t version, struct arena *mem, struct store_object *out,
+				 struct store_reader **reader, struct err *e);
+// A version by its number alone (as events keep it).
+must_check int store_reader_open_version(struct store *s, int64_t bucket_id, struct span key,
+					 int64_t version, struct arena *mem,
+					 struct store_object *out, struct store_reader **reader,
+					 struct err *e);
+void store_reader_close(struct store_reader *r);
+static inline void store_reader_close_ptr(struct store_reader **r)
+{
+	store_reader_close(*r);
+}
+#define auto_reader at_scope_exit(store_reader_close_ptr)
+
+must_check ssize_t store_reader_pread(struct store_reader *r, uint64_t at, void *p, size_t n,
+				      struct err *e);
+// The bytes themselves when the content is inline; else false.
+bool store_reader_inline(struct store_reader *r, struct span *bytes);
+// When the range lies in one file: a new descriptor (the caller's) and the offset in it; else false.
+bool store_reader_file(struct store_reader *r, uint64_t at, uint64_t n, int *fd, uint64_t *offset);
+// When the whole content is one file: its path relative to the data directory, for binding; else false.
+bool store_reader_path(struct store_reader *r, char *out, size_t size);
+
+// ---- listing -------------------------------------------------------------------------------------------
+
+struct store_list_options {
+	struct span bucket;
+	struct span prefix;
+	struct span delimiter; // empty = none
+	struct span
+		after; // keys strictly after this one; a common prefix given here is skipped whole
+	size_t limit;  // 0 … STORE_PAGE_MAX
+	bool versions; // all versions and delete markers, newest first within a key
+	int64_t after_version; // with versions: continue inside the key `after`
+};
+struct store_list_entry {
+	bool is_prefix;		    // then only object.key (the common prefix) is set
+	struct store_object object; // without meta and tags
+};
+struct store_list {
+	struct store_list_entry *entries;
+	size_t n;
+	bool truncated;
+	struct span next; // give it as `after` for the next page
+	int64_t next_version;
+};
+must_check int store_list(struct store *s, const struct store_list_options *o, struct arena *mem,
+			  struct store_list *out, struct err *e);
+
+// ---- deleting, copying, tags ---------------------------------------------------------------------------
+
+struct store_deleted {
+	bool existed;
+	bool delete_marker; // one was made, or the deleted version was one
+	int64_t version;
+	bool null_version;
+};
+// version 0: the latest (in a versioned bucket: makes a delete marker). A missing key is success. [sync]
+must_check int store_delete(struct store *s, struct span bucket, struct span key, int64_t version,
+			    const struct store_cause *cause, struct store_deleted *out,
+			    struct err *e);
+struct store_delete_item {
+	struct span key;
+	int64_t version;
+	int result; // 0 or -1 with err
+	struct store_deleted done;
+	struct err err;
+};
+must_check int store_delete_many(struct store *s, struct span bucket,
+				 struct store_delete_item *items, size_t n,
+				 const struct store_cause *cause, struct err *e); // [sync]
+
+// Copies by sharing content. `o` says the destination; replace_meta: take o->meta, else the source's; the
+// same for tags. [sync]
+must_check int store_copy(struct store *s, struct span from_bucket, struct span from_key,
+			  int64_t from_version, const struct store_put_options *o,
+			  bool replace_meta, bool replace_tags, struct arena *mem,
+			  struct store_object *out, struct err *e);
+
+must_check int store_tags_set(struct store *s, struct span bucket, struct span key, int64_t version,
+			      struct span tags, struct err *e); // [sync]
+
+// ---- multipart -----------------------------------------------------------------------------------------
+
+struct store_upload {
+	char id[STORE_UPLOAD_ID_MAX];
+	struct span key;
+	int64_t owner;
+	int64_t created_ns;
+	struct span checksum; // algorithm and type as the client layer packed them
+	struct store_meta meta;
+};
+struct store_part {
+	unsigned number;
+	char etag[STORE_ETAG_MAX];
+	uint64_t size;
+	int64_t mtime_ns;
+	struct span checksum;
+};
+must_check int store_upload_create(struct store *s, const struct store_put_options *o,
+				   struct span checksum, char id[static STORE_UPLOAD_ID_MAX],
+				   struct err *e); // [sync]
+must_check int store_upload_get(struct store *s, struct span bucket, struct span key,
+				struct span upload, struct arena *mem, struct store_upload *out,
+				struct err *e);
+must_check int store_upload_abort(struct store *s, struct span bucket, struct span key,
+				  struct span upload, struct err *e); // [sync]
+// Uploads in order of (key, id) after (after_key, after_id).
+must_check int store_upload_list(struct store *s, struct span bucket, struct span prefix,
+				 struct span after_key, struct span after_id, size_t limit,
+				 struct arena *mem, struct store_upload **out, size_t *n,
+				 bool *truncated, struct err *e);
+must_check int store_part_list(struct store *s, struct span bucket, struct span key,
+			       struct span upload, unsigned after, size_t limit, struct arena *mem,
+			       struct store_part **out, size_t *n, bool *truncated, struct err *e);
+// A part that is a range of an existing object, sharing its content. size UINT64_MAX = to the end. [sync]
+must_check int store_part_copy(struct store *s, struct span bucket, struct span key,
+			       struct span upload, unsigned number, struct span from_bucket,
+			       struct span from_key, int64_t from_version, uint64_t offset,
+			       uint64_t size, struct store_part *out, struct err *e);
+// Joins the named parts in the given order: metadata only. The parts must be ascending and carry the etags
+// the store knows. ERR_INVALID with err.sys = enum store_part_fault. [sync]
+enum store_part_fault { STORE_PART_ORDER = 100, STORE_PART_UNKNOWN, STORE_PART_SMALL };
+struct store_complete_part {
+	unsigned number;
+	struct span etag; // without quotes
+};
+must_check int store_upload_complete(struct store *s, const struct store_put_options *o,
+				     struct span upload, const struct store_complete_part *parts,
+				     size_t n, struct span checksum, struct arena *mem,
+				     struct store_object *out, struct err *e);
