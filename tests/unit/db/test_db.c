@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+// clang-format off
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+#include "base/file.h"
+#include "base/mem.h"
+#include "db/db.h"
+#include "db/feed.h"
+#include "db/schema.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct place {
+	char dir[32];
+	char *path;
+	struct db *db;
+};
+
+static struct db *open_at(const char *path)
+{
+	struct db_options o = { .path = path,
+				.migrations = schema_migrations,
+				.migration_count = schema_migration_count };
+	struct err e = { 0 };
+	struct db *d = NULL;
+
+	if (db_open(&d, &o, &e) < 0)
+		fail_msg("%s", e.msg);
+	return d;
+}
+
+static int setup(void **state)
+{
+	struct place *p = mem_zalloc(sizeof(*p));
+
+	memcpy(p->dir, "/tmp/oscar-db-XXXXXX", 21);
+	assert_non_null(mkdtemp(p->dir));
+	p->path = mem_printf("%s/oscar.db", p->dir);
+	p->db = open_at(p->path);
+	*state = p;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct place *p = *state;
+	struct err e;
+
+	db_close(p->db);
+	assert_int_equal(file_remove_tree(AT_FDCWD, p->dir, &e), 0);
+	mem_free(p->path);
+	mem_free(p);
+	return 0;
+}
+
+static int put_setting(struct db_conn *c, void *arg, struct err *e)
+{
+	return db_exec(c, "INSERT INTO settings VALUES(?1,'x')", DB_ARGS(db_str(arg)), e) < 0 ? -1
+											      : 0;
+}
+
+static int put_then_fail(struct db_conn *c, void *arg, struct err *e)
+{
+	return put_setting(c, arg, e) < 0 ? -1 : err_set(e, ERR_CONFLICT, "changed my mind");
+}
+
+static int64_t count_settings(struct db *d)
+{
+	struct err e = { 0 };
+	int64_t n = -1;
+
+	assert_int_equal(db_get_int(db_reader(d, &e), "SELECT count(*) FROM settings", DB_NO_ARGS,
+				    0, &n, &e),
+			 0);
+	return n;
+}
+
+static void a_failed_request_changes_nothing(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+
+	assert_int_equal(db_write(p->db, put_setting, "a", &e), 0);
+	assert_int_equal(db_write(p->db, put_then_fail, "b", &e), -1);
+	assert_int_equal(e.code, ERR_CONFLICT);
+	assert_int_equal(db_write(p->db, put_setting, "a", &e), -1);
+	assert_int_equal(e.code, ERR_EXISTS);
+	assert_int_equal(count_settings(p->db), 1);
+}
+
+static void *write_many(void *arg)
+{
+	struct db *d = arg;
+	struct err e = { 0 };
+
+	for (int i = 0; i < 200; i++) {
+		auto_free char *name = mem_printf("%p-%d", (void *)&e, i);
+
+		assert_int_equal(db_write(d, put_setting, name, &e), 0);
+	}
+	return NULL;
+}
+
+static void many_writers_share_commits_and_all_arrive(void **state)
+{
+	struct place *p = *state;
+	pthread_t t[8];
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		assert_int_equal(pthread_create(&t[i], NULL, write_many, p->db), 0);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		pthread_join(t[i], NULL);
+	assert_int_equal(count_settings(p->db), 1600);
+}
+
+static void a_lazy_write_is_on_disk_soon(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+
+	assert_int_equal(db_write_lazy(p->db, put_setting, "lazy", &e), 0);
+	assert_int_equal(db_write(p->db, put_setting, "other", &e), 0); // orders behind it
+	assert_int_equal(count_settings(p->db), 2);
+}
+
+static int take_number(struct db_conn *c, void *arg, struct err *e)
+{
+	return db_next(c, "version", arg, e);
+}
+
+static int take_number_and_fail(struct db_conn *c, void *arg, struct err *e)
+{
+	return db_next(c, "version", arg, e) < 0 ? -1 : err_set(e, ERR_CONFLICT, "no");
+}
+
+static void numbers_never_come_twice(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	int64_t last = 0, now;
+
+	assert_int_equal(db_write(p->db, take_number_and_fail, &now, &e), -1);
+	for (int life = 0; life < 3; life++) {
+		for (int i = 0; i < 1500; i++) {
+			assert_int_equal(db_write_lazy(p->db, take_number, &now, &e), 0);
+			assert_true(now > last);
+			last = now;
+		}
+		db_close(p->db);
+		p->db = open_at(p->path);
+	}
+}
+
+static void a_newer_schema_is_refused(void **state)
+{
+	struct place *p = *state;
+	struct db_options o = { .path = p->path,
+				.migrations = schema_migrations,
+				.migration_count = 0 };
+	struct err e = { 0 };
+	struct db *d = NULL;
+
+	assert_int_equal(db_open(&d, &o, &e), -1);
+	assert_int_equal(e.code, ERR_INVALID);
+	assert_non_null(strstr(e.msg, "newer program"));
+}
+
+static int say(struct db_conn *c, void *arg, struct err *e)
+{
+	return feed_append(c, "job", 1, span_of(arg), e);
+}
+
+static void the_feed_resumes_by_number(void **state)
+{
+	struct place *p = *state;
+	auto_arena struct arena mem = { 0 };
+	struct feed_entry *got;
+	struct err e = { 0 };
+	size_t n;
+
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(db_write(p->db, say, "{}", &e), 0);
+	assert_int_equal(feed_read(p->db, 0, 2, &mem, &got, &n, &e), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(feed_read(p->db, got[1].seq, 10, &mem, &got, &n, &e), 0);
+	assert_int_equal(n, 3);
+	assert_true(span_is(got[0].kind, "job"));
+}
+
+// A process that is killed with -9 right after a write was acknowledged has kept it.
+static void an_acknowledged_write_survives_kill(void **state)
+{
+	struct place *p = *state;
+	int status;
+	pid_t pid;
+
+	db_close(p->db);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		struct db *d = open_at(p->path);
+		struct err e;
+
+		for (int i = 0; i < 50; i++) {
+			auto_free char *name = mem_printf("%d", i);
+
+			if (db_write(d, put_setting, name, &e) < 0)
+				_exit(1);
+		}
+		kill(getpid(), SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	p->db = open_at(p->path);
+	assert_int_equal(count_settings(p->db), 50);
+}
+
+static void a_damaged_file_is_refused_with_its_name(void **state)
+{
+	struct place *p = *state;
+	struct db_options o = { .migrations = schema_migrations,
+				.migration_count = schema_migration_count };
+	auto_free char *path = mem_printf("%s/bad.db", p->dir);
+	struct err e = { 0 };
+	struct db *d = NULL;
+
+	assert_int_equal(
+		file_replace(AT_FDCWD, path, 0600, "this is not a database, for sure", 32, &e), 0);
+	o.path = path;
+	assert_int_equal(db_open(&d, &o, &e), -1);
+	assert_int_equal(e.code, ERR_CORRUPT);
+}
+
+int main(void)
+{
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(a_failed_request_changes_nothing),
+		CASE(many_writers_share_commits_and_all_arrive),
+		CASE(a_lazy_write_is_on_disk_soon),
+		CASE(numbers_never_come_twice),
+		CASE(a_newer_schema_is_refused),
+		CASE(the_feed_resumes_by_number),
+		CASE(an_acknowledged_write_survives_kill),
+		CASE(a_damaged_file_is_refused_with_its_name),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
