@@ -269,6 +269,34 @@ void db_on_commit(struct db *d, void (*hook)(void *owner), void *owner)
 	d->hooks[d->hook_count++].owner = owner;
 }
 
+struct unhook {
+	struct db *db;
+	void *owner;
+};
+
+// On the writer thread, where hooks run.
+static int unhook(struct db_conn *c unused_arg, void *arg, struct err *e unused_arg)
+{
+	struct unhook *u = arg;
+	struct db *d = u->db;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < d->hook_count; i++)
+		if (d->hooks[i].owner != u->owner)
+			d->hooks[kept++] = d->hooks[i];
+	d->hook_count = kept;
+	return 0;
+}
+
+void db_off_commit(struct db *d, void *owner)
+{
+	struct unhook u = { d, owner };
+	struct err ignored;
+	int bad = db_write(d, unhook, &u, &ignored);
+
+	check(bad == 0 || d->damaged || ignored.code != ERR_BUG);
+}
+
 void db_submit(struct db *d, struct db_request *r)
 {
 	r->next = NULL;

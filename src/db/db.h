@@ -60,6 +60,8 @@ must_check int db_write_lazy(struct db *d, db_write_fn fn, void *arg, struct err
 
 // Called on the writer thread after each commit. At most four hooks; set before the first write.
 void db_on_commit(struct db *d, void (*hook)(void *owner), void *owner);
+// Forgets an owner's hooks; afterwards none of them runs. Waits for the running batch.
+void db_off_commit(struct db *d, void *owner);
 
 // ---- reading -------------------------------------------------------------------------------------------
 

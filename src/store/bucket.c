@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+// bucket: buckets and the documents kept with them.
+#include "base/clock.h"
+#include "store/engine.h"
+
+// Amazon S3 User Guide, "General purpose bucket naming rules".
+int store_bucket_name_check(struct span name, struct err *e)
+{
+	bool digits_only = true;
+
+	if (name.n < 3 || name.n > 63)
+		return err_set(e, ERR_INVALID, "a bucket name has 3 to 63 characters");
+	for (size_t i = 0; i < name.n; i++) {
+		char c = name.p[i];
+		bool digit = c >= '0' && c <= '9', letter = c >= 'a' && c <= 'z';
+
+		if (!digit && !letter && c != '-' && c != '.')
+			return err_set(
+				e, ERR_INVALID,
+				"a bucket name holds lower-case letters, digits, - and . only");
+		if (!digit && !letter && (i == 0 || i == name.n - 1))
+			return err_set(e, ERR_INVALID,
+				       "a bucket name begins and ends with a letter or digit");
+		if (c == '.' &&
+		    (name.p[i - 1] == '.' || name.p[i - 1] == '-' || name.p[i + 1] == '-'))
+			return err_set(e, ERR_INVALID, "a bucket name has no .. and no . beside -");
+		digits_only &= digit || c == '.';
+	}
+	if (digits_only && memchr(name.p, '.', name.n))
+		return err_set(e, ERR_INVALID, "a bucket name must not look like an IP address");
+	if (span_starts(name, SPAN("xn--")) || span_ends(name, SPAN("-s3alias")))
+		return err_set(e, ERR_INVALID, "this bucket name is reserved");
+	return 0;
+}
+
+int store_bucket_create_in(struct store *s unused_arg, struct db_conn *c, struct span name,
+			   int64_t owner, int64_t service, struct store_bucket *out, struct err *e)
+{
+	int versioning;
+
+	if (store_bucket_name_check(name, e) < 0)
+		return -1;
+	if (db_exec(c, "INSERT INTO buckets(name,owner,created_ns,service) VALUES(?1,?2,?3,?4)",
+		    DB_ARGS(db_text(name), db_int(owner), db_int(clock_wall_ns()), db_int(service)),
+		    e) < 0)
+		return e->code == ERR_EXISTS
+			       ? err_set(e, ERR_EXISTS, "a bucket named " SPAN_FMT " exists",
+					 SPAN_ARG(name))
+			       : -1;
+	return bucket_find(c, name, out, &versioning, e);
+}
+
+struct bucket_write {
+	struct store *store;
+	struct span name;
+	int64_t owner, service;
+	int visibility;
+	const char *kind;
+	struct span doc;
+	struct store_bucket *out;
+};
+
+static int create(struct db_conn *c, void *arg, struct err *e)
+{
+	struct bucket_write *w = arg;
+
+	return store_bucket_create_in(w->store, c, w->name, w->owner, w->service, w->out, e);
+}
+
+int store_bucket_create(struct store *s, struct span name, int64_t owner, int64_t service,
+			struct store_bucket *out, struct err *e)
+{
+	struct bucket_write w = {
+		.store = s, .name = name, .owner = owner, .service = service, .out = out
+	};
+
+	return db_write(s->db, create, &w, e);
+}
+
+int store_bucket_get(struct store *s, struct span name, struct store_bucket *out, struct err *e)
+{
+	struct db_conn *c = db_reader(s->db, e);
+	int versioning;
+
+	return c ? bucket_find(c, name, out, &versioning, e) : -1;
+}
+
+static int delete (struct db_conn *c, void *arg, struct err *e)
+{
+	struct bucket_write *w = arg;
+	struct store_bucket b;
+	int versioning;
+	int64_t used;
+
+	if (bucket_find(c, w->name, &b, &versioning, e) < 0 ||
+	    db_get_int(c,
+		       "SELECT EXISTS(SELECT 1 FROM objects WHERE bucket=?1) OR "
+		       "EXISTS(SELECT 1 FROM uploads WHERE bucket=?1)",
+		       DB_ARGS(db_int(b.id)), 0, &used, e) < 0)
+		return -1;
+	if (used)
+		return err_set(e, ERR_CONFLICT, "bucket %s is not empty", b.name);
+	if (db_exec(c, "DELETE FROM bucket_configs WHERE bucket=?1", DB_ARGS(db_int(b.id)), e) <
+		    0 ||
+	    db_exec(c, "DELETE FROM grants WHERE bucket=?1", DB_ARGS(db_int(b.id)), e) < 0)
+		return -1;
+	return db_exec(c, "DELETE FROM buckets WHERE id=?1", DB_ARGS(db_int(b.id)), e) < 0 ? -1 : 0;
+}
+
+int store_bucket_delete(struct store *s, struct span name, struct err *e)
+{
+	struct bucket_write w = { .store = s, .name = name };
+
+	return db_write(s->db, delete, &w, e);
+}
+
+int store_bucket_list(struct store *s, struct arena *mem, int64_t owner, struct span after,
+		      size_t limit, struct store_bucket **out, size_t *n, struct err *e)
+{
+	struct db_conn *c = db_reader(s->db, e);
+	auto_query struct db_stmt *q = NULL;
+	int got, versioning;
+
+	*n = 0;
+	*out = arena_alloc(mem, limit * sizeof(**out));
+	if (!c)
+		return -1;
+	q = db_query(c,
+		     "SELECT name FROM buckets WHERE name>?1 AND (?2=0 OR owner=?2) "
+		     "ORDER BY name LIMIT ?3",
+		     DB_ARGS(db_text(after), db_int(owner), db_int((int64_t)limit)), e);
+	while ((got = q ? db_step(q, e) : -1) > 0) {
+		struct err gone = { 0 };
+
+		if (bucket_find(c, db_col_span(q, 0), &(*out)[*n], &versioning, &gone) == 0)
+			++*n;
+	}
+	return got;
+}
+
+static int set_visibility(struct db_conn *c, void *arg, struct err *e)
+{
+	struct bucket_write *w = arg;
+	struct store_bucket b;
+	int versioning;
+
+	if (bucket_find(c, w->name, &b, &versioning, e) < 0)
+		return -1;
+	return db_exec(c, "UPDATE buckets SET visibility=?2 WHERE id=?1",
+		       DB_ARGS(db_int(b.id), db_int(w->visibility)), e) < 0
+		       ? -1
+		       : 0;
+}
+
+int store_bucket_set_visibility(struct store *s, struct span name, int visibility, struct err *e)
+{
+	struct bucket_write w = { .store = s, .name = name, .visibility = visibility };
+
+	return db_write(s->db, set_visibility, &w, e);
+}
+
+// ---- documents -----------------------------------------------------------------------------------------
+
+int store_config_get(struct store *s, struct span bucket, const char *kind, struct arena *mem,
+		     struct span *doc, struct err *e)
+{
+	struct db_conn *c = db_reader(s->db, e);
+	auto_query struct db_stmt *q = NULL;
+	struct store_bucket b;
+	int got, versioning;
+
+	if (!c || bucket_find(c, bucket, &b, &versioning, e) < 0)
+		return -1;
+	q = db_query(c, "SELECT doc FROM bucket_configs WHERE bucket=?1 AND kind=?2",
+		     DB_ARGS(db_int(b.id), db_str(kind)), e);
+	got = q ? db_step(q, e) : -1;
+	if (got < 0)
+		return -1;
+	if (!got) {
+		err_set(e, ERR_NOT_FOUND, "bucket %s has no %s", b.name, kind);
+		e->sys = STORE_NO_CONFIG;
+		return -1;
+	}
+	*doc = arena_span(mem, db_col_span(q, 0));
+	return 0;
+}
+
+static int set_config(struct db_conn *c, void *arg, struct err *e)
+{
+	struct bucket_write *w = arg;
+	struct store_bucket b;
+	int versioning;
+
+	if (bucket_find(c, w->name, &b, &versioning, e) < 0)
+		return -1;
+	if (w->doc.p)
+		return db_exec(c, "INSERT OR REPLACE INTO bucket_configs VALUES(?1,?2,?3)",
+			       DB_ARGS(db_int(b.id), db_str(w->kind), db_text(w->doc)), e) < 0
+			       ? -1
+			       : 0;
+	return db_exec(c, "DELETE FROM bucket_configs WHERE bucket=?1 AND kind=?2",
+		       DB_ARGS(db_int(b.id), db_str(w->kind)), e) < 0
+		       ? -1
+		       : 0;
+}
+
+int store_config_set(struct store *s, struct span bucket, const char *kind, struct span doc,
+		     struct err *e)
+{
+	struct bucket_write w = { .store = s, .name = bucket, .kind = kind, .doc = doc };
+
+	if (!w.doc.p)
+		w.doc = SPAN("");
+	return db_write(s->db, set_config, &w, e);
+}
+
+int store_config_remove(struct store *s, struct span bucket, const char *kind, struct err *e)
+{
+	struct bucket_write w = { .store = s, .name = bucket, .kind = kind };
+
+	return db_write(s->db, set_config, &w, e);
+}

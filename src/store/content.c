@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// content: files of the content directory, and the rows that say which content they make up.
+#include "base/file.h"
+#include "base/mem.h"
+#include "store/engine.h"
+#include "store/put.h"
+
+#include <fcntl.h>
+#include <zlib.h>
+
+enum { ID_BLOCK = 256 };
+
+char *file_name(int64_t id, char out[static FILE_NAME_MAX])
+{
+	snprintf(out, FILE_NAME_MAX, "%02x/%llx", (unsigned)(id & 0xff), (unsigned long long)id);
+	return out;
+}
+
+struct reservation {
+	int64_t start, clean;
+};
+
+static int reserve(struct db_conn *c, void *arg, struct err *e)
+{
+	struct reservation *r = arg;
+
+	if (db_get_int(c, "SELECT reserved FROM sequences WHERE name='file'", DB_NO_ARGS, 1,
+		       &r->start, e) < 0)
+		return -1;
+	if (!r->clean)
+		r->clean = r->start;
+	return db_exec(c,
+		       "INSERT INTO sequences(name,reserved) VALUES('file',?1),('file-clean',?2) "
+		       "ON CONFLICT(name) DO UPDATE SET reserved=excluded.reserved",
+		       DB_ARGS(db_int(r->start + ID_BLOCK), db_int(r->clean)), e) < 0
+		       ? -1
+		       : 0;
+}
+
+// The smallest id that a put still holds: everything below is settled. 0 when none does.
+static int64_t smallest_live(const struct store *s)
+{
+	int64_t low = 0;
+
+	for (const struct store_put *p = s->live; p; p = p->next)
+		if (!low || p->file < low)
+			low = p->file;
+	return low;
+}
+
+int file_id_new(struct store *s, int64_t *out, struct err *e)
+{
+	for (;;) {
+		struct reservation r = { 0 };
+
+		pthread_mutex_lock(&s->lock);
+		if (s->file_next < s->file_end) {
+			*out = s->file_next++;
+			pthread_mutex_unlock(&s->lock);
+			return 0;
+		}
+		r.clean = smallest_live(s);
+		pthread_mutex_unlock(&s->lock);
+		if (db_write(s->db, reserve, &r, e) < 0)
+			return err_wrap(e, "reserve content ids");
+		pthread_mutex_lock(&s->lock);
+		if (s->file_next >=
+		    s->file_end) { // else another thread was quicker: skip this block
+			s->file_next = r.start;
+			s->file_end = r.start + ID_BLOCK;
+		}
+		pthread_mutex_unlock(&s->lock);
+	}
+}
+
+int file_create(struct store *s, int64_t id, struct err *e)
+{
+	char name[FILE_NAME_MAX];
+
+	return file_open(s->content_dir, file_name(id, name), O_WRONLY | O_CREAT | O_EXCL, 0600, e);
+}
+
+int file_dir_sync(struct store *s, int64_t id, struct err *e)
+{
+	char name[FILE_NAME_MAX];
+	auto_fd int fd = -1;
+
+	file_name(id, name);
+	name[2] = '\0';
+	fd = file_open(s->content_dir, name, O_RDONLY | O_DIRECTORY, 0, e);
+	return fd < 0 ? -1 : file_sync(fd, e);
+}
+
+// ---- rows ----------------------------------------------------------------------------------------------
+
+int content_new_in(struct db_conn *c, const struct segment *segments, size_t n, uint64_t size,
+		   int64_t *id, struct err *e)
+{
+	if (db_next(c, "content", id, e) < 0 ||
+	    db_exec(c, "INSERT INTO contents(id,refs,size) VALUES(?1,1,?2)",
+		    DB_ARGS(db_int(*id), db_int((int64_t)size)), e) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (db_exec(c, "UPDATE files SET refs=refs+1 WHERE id=?1",
+			    DB_ARGS(db_int(segments[i].file)), e) < 0 ||
+		    db_exec(c, "INSERT INTO segments VALUES(?1,?2,?3,?4,?5)",
+			    DB_ARGS(db_int(*id), db_int((int64_t)i), db_int(segments[i].file),
+				    db_int((int64_t)segments[i].offset),
+				    db_int((int64_t)segments[i].length)),
+			    e) < 0)
+			return -1;
+	return 0;
+}
+
+int content_share_in(struct db_conn *c, struct content from, struct content *to, struct err *e)
+{
+	*to = from;
+	if (from.storage == STORE_SEGMENTS)
+		return db_exec(c, "UPDATE contents SET refs=refs+1 WHERE id=?1",
+			       DB_ARGS(db_int(from.id)), e) < 0
+			       ? -1
+			       : 0;
+	if (db_next(c, "content", &to->id, e) < 0)
+		return -1;
+	return db_exec(c,
+		       "INSERT INTO bodies(content,crc,data) "
+		       "SELECT ?1,crc,data FROM bodies WHERE content=?2",
+		       DB_ARGS(db_int(to->id), db_int(from.id)), e) < 0
+		       ? -1
+		       : 0;
+}
+
+// Deletes the row of a file whose last reference went, and queues the file itself.
+static int file_unref(struct db_conn *c, int64_t file, struct err *e)
+{
+	int64_t refs;
+
+	if (db_exec(c, "UPDATE files SET refs=refs-1 WHERE id=?1", DB_ARGS(db_int(file)), e) < 0 ||
+	    db_get_int(c, "SELECT refs FROM files WHERE id=?1", DB_ARGS(db_int(file)), 1, &refs,
+		       e) < 0)
+		return -1;
+	if (refs > 0)
+		return 0;
+	if (db_exec(c, "DELETE FROM files WHERE id=?1", DB_ARGS(db_int(file)), e) < 0)
+		return -1;
+	return db_exec(c, "INSERT INTO garbage(file) VALUES(?1)", DB_ARGS(db_int(file)), e) < 0 ? -1
+												: 0;
+}
+
+int content_release_in(struct store *s, struct db_conn *c, struct content at, struct err *e)
+{
+	auto_arena struct arena mem = { 0 };
+	struct segment *segments;
+	int64_t refs;
+	size_t n;
+
+	if (at.storage == STORE_EXTERNAL || !at.id)
+		return 0;
+	if (at.storage == STORE_INLINE)
+		return db_exec(c, "DELETE FROM bodies WHERE content=?1", DB_ARGS(db_int(at.id)),
+			       e) < 0
+			       ? -1
+			       : 0;
+	if (db_exec(c, "UPDATE contents SET refs=refs-1 WHERE id=?1", DB_ARGS(db_int(at.id)), e) <
+		    0 ||
+	    db_get_int(c, "SELECT refs FROM contents WHERE id=?1", DB_ARGS(db_int(at.id)), 1, &refs,
+		       e) < 0)
+		return -1;
+	if (refs > 0)
+		return 0;
+	if (content_segments(c, at.id, &mem, &segments, &n, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (file_unref(c, segments[i].file, e) < 0)
+			return -1;
+	if (db_exec(c, "DELETE FROM segments WHERE content=?1", DB_ARGS(db_int(at.id)), e) < 0 ||
+	    db_exec(c, "DELETE FROM contents WHERE id=?1", DB_ARGS(db_int(at.id)), e) < 0)
+		return -1;
+	s->freed = true;
+	return 0;
+}
+
+int content_segments(struct db_conn *c, int64_t id, struct arena *mem, struct segment **out,
+		     size_t *n, struct err *e)
+{
+	auto_query struct db_stmt *s = NULL;
+	int64_t count;
+	int got;
+
+	*n = 0;
+	if (db_get_int(c, "SELECT count(*) FROM segments WHERE content=?1", DB_ARGS(db_int(id)), 0,
+		       &count, e) < 0)
+		return -1;
+	*out = arena_alloc(mem, (size_t)count * sizeof(**out));
+	s = db_query(c, "SELECT file,offset,length FROM segments WHERE content=?1 ORDER BY seq",
+		     DB_ARGS(db_int(id)), e);
+	while ((got = s ? db_step(s, e) : -1) > 0 && *n < (size_t)count)
+		(*out)[(*n)++] = (struct segment){ db_col_int(s, 0), (uint64_t)db_col_int(s, 1),
+						   (uint64_t)db_col_int(s, 2) };
+	return got < 0 ? -1 : 0;
+}
+
+uint32_t content_crc(struct span bytes)
+{
+	return (uint32_t)crc32(0, (const unsigned char *)bytes.p, (unsigned)bytes.n);
+}

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: Apache-2.0
+// object: rows of objects, and reading them.
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "store/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static int missing(struct err *e, enum store_missing what, const char *text)
+{
+	err_set(e, ERR_NOT_FOUND, "%s", text);
+	e->sys = what;
+	return -1;
+}
+
+// ---- rows ----------------------------------------------------------------------------------------------
+
+void object_from_row(struct db_stmt *s, struct arena *mem, struct store_object *o,
+		     struct content *at)
+{
+	struct span etag = db_col_span(s, 6);
+
+	*o = (struct store_object){
+		.key = arena_span(mem, db_col_span(s, 0)),
+		.version = db_col_int(s, 1),
+		.null_version = db_col_int(s, 2),
+		.delete_marker = db_col_int(s, 3),
+		.owner = db_col_int(s, 4),
+		.size = (uint64_t)db_col_int(s, 5),
+		.mtime_ns = db_col_int(s, 7),
+		.parts = (unsigned)db_col_int(s, 10),
+		.meta = { arena_span(mem, db_col_span(s, 11)) },
+		.tags = arena_span(mem, db_col_span(s, 12)),
+		.checksum = arena_span(mem, db_col_span(s, 13)),
+		.job = db_col_int(s, 14),
+		.run = db_col_int(s, 15),
+		.depth = (unsigned)db_col_int(s, 16),
+	};
+	snprintf(o->etag, sizeof(o->etag), SPAN_FMT, SPAN_ARG(etag));
+	*at = (struct content){ (enum store_storage)db_col_int(s, 8), db_col_int(s, 9) };
+}
+
+int bucket_find(struct db_conn *c, struct span name, struct store_bucket *out, int *versioning,
+		struct err *e)
+{
+	auto_query struct db_stmt *s = db_query(
+		c,
+		"SELECT id,name,owner,created_ns,service,visibility,objects,bytes,versioning,"
+		"directory IS NOT NULL FROM buckets WHERE name=?1",
+		DB_ARGS(db_text(name)), e);
+	int got = s ? db_step(s, e) : -1;
+
+	if (got < 0)
+		return -1;
+	if (!got) {
+		err_set(e, ERR_NOT_FOUND, "no bucket named " SPAN_FMT,
+			SPAN_ARG(span_head(name, STORE_BUCKET_MAX)));
+		e->sys = STORE_NO_BUCKET;
+		return -1;
+	}
+	*out = (struct store_bucket){
+		.id = db_col_int(s, 0),
+		.owner = db_col_int(s, 2),
+		.created_ns = db_col_int(s, 3),
+		.service = db_col_int(s, 4),
+		.visibility = (int)db_col_int(s, 5),
+		.objects = (uint64_t)db_col_int(s, 6),
+		.bytes = (uint64_t)db_col_int(s, 7),
+		.directory = db_col_int(s, 9),
+	};
+	snprintf(out->name, sizeof(out->name), SPAN_FMT, SPAN_ARG(db_col_span(s, 1)));
+	*versioning = (int)db_col_int(s, 8);
+	return 0;
+}
+
+static int one_object(struct db_stmt *s, struct arena *mem, struct store_object *o,
+		      struct content *at, struct err *e)
+{
+	int got = s ? db_step(s, e) : -1;
+
+	if (got > 0)
+		object_from_row(s, mem, o, at);
+	return got;
+}
+
+int object_latest(struct db_conn *c, int64_t bucket, struct span key, struct arena *mem,
+		  struct store_object *o, struct content *at, struct err *e)
+{
+	auto_query struct db_stmt *s =
+		db_query(c,
+			 "SELECT " OBJECT_COLUMNS " FROM objects WHERE bucket=?1 AND key=?2 "
+			 "ORDER BY version DESC LIMIT 1",
+			 DB_ARGS(db_int(bucket), db_text(key)), e);
+	int got = one_object(s, mem, o, at, e);
+
+	if (got > 0) {
+		o->latest = true;
+		o->bucket_id = bucket;
+	}
+	return got;
+}
+
+int object_find(struct db_conn *c, const struct store_bucket *b, struct span key, int64_t version,
+		struct arena *mem, struct store_object *o, struct content *at, struct err *e)
+{
+	int got;
+
+	if (version) {
+		auto_query struct db_stmt *s =
+			db_query(c,
+				 "SELECT " OBJECT_COLUMNS
+				 " FROM objects WHERE bucket=?1 AND key=?2 AND version=?3",
+				 DB_ARGS(db_int(b->id), db_text(key), db_int(version)), e);
+
+		got = one_object(s, mem, o, at, e);
+	} else {
+		got = object_latest(c, b->id, key, mem, o, at, e);
+	}
+	if (got < 0)
+		return -1;
+	if (!got)
+		return missing(e, version ? STORE_NO_VERSION : STORE_NO_KEY, "no such object");
+	o->bucket_id = b->id;
+	o->bucket = arena_span(mem, span_of(b->name));
+	if (o->delete_marker && !version)
+		return missing(e, STORE_NO_KEY, "the object was deleted");
+	return 0;
+}
+
+static int count_in(struct db_conn *c, int64_t bucket, int64_t objects, int64_t bytes,
+		    struct err *e)
+{
+	return db_exec(c, "UPDATE buckets SET objects=objects+?2, bytes=bytes+?3 WHERE id=?1",
+		       DB_ARGS(db_int(bucket), db_int(objects), db_int(bytes)), e) < 0
+		       ? -1
+		       : 0;
+}
+
+int object_remove_row_in(struct store *s, struct db_conn *c, int64_t bucket,
+			 const struct store_object *o, struct content at, struct err *e)
+{
+	if (db_exec(c, "DELETE FROM objects WHERE bucket=?1 AND key=?2 AND version=?3",
+		    DB_ARGS(db_int(bucket), db_text(o->key), db_int(o->version)), e) < 0 ||
+	    content_release_in(s, c, at, e) < 0)
+		return -1;
+	return count_in(c, bucket, o->delete_marker ? 0 : -1, -(int64_t)o->size, e);
+}
+
+// Where no versions are kept, the new version takes the place of the null version.
+static int drop_null_version(struct store *s, struct db_conn *c, int64_t bucket, struct span key,
+			     struct err *e)
+{
+	auto_arena struct arena mem = { 0 };
+	struct store_object old;
+	struct content at;
+	int got;
+
+	{
+		auto_query struct db_stmt *q = db_query(c,
+							"SELECT " OBJECT_COLUMNS
+							" FROM objects WHERE bucket=?1 AND key=?2 "
+							"AND null_version=1",
+							DB_ARGS(db_int(bucket), db_text(key)), e);
+
+		got = one_object(q, &mem, &old, &at, e);
+	}
+	return got > 0 ? object_remove_row_in(s, c, bucket, &old, at, e) : got;
+}
+
+int object_insert_in(struct store *s, struct db_conn *c, const struct store_bucket *b,
+		     int versioning, struct store_object *o, struct content at,
+		     const struct store_cause *cause, struct err *e)
+{
+	struct store_event ev;
+
+	o->bucket_id = b->id;
+	o->null_version = versioning != STORE_VERSIONED;
+	o->latest = true;
+	if (!o->mtime_ns)
+		o->mtime_ns = clock_wall_ns();
+	if (o->null_version && drop_null_version(s, c, b->id, o->key, e) < 0)
+		return -1;
+	if (db_next(c, "version", &o->version, e) < 0)
+		return -1;
+	o->job = cause->job;
+	o->run = cause->run ? cause->run : o->version;
+	o->depth = cause->depth;
+	if (db_exec(c,
+		    "INSERT INTO objects(bucket," OBJECT_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,"
+		    "?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)",
+		    DB_ARGS(db_int(b->id), db_text(o->key), db_int(o->version),
+			    db_int(o->null_version), db_int(o->delete_marker), db_int(o->owner),
+			    db_int((int64_t)o->size), db_str(o->etag), db_int(o->mtime_ns),
+			    db_int(at.storage), db_int(at.id), db_int(o->parts),
+			    o->meta.packed.n ? db_blob(o->meta.packed) : db_null(),
+			    o->tags.n ? db_text(o->tags) : db_null(),
+			    o->checksum.n ? db_text(o->checksum) : db_null(), db_int(o->job),
+			    db_int(o->run), db_int(o->depth)),
+		    e) < 0 ||
+	    count_in(c, b->id, o->delete_marker ? 0 : 1, (int64_t)o->size, e) < 0)
+		return -1;
+	if (!s->sink.changed)
+		return 0;
+	ev = (struct store_event){
+		.name = o->delete_marker ? "s3:ObjectRemoved:DeleteMarkerCreated"
+			: cause->event	 ? cause->event
+					 : "s3:ObjectCreated:Put",
+		.bucket_id = b->id,
+		.bucket = span_of(b->name),
+		.key = o->key,
+		.version = o->version,
+		.size = o->size,
+		.etag = span_of(o->etag),
+		.content_type = store_meta_get(o->meta, "content-type"),
+		.time_ns = o->mtime_ns,
+		.cause = cause,
+	};
+	// The sink sees the chain's root also when this object starts one.
+	struct store_cause rooted = *cause;
+
+	rooted.run = o->run;
+	ev.cause = &rooted;
+	return s->sink.changed(s->sink.owner, c, &ev, e);
+}
+
+int object_conditions_in(struct db_conn *c, int64_t bucket, const struct store_put_options *o,
+			 struct err *e)
+{
+	auto_arena struct arena mem = { 0 };
+	struct store_object old;
+	struct content at;
+	int got;
+
+	if (!o->if_none_match && !o->if_match.n)
+		return 0;
+	got = object_latest(c, bucket, o->key, &mem, &old, &at, e);
+	if (got < 0)
+		return -1;
+	got = got && !old.delete_marker;
+	if (o->if_none_match && got)
+		return err_set(e, ERR_CONFLICT, "the object exists already");
+	if (o->if_match.n && !got)
+		return missing(e, STORE_NO_KEY, "no such object");
+	if (o->if_match.n && !span_is(o->if_match, old.etag))
+		return err_set(e, ERR_CONFLICT, "the object has another etag");
+	return 0;
+}
+
+// ---- metadata ------------------------------------------------------------------------------------------
+
+void store_meta_add(struct buf *b, struct span name, struct span value)
+{
+	buf_add_span(b, name);
+	buf_add_char(b, '\0');
+	buf_add_span(b, value);
+	buf_add_char(b, '\0');
+}
+
+bool store_meta_next(struct span *rest, struct span *name, struct span *value)
+{
+	if (!rest->n)
+		return false;
+	*name = span_cut(rest, '\0');
+	*value = span_cut(rest, '\0');
+	return true;
+}
+
+struct span store_meta_get(struct store_meta m, const char *wanted)
+{
+	struct span name, value;
+
+	while (store_meta_next(&m.packed, &name, &value))
+		if (span_is(name, wanted))
+			return value;
+	return span_make("", 0);
+}
+
+// ---- reading -------------------------------------------------------------------------------------------
+
+struct store_reader {
+	struct store *store;
+	struct arena mem;
+	struct content at;
+	uint64_t size;
+	struct span bytes;	  // inline
+	struct segment *segments; // else
+	size_t count;
+	size_t open_at; // segment that fd belongs to
+	int fd;
+};
+
+int store_object_get(struct store *s, struct span bucket, struct span key, int64_t version,
+		     struct arena *mem, struct store_object *out, struct err *e)
+{
+	struct db_conn *c = db_reader(s->db, e);
+	struct store_bucket b;
+	struct content at;
+	int versioning;
+
+	*out = (struct store_object){ 0 };
+	if (!c || bucket_find(c, bucket, &b, &versioning, e) < 0)
+		return -1;
+	return object_find(c, &b, key, version, mem, out, &at, e);
+}
+
+static int open_segment(struct store_reader *r, size_t i, struct err *e)
+{
+	char name[FILE_NAME_MAX];
+	int fd;
+
+	if (r->fd >= 0 && r->open_at == i)
+		return 0;
+	fd = file_open(r->store->content_dir, file_name(r->segments[i].file, name), O_RDONLY, 0, e);
+	if (fd < 0)
+		return -1;
+	file_close(r->fd);
+	r->fd = fd;
+	r->open_at = i;
+	return 0;
+}
+
+static int load_inline(struct store_reader *r, struct db_conn *c, struct err *e)
+{
+	auto_query struct db_stmt *s = db_query(c, "SELECT crc,data FROM bodies WHERE content=?1",
+						DB_ARGS(db_int(r->at.id)), e);
+	int got = s ? db_step(s, e) : -1;
+
+	if (got < 0)
+		return -1;
+	if (!got)
+		return missing(e, STORE_NO_KEY, "the content is gone");
+	r->bytes = arena_span(&r->mem, db_col_span(s, 1));
+	if (content_crc(r->bytes) != (uint32_t)db_col_int(s, 0))
+		return err_set(e, ERR_CORRUPT, "stored bytes differ from what was written");
+	return 0;
+}
+
+static int load(struct store_reader *r, struct db_conn *c, struct err *e)
+{
+	if (r->at.storage == STORE_INLINE)
+		return load_inline(r, c, e);
+	if (content_segments(c, r->at.id, &r->mem, &r->segments, &r->count, e) < 0)
+		return -1;
+	if (r->size && !r->count)
+		return missing(e, STORE_NO_KEY, "the content is gone");
+	return r->count ? open_segment(r, 0, e) : 0;
+}
+
+static int reader_new(struct store *s, struct db_conn *c, struct content at, uint64_t size,
+		      struct store_reader **out, struct err *e)
+{
+	struct store_reader *r = mem_zalloc(sizeof(*r));
+
+	*r = (struct store_reader){ .store = s, .at = at, .size = size, .fd = -1 };
+	if (load(r, c, e) < 0) {
+		store_reader_close(r);
+		return -1;
+	}
+	*out = r;
+	return 0;
+}
+
+// An overwrite between the row and its content makes the old content go away: look again.
+enum { OPEN_TRIES = 4 };
+
+static int open_found(struct store *s, const struct store_bucket *b, struct span key,
+		      int64_t version, struct arena *mem, struct store_object *out,
+		      struct store_reader **reader, struct err *e)
+{
+	struct db_conn *c = db_reader(s->db, e);
+	struct content at;
+
+	for (int i = 0; c; i++) {
+		if (object_find(c, b, key, version, mem, out, &at, e) < 0)
+			return -1;
+		if (out->delete_marker)
+			return missing(e, STORE_NO_KEY, "a delete marker has no content");
+		if (reader_new(s, c, at, out->size, reader, e) == 0)
+			return 0;
+		if (e->code != ERR_NOT_FOUND)
+			return -1;
+		if (i == OPEN_TRIES)
+			return err_set(e, ERR_CORRUPT, "the content of " SPAN_FMT " is missing",
+				       SPAN_ARG(key));
+	}
+	return -1;
+}
+
+int store_reader_open(struct store *s, struct span bucket, struct span key, int64_t version,
+		      struct arena *mem, struct store_object *out, struct store_reader **reader,
+		      struct err *e)
+{
+	struct db_conn *c = db_reader(s->db, e);
+	struct store_bucket b;
+	int versioning;
+
+	*out = (struct store_object){ 0 };
+	if (!c || bucket_find(c, bucket, &b, &versioning, e) < 0)
+		return -1;
+	return open_found(s, &b, key, version, mem, out, reader, e);
+}
+
+int store_reader_open_version(struct store *s, int64_t bucket_id, struct span key, int64_t version,
+			      struct arena *mem, struct store_object *out,
+			      struct store_reader **reader, struct err *e)
+{
+	struct store_bucket b = { .id = bucket_id };
+
+	*out = (struct store_object){ 0 };
+	return open_found(s, &b, key, version, mem, out, reader, e);
+}
+
+void store_reader_close(struct store_reader *r)
+{
+	if (!r)
+		return;
+	file_close(r->fd);
+	arena_release(&r->mem);
+	mem_free(r);
+}
+
+// Index of the segment that holds `at`; *into = the offset in it.
+static size_t segment_at(const struct store_reader *r, uint64_t at, uint64_t *into)
+{
+	size_t i = 0;
+
+	while (i < r->count && at >= r->segments[i].length)
+		at -= r->segments[i++].length;
+	*into = at;
+	return i;
+}
+
+ssize_t store_reader_pread(struct store_reader *r, uint64_t at, void *p, size_t n, struct err *e)
+{
+	uint64_t into, left;
+	ssize_t got;
+	size_t i;
+
+	if (at >= r->size)
+		return 0;
+	if (n > r->size - at)
+		n = (size_t)(r->size - at);
+	if (r->at.storage == STORE_INLINE) {
+		memcpy(p, r->bytes.p + at, n);
+		return (ssize_t)n;
+	}
+	i = segment_at(r, at, &into);
+	if (i == r->count)
+		return err_set(e, ERR_CORRUPT, "the content is shorter than its record");
+	left = r->segments[i].length - into;
+	if (n > left)
+		n = (size_t)left;
+	if (open_segment(r, i, e) < 0)
+		return -1;
+	got = file_pread_full(r->fd, p, n, (off_t)(r->segments[i].offset + into), e);
+	if (got >= 0 && (size_t)got < n)
+		return err_set(e, ERR_CORRUPT, "a content file is shorter than its record");
+	return got;
+}
+
+bool store_reader_inline(struct store_reader *r, struct span *bytes)
+{
+	*bytes = r->bytes;
+	return r->at.storage == STORE_INLINE;
+}
+
+bool store_reader_file(struct store_reader *r, uint64_t at, uint64_t n, int *fd, uint64_t *offset)
+{
+	struct err ignored;
+	uint64_t into;
+	size_t i;
+
+	if (r->at.storage != STORE_SEGMENTS || !n)
+		return false;
+	i = segment_at(r, at, &into);
+	if (i == r->count || n > r->segments[i].length - into || open_segment(r, i, &ignored) < 0)
+		return false;
+	*fd = fcntl(r->fd, F_DUPFD_CLOEXEC, 3);
+	*offset = r->segments[i].offset + into;
+	return *fd >= 0;
+}
+
+bool store_reader_path(struct store_reader *r, char *out, size_t size)
+{
+	char name[FILE_NAME_MAX];
+
+	if (r->at.storage != STORE_SEGMENTS || r->count != 1 || r->segments[0].offset ||
+	    r->segments[0].length != r->size || !r->store->content_rel)
+		return false;
+	snprintf(out, size, "%s/%s", r->store->content_rel, file_name(r->segments[0].file, name));
+	return true;
+}

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/put.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+// ---- options -------------------------------------------------------------------------------------------
+
+static const char *copy_str(struct arena *mem, const char *s)
+{
+	return s ? arena_strdup(mem, s) : NULL;
+}
+
+void put_options_copy(struct arena *mem, struct store_put_options *to,
+		      const struct store_put_options *o)
+{
+	*to = *o;
+	to->bucket = arena_span(mem, o->bucket);
+	to->key = arena_span(mem, o->key);
+	to->meta.packed = arena_span(mem, o->meta.packed);
+	to->tags = arena_span(mem, o->tags);
+	to->if_match = arena_span(mem, o->if_match);
+	to->cause.event = copy_str(mem, o->cause.event);
+	to->cause.principal = copy_str(mem, o->cause.principal);
+	to->cause.source_ip = copy_str(mem, o->cause.source_ip);
+	to->cause.user_agent = copy_str(mem, o->cause.user_agent);
+	to->cause.request_id = copy_str(mem, o->cause.request_id);
+}
+
+int put_options_check(const struct store_put_options *o, struct err *e)
+{
+	if (!o->key.n)
+		return err_set(e, ERR_INVALID, "an object key cannot be empty");
+	if (o->key.n > STORE_KEY_MAX)
+		return err_set(e, ERR_LIMIT, "the key is %zu bytes long, %d are allowed", o->key.n,
+			       STORE_KEY_MAX);
+	if (!span_is_utf8(o->key) || memchr(o->key.p, '\0', o->key.n))
+		return err_set(e, ERR_INVALID, "an object key is UTF-8 text without NUL");
+	if (o->meta.packed.n > STORE_META_MAX)
+		return err_set(e, ERR_LIMIT, "the metadata is over %d bytes", STORE_META_MAX);
+	return 0;
+}
+
+static int room_check(struct store *s, struct err *e)
+{
+	struct statvfs v;
+
+	if (fstatvfs(s->content_dir, &v) < 0)
+		return err_sys(e, ERR_IO, errno, "statvfs");
+	if ((uint64_t)v.f_bavail * 100 < (uint64_t)v.f_blocks * s->o.free_stop_percent)
+		return err_set(e, ERR_FULL, "less than %u %% of the disk is free",
+			       s->o.free_stop_percent);
+	return 0;
+}
+
+// ---- starting ------------------------------------------------------------------------------------------
+
+static struct store_put *put_new(struct store *s, const struct store_put_options *o)
+{
+	struct store_put *p = mem_zalloc(sizeof(*p));
+
+	p->store = s;
+	p->fd = -1;
+	put_options_copy(&p->mem, &p->o, o);
+	buf_init(&p->small, s->o.inline_max);
+	p->md5 = EVP_MD_CTX_new();
+	check(p->md5 && EVP_DigestInit_ex(p->md5, EVP_md5(), NULL) == 1);
+	return p;
+}
+
+static int size_check(struct store *s, uint64_t size, struct err *e)
+{
+	if (size != UINT64_MAX && size > s->o.object_max)
+		return err_set(e, ERR_LIMIT, "the object is over the limit of %llu bytes",
+			       (unsigned long long)s->o.object_max);
+	return 0;
+}
+
+int store_put_begin(struct store *s, const struct store_put_options *o, struct store_put **out,
+		    struct err *e)
+{
+	struct db_conn *c = db_reader(s->db, e);
+	struct store_bucket b;
+	int versioning;
+
+	if (!c || put_options_check(o, e) < 0 || size_check(s, o->size, e) < 0 ||
+	    bucket_find(c, o->bucket, &b, &versioning, e) < 0 || room_check(s, e) < 0)
+		return -1;
+	*out = put_new(s, o);
+	return 0;
+}
+
+int store_put_begin_part(struct store *s, struct span bucket, struct span key, struct span upload,
+			 unsigned number, uint64_t size, struct store_put **out, struct err *e)
+{
+	auto_arena struct arena mem = { 0 };
+	struct store_put_options o = { .bucket = bucket, .key = key, .size = size };
+	struct store_upload up;
+
+	if (number < 1 || number > STORE_PART_MAX)
+		return err_set(e, ERR_INVALID, "a part number is 1 to %d", STORE_PART_MAX);
+	if (size_check(s, size, e) < 0 || room_check(s, e) < 0 ||
+	    store_upload_get(s, bucket, key, upload, &mem, &up, e) < 0)
+		return -1;
+	*out = put_new(s, &o);
+	(*out)->upload = arena_span(&(*out)->mem, upload);
+	(*out)->number = number;
+	(*out)->small.max = 0; // parts are always files, so that joining them is metadata only
+	return 0;
+}
+
+// ---- bytes ---------------------------------------------------------------------------------------------
+
+static void live_add(struct store_put *p)
+{
+	auto_lock held = lock_hold(&p->store->lock);
+
+	p->next = p->store->live;
+	p->store->live = p;
+}
+
+static void live_remove(struct store_put *p)
+{
+	auto_lock held = lock_hold(&p->store->lock);
+
+	for (struct store_put **at = &p->store->live; *at; at = &(*at)->next)
+		if (*at == p) {
+			*at = p->next;
+			return;
+		}
+}
+
+static int spill(struct store_put *p, struct err *e)
+{
+	if (file_id_new(p->store, &p->file, e) < 0)
+		return -1;
+	live_add(p);
+	p->fd = file_create(p->store, p->file, e);
+	if (p->fd < 0)
+		return -1;
+	if (file_write_all(p->fd, p->small.p, p->small.n, e) < 0)
+		return -1;
+	buf_release(&p->small);
+	return 0;
+}
+
+int store_put_write(struct store_put *p, struct span bytes, struct err *e)
+{
+	if (bytes.n > p->store->o.object_max - p->size)
+		return err_set(e, ERR_LIMIT, "the object is over the limit of %llu bytes",
+			       (unsigned long long)p->store->o.object_max);
+	EVP_DigestUpdate(p->md5, bytes.p, bytes.n);
+	p->size += bytes.n;
+	if (p->fd < 0) {
+		if (buf_add_span(&p->small, bytes))
+			return 0;
+		if (spill(p, e) < 0)
+			return -1;
+	}
+	return file_write_all(p->fd, bytes.p, bytes.n, e);
+}
+
+static int digest_file(struct store_put *p, int fd, bool copy, struct err *e)
+{
+	auto_free char *chunk = mem_alloc(128 << 10);
+	ssize_t k;
+
+	while ((k = file_read_full(fd, chunk, 128 << 10, e)) > 0) {
+		if (copy) {
+			if (store_put_write(p, span_make(chunk, (size_t)k), e) < 0)
+				return -1;
+			continue;
+		}
+		EVP_DigestUpdate(p->md5, chunk, (size_t)k);
+		p->size += (uint64_t)k;
+	}
+	return k < 0 ? -1 : 0;
+}
+
+int store_put_take_file(struct store_put *p, int dir, const char *name, struct err *e)
+{
+	char to[FILE_NAME_MAX];
+	auto_fd int fd = -1;
+	struct stat st;
+
+	check(!p->size && p->fd < 0);
+	fd = file_open(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, e);
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, ERR_IO, errno, "stat %s", name);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_INVALID, "%s is not a regular file", name);
+	if (size_check(p->store, (uint64_t)st.st_size, e) < 0)
+		return -1;
+	if ((uint64_t)st.st_size <= p->small.max || st.st_nlink != 1)
+		return digest_file(p, fd, true, e);
+	if (file_id_new(p->store, &p->file, e) < 0)
+		return -1;
+	live_add(p);
+	if (renameat(dir, name, p->store->content_dir, file_name(p->file, to)) == 0) {
+		p->fd = file_take(&fd);
+		if (fchmod(p->fd, 0600) < 0)
+			return err_sys(e, ERR_IO, errno, "chmod %s", to);
+		return digest_file(p, p->fd, false, e);
+	}
+	if (errno != EXDEV)
+		return err_sys(e, ERR_IO, errno, "move %s", name);
+	p->fd = file_create(p->store, p->file, e);
+	return p->fd < 0 ? -1 : digest_file(p, fd, true, e);
+}
+
+void store_put_md5(struct store_put *p, uint8_t out[static 16])
+{
+	EVP_MD_CTX *copy = EVP_MD_CTX_new();
+	unsigned n = 16;
+
+	check(copy && EVP_MD_CTX_copy_ex(copy, p->md5) == 1);
+	EVP_DigestFinal_ex(copy, out, &n);
+	EVP_MD_CTX_free(copy);
+}
+
+void store_put_set_checksum(struct store_put *p, struct span checksum)
+{
+	p->checksum = arena_span(&p->mem, checksum);
+}
+
+// ---- making it visible ---------------------------------------------------------------------------------
+
+int store_put_stage(struct store_put *p, struct err *e)
+{
+	uint8_t md5[16];
+
+	if (p->fd < 0 && !p->small.max && spill(p, e) < 0) // an empty part
+		return -1;
+	store_put_md5(p, md5);
+	for (int i = 0; i < 16; i++)
+		snprintf(p->etag + 2 * i, 3, "%02x", md5[i]);
+	if (p->file && (file_sync(p->fd, e) < 0 || file_dir_sync(p->store, p->file, e) < 0))
+		return err_wrap(e, "store " SPAN_FMT, SPAN_ARG(p->o.key));
+	p->staged = true;
+	return 0;
+}
+
+static int content_in(struct store_put *p, struct db_conn *c, struct content *at, struct err *e)
+{
+	struct segment whole = { p->file, 0, p->size };
+
+	if (!p->file) {
+		at->storage = STORE_INLINE;
+		if (db_next(c, "content", &at->id, e) < 0)
+			return -1;
+		return db_exec(c, "INSERT INTO bodies(content,crc,data) VALUES(?1,?2,?3)",
+			       DB_ARGS(db_int(at->id), db_int(content_crc(buf_span(&p->small))),
+				       db_blob(buf_span(&p->small))),
+			       e) < 0
+			       ? -1
+			       : 0;
+	}
+	at->storage = STORE_SEGMENTS;
+	if (db_exec(c, "INSERT INTO files(id,refs,size) VALUES(?1,0,?2)",
+		    DB_ARGS(db_int(p->file), db_int((int64_t)p->size)), e) < 0)
+		return -1;
+	return content_new_in(c, &whole, 1, p->size, &at->id, e);
+}
+
+static int part_in(struct store_put *p, struct db_conn *c, struct content at, struct err *e)
+{
+	struct content old = { 0 };
+	auto_query struct db_stmt *q =
+		db_query(c,
+			 "SELECT storage,content FROM upload_parts WHERE upload=?1 AND number=?2",
+			 DB_ARGS(db_text(p->upload), db_int(p->number)), e);
+	int64_t known;
+	int got = q ? db_step(q, e) : -1;
+
+	if (got < 0 ||
+	    db_get_int(c,
+		       "SELECT 1 FROM uploads WHERE id=?1 AND bucket="
+		       "(SELECT id FROM buckets WHERE name=?2) AND key=?3",
+		       DB_ARGS(db_text(p->upload), db_text(p->o.bucket), db_text(p->o.key)), 0,
+		       &known, e) < 0)
+		return -1;
+	if (!known) {
+		err_set(e, ERR_NOT_FOUND, "the upload is gone");
+		e->sys = STORE_NO_UPLOAD;
+		return -1;
+	}
+	if (got)
+		old = (struct content){ (enum store_storage)db_col_int(q, 0), db_col_int(q, 1) };
+	if (got && content_release_in(p->store, c, old, e) < 0)
+		return -1;
+	p->object.mtime_ns = clock_wall_ns();
+	return db_exec(c,
+		       "INSERT OR REPLACE INTO upload_parts(upload,number,etag,size,mtime_ns,"
+		       "storage,content,checksum) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+		       DB_ARGS(db_text(p->upload), db_int(p->number), db_str(p->etag),
+			       db_int((int64_t)p->size), db_int(p->object.mtime_ns),
+			       db_int(at.storage), db_int(at.id), db_text(p->checksum)),
+		       e) < 0
+		       ? -1
+		       : 0;
+}
+
+int store_put_apply(struct store_put *p, struct db_conn *c, struct err *e)
+{
+	struct store_bucket b;
+	struct content at;
+	int versioning;
+
+	check(p->staged);
+	p->object = (struct store_object){ .bucket = p->o.bucket,
+					   .key = p->o.key,
+					   .owner = p->o.owner,
+					   .size = p->size,
+					   .meta = p->o.meta,
+					   .tags = p->o.tags,
+					   .checksum = p->checksum };
+	memcpy(p->object.etag, p->etag, sizeof(p->etag));
+	if (bucket_find(c, p->o.bucket, &b, &versioning, e) < 0 || content_in(p, c, &at, e) < 0)
+		return -1;
+	if (p->upload.n)
+		return part_in(p, c, at, e);
+	if (object_conditions_in(c, b.id, &p->o, e) < 0)
+		return -1;
+	return object_insert_in(p->store, c, &b, versioning, &p->object, at, &p->o.cause, e);
+}
+
+static int apply_one(struct db_conn *c, void *arg, struct err *e)
+{
+	return store_put_apply(arg, c, e);
+}
+
+void store_put_committed(struct store_put *p)
+{
+	p->committed = true;
+}
+
+static void object_copy(struct arena *mem, struct store_object *out, const struct store_object *o)
+{
+	*out = *o;
+	out->bucket = arena_span(mem, o->bucket);
+	out->key = arena_span(mem, o->key);
+	out->meta.packed = arena_span(mem, o->meta.packed);
+	out->tags = arena_span(mem, o->tags);
+	out->checksum = arena_span(mem, o->checksum);
+}
+
+int store_put_finish(struct store_put *p, struct arena *mem, struct store_object *out,
+		     struct err *e)
+{
+	int bad = store_put_stage(p, e) < 0 || db_write(p->store->db, apply_one, p, e) < 0;
+
+	if (!bad) {
+		store_put_committed(p);
+		object_copy(mem, out, &p->object);
+	}
+	store_put_abort(p);
+	return bad ? -1 : 0;
+}
+
+void store_put_abort(struct store_put *p)
+{
+	char name[FILE_NAME_MAX];
+
+	if (!p)
+		return;
+	if (p->file && !p->committed)
+		unlinkat(p->store->content_dir, file_name(p->file, name), 0);
+	if (p->file)
+		live_remove(p);
+	file_close(p->fd);
+	buf_release(&p->small);
+	EVP_MD_CTX_free(p->md5);
+	arena_release(&p->mem);
+	mem_free(p);
+}

@@ -1,0 +1,26 @@
+// put: an object being written. Private to store.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/buf.h"
+#include "store/engine.h"
+
+#include <openssl/evp.h>
+
+struct store_put {
+	struct store_put *next; // in store->live while `file` is set
+	struct store *store;
+	struct arena mem;
+	struct store_put_options o;
+	struct span upload; // a part of this upload, else empty
+	unsigned number;
+
+	EVP_MD_CTX *md5;
+	struct buf small; // bytes so far while they fit inline
+	int fd;		  // the file when they do not
+	int64_t file;	  // its id, 0 = none
+	uint64_t size;
+	struct span checksum;
+	char etag[STORE_ETAG_MAX];
+	bool staged, committed;
+	struct store_object object; // filled by apply
+};

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/store.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	INLINE_MAX = 16384,
+	FREE_STOP_PERCENT = 2,
+	REAP_BATCH = 256,
+	FOLDERS = 256, // of the content directory
+};
+#define OBJECT_MAX (UINT64_C(5) << 40)
+#define PART_MIN (UINT64_C(5) << 20)
+
+// ---- after a crash -------------------------------------------------------------------------------------
+
+// Ids that were reserved and not yet known to be settled when the last life ended: their files exist, if at
+// all, without a row. Nothing else needs looking at.
+static int drop_unfinished(struct store *s, struct err *e)
+{
+	struct db_conn *c = db_reader(s->db, e);
+	int64_t low, high, known;
+
+	if (!c ||
+	    db_get_int(c, "SELECT reserved FROM sequences WHERE name='file-clean'", DB_NO_ARGS, 1,
+		       &low, e) < 0 ||
+	    db_get_int(c, "SELECT reserved FROM sequences WHERE name='file'", DB_NO_ARGS, 1, &high,
+		       e) < 0)
+		return -1;
+	for (int64_t id = low; id < high; id++) {
+		char name[FILE_NAME_MAX];
+
+		if (db_get_int(c, "SELECT 1 FROM files WHERE id=?1", DB_ARGS(db_int(id)), 0, &known,
+			       e) < 0)
+			return -1;
+		if (!known && unlinkat(s->content_dir, file_name(id, name), 0) < 0 &&
+		    errno != ENOENT)
+			return err_sys(e, ERR_IO, errno, "remove unfinished content %s", name);
+	}
+	return 0;
+}
+
+// ---- content that nobody refers to ---------------------------------------------------------------------
+
+struct reaped {
+	int64_t ids[REAP_BATCH];
+	size_t n;
+};
+
+static int forget_reaped(struct db_conn *c, void *arg, struct err *e)
+{
+	struct reaped *r = arg;
+
+	for (size_t i = 0; i < r->n; i++)
+		if (db_exec(c, "DELETE FROM garbage WHERE file=?1", DB_ARGS(db_int(r->ids[i])), e) <
+		    0)
+			return -1;
+	return 0;
+}
+
+// Removes one batch of files; the number removed, or -1.
+static int reap_batch(struct store *s, struct err *e)
+{
+	struct db_conn *c = db_reader(s->db, e);
+	struct db_stmt *q;
+	struct reaped r = { .n = 0 };
+	int got;
+
+	if (!c)
+		return -1;
+	q = db_query(c, "SELECT file FROM garbage LIMIT 256", DB_NO_ARGS, e);
+	while ((got = q ? db_step(q, e) : -1) > 0)
+		r.ids[r.n++] = db_col_int(q, 0);
+	db_done(q);
+	if (got < 0 || !r.n)
+		return got;
+	for (size_t i = 0; i < r.n; i++) {
+		char name[FILE_NAME_MAX];
+
+		if (unlinkat(s->content_dir, file_name(r.ids[i], name), 0) < 0 && errno != ENOENT)
+			return err_sys(e, ERR_IO, errno, "remove content %s", name);
+	}
+	return db_write_lazy(s->db, forget_reaped, &r, e) < 0 ? -1 : (int)r.n;
+}
+
+static void *reaper_main(void *arg)
+{
+	struct store *s = arg;
+
+	pthread_mutex_lock(&s->lock);
+	while (!s->stop) {
+		struct err e = { 0 };
+		int got;
+
+		if (!s->garbage) {
+			lock_wait(&s->reap, &s->lock, 0);
+			continue;
+		}
+		s->garbage = false;
+		pthread_mutex_unlock(&s->lock);
+		while ((got = reap_batch(s, &e)) == REAP_BATCH)
+			;
+		if (got < 0)
+			log_warn("store", "cleaning up: %s", e.msg);
+		pthread_mutex_lock(&s->lock);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+static void wake_reaper(void *arg)
+{
+	struct store *s = arg;
+
+	if (!s->freed)
+		return;
+	s->freed = false;
+	pthread_mutex_lock(&s->lock);
+	s->garbage = true;
+	pthread_cond_signal(&s->reap);
+	pthread_mutex_unlock(&s->lock);
+}
+
+// ---- opening -------------------------------------------------------------------------------------------
+
+static int make_folders(struct store *s, struct err *e)
+{
+	if (file_mkdirs(s->content_path, 0711, e) < 0)
+		return -1;
+	s->content_dir = file_open(AT_FDCWD, s->content_path, O_RDONLY | O_DIRECTORY, 0, e);
+	if (s->content_dir < 0)
+		return -1;
+	// From the last to the first: when the first exists, an earlier start made them all.
+	if (faccessat(s->content_dir, "00", F_OK, 0) == 0)
+		return 0;
+	for (int i = FOLDERS - 1; i >= 0; i--) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "%02x", i);
+		if (mkdirat(s->content_dir, name, 0711) < 0 && errno != EEXIST)
+			return err_sys(e, ERR_IO, errno, "mkdir %s/%s", s->content_path, name);
+	}
+	return file_sync(s->content_dir, e);
+}
+
+int store_open(struct store **out, const struct store_options *o, struct err *e)
+{
+	struct store *s = mem_zalloc(sizeof(*s));
+
+	s->db = o->db;
+	s->o = *o;
+	s->o.inline_max = o->inline_max ? o->inline_max : INLINE_MAX;
+	s->o.object_max = o->object_max ? o->object_max : OBJECT_MAX;
+	s->o.part_min = o->part_min ? o->part_min : PART_MIN;
+	s->o.free_stop_percent = o->free_stop_percent ? o->free_stop_percent : FREE_STOP_PERCENT;
+	s->content_path =
+		o->content_dir ? mem_strdup(o->content_dir) : mem_printf("%s/content", o->data_dir);
+	s->content_rel = o->content_dir ? NULL : "content";
+	s->content_dir = -1;
+	s->garbage = true;
+	pthread_mutex_init(&s->lock, NULL);
+	lock_cond_init(&s->reap);
+	if (make_folders(s, e) < 0 || drop_unfinished(s, e) < 0) {
+		file_close(s->content_dir);
+		mem_free(s->content_path);
+		mem_free(s);
+		return err_wrap(e, "store");
+	}
+	db_on_commit(s->db, wake_reaper, s);
+	lock_thread_start(&s->reaper, "store-reaper", reaper_main, s);
+	*out = s;
+	return 0;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->stop = true;
+	pthread_cond_signal(&s->reap);
+	pthread_mutex_unlock(&s->lock);
+	pthread_join(s->reaper, NULL);
+	db_off_commit(s->db, s);
+	pthread_cond_destroy(&s->reap);
+	pthread_mutex_destroy(&s->lock);
+	file_close(s->content_dir);
+	mem_free(s->content_path);
+	mem_free(s);
+}
+
+void store_set_sink(struct store *s, const struct store_sink *sink)
+{
+	s->sink = *sink;
+}

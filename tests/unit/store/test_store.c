@@ -1,0 +1,533 @@
+// SPDX-License-Identifier: Apache-2.0
+// clang-format off
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "db/db.h"
+#include "db/schema.h"
+#include "store/store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct place {
+	char dir[32];
+	struct db *db;
+	struct store *store;
+	int events;
+	char last_event[64];
+	struct arena mem;
+};
+
+static int heard(void *owner, struct db_conn *c unused_arg, const struct store_event *ev,
+		 struct err *e)
+{
+	struct place *p = owner;
+
+	if (span_is(ev->key, "refuse"))
+		return err_set(e, ERR_DENIED, "the sink refuses");
+	p->events++;
+	snprintf(p->last_event, sizeof(p->last_event), "%s", ev->name);
+	return 0;
+}
+
+static void open_all(struct place *p)
+{
+	auto_free char *path = mem_printf("%s/oscar.db", p->dir);
+	struct db_options o = { .path = path,
+				.migrations = schema_migrations,
+				.migration_count = schema_migration_count };
+	struct store_options so = { .data_dir = p->dir, .part_min = 1000 };
+	struct store_sink sink = { p, heard };
+	struct err e = { 0 };
+
+	assert_int_equal(db_open(&p->db, &o, &e), 0);
+	so.db = p->db;
+	assert_int_equal(store_open(&p->store, &so, &e), 0);
+	store_set_sink(p->store, &sink);
+}
+
+static void close_all(struct place *p)
+{
+	store_close(p->store);
+	db_close(p->db);
+}
+
+static int setup(void **state)
+{
+	struct place *p = mem_zalloc(sizeof(*p));
+	struct store_bucket b;
+	struct err e;
+
+	memcpy(p->dir, "/tmp/oscar-store-XXXXXX", 24);
+	assert_non_null(mkdtemp(p->dir));
+	open_all(p);
+	assert_int_equal(store_bucket_create(p->store, SPAN("photos"), 1, 0, &b, &e), 0);
+	*state = p;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct place *p = *state;
+	struct err e;
+
+	close_all(p);
+	arena_release(&p->mem);
+	assert_int_equal(file_remove_tree(AT_FDCWD, p->dir, &e), 0);
+	mem_free(p);
+	return 0;
+}
+
+static struct store_object put(struct place *p, const char *key, struct span bytes)
+{
+	struct store_put_options o = {
+		.bucket = SPAN("photos"), .key = span_of(key), .owner = 1, .size = UINT64_MAX
+	};
+	struct store_object out;
+	struct store_put *w;
+	struct err e = { 0 };
+
+	assert_int_equal(store_put_begin(p->store, &o, &w, &e), 0);
+	while (bytes.n) {
+		struct span piece = span_head(bytes, 7000);
+
+		assert_int_equal(store_put_write(w, piece, &e), 0);
+		bytes = span_from(bytes, piece.n);
+	}
+	assert_int_equal(store_put_finish(w, &p->mem, &out, &e), 0);
+	return out;
+}
+
+static struct span pattern(struct place *p, size_t n)
+{
+	char *s = arena_alloc(&p->mem, n);
+
+	for (size_t i = 0; i < n; i++)
+		s[i] = (char)(i * 7 + i / 251);
+	return span_make(s, n);
+}
+
+static void assert_content(struct place *p, const char *key, struct span want)
+{
+	auto_reader struct store_reader *r = NULL;
+	auto_free char *got = mem_alloc(want.n + 1);
+	struct store_object o;
+	struct err e = { 0 };
+	size_t n = 0;
+	ssize_t k;
+
+	assert_int_equal(store_reader_open(p->store, SPAN("photos"), span_of(key), 0, &p->mem, &o,
+					   &r, &e),
+			 0);
+	assert_true(o.size == want.n);
+	while (n <= want.n && (k = store_reader_pread(r, n, got + n, want.n + 1 - n, &e)) > 0)
+		n += (size_t)k;
+	assert_int_equal(n, want.n);
+	if (n)
+		assert_memory_equal(got, want.p, n);
+}
+
+static size_t files_in_content(struct place *p)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < 256; i++) {
+		auto_free char *path = mem_printf("%s/content/%02x", p->dir, i);
+		DIR *d = opendir(path);
+
+		assert_non_null(d);
+		for (struct dirent *f; (f = readdir(d));)
+			n += f->d_name[0] != '.';
+		closedir(d);
+	}
+	return n;
+}
+
+static void wait_for_files(struct place *p, size_t want)
+{
+	for (int i = 0; i < 500 && files_in_content(p) != want; i++)
+		usleep(10000);
+	assert_int_equal(files_in_content(p), want);
+}
+
+static void bytes_come_back_whatever_their_size(void **state)
+{
+	struct place *p = *state;
+	static const size_t sizes[] = { 0, 1, 16384, 16385, 1000000 };
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		struct span bytes = pattern(p, sizes[i]);
+		struct store_object o = put(p, "a", bytes);
+
+		assert_int_equal(strlen(o.etag), 32);
+		assert_content(p, "a", bytes);
+	}
+	assert_string_equal(put(p, "empty", SPAN("")).etag, "d41d8cd98f00b204e9800998ecf8427e");
+	assert_int_equal(p->events, 6);
+	wait_for_files(p, 1); // older contents are reaped
+}
+
+static void an_object_that_the_sink_refuses_is_not_there(void **state)
+{
+	struct place *p = *state;
+	struct store_put_options o = { .bucket = SPAN("photos"), .key = SPAN("refuse"), .size = 3 };
+	struct store_object out;
+	struct store_put *w;
+	struct err e = { 0 };
+
+	assert_int_equal(store_put_begin(p->store, &o, &w, &e), 0);
+	assert_int_equal(store_put_write(w, pattern(p, 20000), &e), 0);
+	assert_int_equal(store_put_finish(w, &p->mem, &out, &e), -1);
+	assert_int_equal(e.code, ERR_DENIED);
+	assert_int_equal(store_object_get(p->store, SPAN("photos"), SPAN("refuse"), 0, &p->mem,
+					  &out, &e),
+			 -1);
+	assert_int_equal(e.sys, STORE_NO_KEY);
+	assert_int_equal(files_in_content(p), 0);
+}
+
+static void conditions_guard_writes(void **state)
+{
+	struct place *p = *state;
+	struct store_put_options o = {
+		.bucket = SPAN("photos"), .key = SPAN("a"), .size = 0, .if_none_match = true
+	};
+	struct store_object out;
+	struct store_put *w;
+	struct err e = { 0 };
+
+	put(p, "a", SPAN("x"));
+	assert_int_equal(store_put_begin(p->store, &o, &w, &e), 0);
+	assert_int_equal(store_put_finish(w, &p->mem, &out, &e), -1);
+	assert_int_equal(e.code, ERR_CONFLICT);
+	o.if_none_match = false;
+	o.if_match = SPAN("9dd4e461268c8034f5c8564e155c67a6"); // of "x"
+	assert_int_equal(store_put_begin(p->store, &o, &w, &e), 0);
+	assert_int_equal(store_put_finish(w, &p->mem, &out, &e), 0);
+	assert_int_equal(store_put_begin(p->store, &o, &w, &e), 0);
+	assert_int_equal(store_put_finish(w, &p->mem, &out, &e), -1);
+}
+
+static void bad_names_and_keys_are_refused(void **state)
+{
+	struct place *p = *state;
+	static const char *const bad[] = { "ab",   "Upper", "a_b",	   "-ab",   "ab-",
+					   "a..b", "a.-b",  "192.168.1.1", "xn--a", "a b" };
+	struct store_bucket b;
+	struct err e;
+	auto_free char *long_key = mem_printf("%01025d", 1);
+	struct store_put_options o = { .bucket = SPAN("photos"), .key = span_of(long_key) };
+	struct store_put *w;
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_int_equal(store_bucket_create(p->store, span_of(bad[i]), 1, 0, &b, &e), -1);
+		assert_int_equal(e.code, ERR_INVALID);
+	}
+	assert_int_equal(store_bucket_create(p->store, SPAN("photos"), 1, 0, &b, &e), -1);
+	assert_int_equal(e.code, ERR_EXISTS);
+	assert_int_equal(store_put_begin(p->store, &o, &w, &e), -1);
+	assert_int_equal(e.code, ERR_LIMIT);
+	o.key = SPAN("bad\xff");
+	assert_int_equal(store_put_begin(p->store, &o, &w, &e), -1);
+	assert_int_equal(e.code, ERR_INVALID);
+	o.bucket = SPAN("missing");
+	o.key = SPAN("a");
+	assert_int_equal(store_put_begin(p->store, &o, &w, &e), -1);
+	assert_int_equal(e.sys, STORE_NO_BUCKET);
+}
+
+static void a_bucket_with_objects_is_not_deleted(void **state)
+{
+	struct place *p = *state;
+	struct store_deleted done;
+	struct store_bucket b;
+	struct err e;
+
+	put(p, "a", SPAN("x"));
+	assert_int_equal(store_bucket_get(p->store, SPAN("photos"), &b, &e), 0);
+	assert_int_equal(b.objects, 1);
+	assert_int_equal(b.bytes, 1);
+	assert_int_equal(store_bucket_delete(p->store, SPAN("photos"), &e), -1);
+	assert_int_equal(e.code, ERR_CONFLICT);
+	assert_int_equal(store_delete(p->store, SPAN("photos"), SPAN("a"), 0, NULL, &done, &e), 0);
+	assert_true(done.existed);
+	assert_string_equal(p->last_event, "s3:ObjectRemoved:Delete");
+	assert_int_equal(store_delete(p->store, SPAN("photos"), SPAN("a"), 0, NULL, &done, &e), 0);
+	assert_false(done.existed);
+	assert_int_equal(store_bucket_delete(p->store, SPAN("photos"), &e), 0);
+}
+
+// Lists with pages of `limit` and joins what comes: "key|prefix/|…".
+static char *list_all(struct place *p, const char *prefix, const char *delimiter, size_t limit)
+{
+	struct store_list_options o = { .bucket = SPAN("photos"),
+					.prefix = span_of(prefix),
+					.delimiter = span_of(delimiter),
+					.limit = limit };
+	struct store_list l;
+	struct err e = { 0 };
+	struct buf b;
+
+	buf_init(&b, 1 << 20);
+	do {
+		assert_int_equal(store_list(p->store, &o, &p->mem, &l, &e), 0);
+		assert_true(l.n <= limit);
+		for (size_t i = 0; i < l.n; i++) {
+			buf_add_span(&b, l.entries[i].object.key);
+			buf_add_char(&b, '|');
+		}
+		o.after = l.next;
+	} while (l.truncated);
+	return buf_take(&b);
+}
+
+static void listing_is_in_byte_order_with_prefixes_and_pages(void **state)
+{
+	struct place *p = *state;
+	static const char *const keys[] = { "ab",  "a/b", "a-b", "a/c/d",
+					    "b/x", "b/y", "c",	 "a\xc3\xb1" };
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		put(p, keys[i], SPAN("x"));
+	for (size_t limit = 1; limit < 10; limit++) {
+		auto_free char *all = list_all(p, "", "", limit);
+		auto_free char *top = list_all(p, "", "/", limit);
+		auto_free char *in_a = list_all(p, "a/", "/", limit);
+		auto_free char *none = list_all(p, "zzz", "/", limit);
+
+		assert_string_equal(all, "a-b|a/b|a/c/d|ab|a\xc3\xb1|b/x|b/y|c|");
+		assert_string_equal(top, "a-b|a/|ab|a\xc3\xb1|b/|c|");
+		assert_string_equal(in_a, "a/b|a/c/|");
+		assert_string_equal(none, "");
+	}
+}
+
+static void a_copy_shares_content_and_outlives_its_source(void **state)
+{
+	struct place *p = *state;
+	struct store_put_options o = { .bucket = SPAN("photos"), .key = SPAN("copy"), .owner = 1 };
+	struct span bytes = pattern(p, 100000);
+	struct store_deleted done;
+	struct store_object src, out;
+	struct err e = { 0 };
+
+	src = put(p, "src", bytes);
+	assert_int_equal(store_copy(p->store, SPAN("photos"), SPAN("src"), 0, &o, false, false,
+				    &p->mem, &out, &e),
+			 0);
+	assert_string_equal(out.etag, src.etag);
+	assert_int_equal(files_in_content(p), 1);
+	assert_int_equal(store_delete(p->store, SPAN("photos"), SPAN("src"), 0, NULL, &done, &e),
+			 0);
+	assert_content(p, "copy", bytes);
+	assert_int_equal(store_delete(p->store, SPAN("photos"), SPAN("copy"), 0, NULL, &done, &e),
+			 0);
+	wait_for_files(p, 0);
+}
+
+static void parts_become_one_object(void **state)
+{
+	struct place *p = *state;
+	struct store_put_options o = { .bucket = SPAN("photos"), .key = SPAN("big"), .owner = 1 };
+	struct store_complete_part parts[3];
+	struct span bytes = pattern(p, 5000);
+	char id[STORE_UPLOAD_ID_MAX];
+	struct store_object out;
+	struct err e = { 0 };
+
+	assert_int_equal(store_upload_create(p->store, &o, SPAN(""), id, &e), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		struct store_object part;
+		struct store_put *w;
+
+		assert_int_equal(store_put_begin_part(p->store, SPAN("photos"), SPAN("big"),
+						      span_of(id), i + 1, 2000, &w, &e),
+				 0);
+		assert_int_equal(
+			store_put_write(w, span_head(span_from(bytes, i * 2000), 2000), &e), 0);
+		assert_int_equal(store_put_finish(w, &p->mem, &part, &e), 0);
+		parts[i] = (struct store_complete_part){ i + 1,
+							 arena_span(&p->mem, span_of(part.etag)) };
+	}
+	struct store_complete_part wrong[2] = { parts[1], parts[0] };
+
+	assert_int_equal(store_upload_complete(p->store, &o, span_of(id), wrong, 2, SPAN(""),
+					       &p->mem, &out, &e),
+			 -1);
+	assert_int_equal(e.sys, STORE_PART_ORDER);
+	assert_int_equal(store_upload_complete(p->store, &o, span_of(id), parts, 3, SPAN(""),
+					       &p->mem, &out, &e),
+			 0);
+	assert_int_equal(out.parts, 3);
+	assert_non_null(strstr(out.etag, "-3"));
+	assert_content(p, "big", bytes);
+	assert_int_equal(store_upload_abort(p->store, SPAN("photos"), SPAN("big"), span_of(id), &e),
+			 -1);
+	assert_int_equal(e.sys, STORE_NO_UPLOAD);
+	o.key = SPAN("copy"); // a fresh etag, of the bytes
+	assert_int_equal(store_copy(p->store, SPAN("photos"), SPAN("big"), 0, &o, false, false,
+				    &p->mem, &out, &e),
+			 0);
+	assert_int_equal(strlen(out.etag), 32);
+}
+
+static void an_aborted_upload_leaves_no_files(void **state)
+{
+	struct place *p = *state;
+	struct store_put_options o = { .bucket = SPAN("photos"), .key = SPAN("big"), .owner = 1 };
+	char id[STORE_UPLOAD_ID_MAX];
+	struct store_object part;
+	struct store_put *w;
+	struct err e = { 0 };
+
+	assert_int_equal(store_upload_create(p->store, &o, SPAN(""), id, &e), 0);
+	for (int i = 0; i < 2; i++) { // the second replaces the first
+		assert_int_equal(store_put_begin_part(p->store, SPAN("photos"), SPAN("big"),
+						      span_of(id), 1, 10, &w, &e),
+				 0);
+		assert_int_equal(store_put_write(w, SPAN("0123456789"), &e), 0);
+		assert_int_equal(store_put_finish(w, &p->mem, &part, &e), 0);
+	}
+	wait_for_files(p, 1);
+	assert_int_equal(store_upload_abort(p->store, SPAN("photos"), SPAN("big"), span_of(id), &e),
+			 0);
+	wait_for_files(p, 0);
+}
+
+static void a_file_is_taken_by_rename(void **state)
+{
+	struct place *p = *state;
+	auto_free char *path = mem_printf("%s/out.bin", p->dir);
+	struct store_put_options o = { .bucket = SPAN("photos"), .key = SPAN("out"), .owner = 1 };
+	struct span bytes = pattern(p, 50000);
+	struct store_object out;
+	struct store_put *w;
+	struct stat st;
+	struct err e = { 0 };
+
+	assert_int_equal(file_replace(AT_FDCWD, path, 0600, bytes.p, bytes.n, &e), 0);
+	assert_int_equal(store_put_begin(p->store, &o, &w, &e), 0);
+	assert_int_equal(store_put_take_file(w, AT_FDCWD, path, &e), 0);
+	assert_int_equal(store_put_finish(w, &p->mem, &out, &e), 0);
+	assert_int_equal(stat(path, &st), -1);
+	assert_content(p, "out", bytes);
+	assert_int_equal(symlink("/etc/passwd", path), 0);
+	assert_int_equal(store_put_begin(p->store, &o, &w, &e), 0);
+	assert_int_equal(store_put_take_file(w, AT_FDCWD, path, &e), -1);
+	store_put_abort(w);
+}
+
+// kill -9 with puts in every phase: what was acknowledged is whole, what was not is gone, no file is left over.
+static void nothing_half_is_left_after_kill(void **state)
+{
+	struct place *p = *state;
+	int status, pipefd[2], done = 0;
+	char c;
+	pid_t pid;
+
+	close_all(p);
+	assert_int_equal(pipe(pipefd), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		struct store_put_options o = { .bucket = SPAN("photos"), .owner = 1 };
+		struct span bytes = pattern(p, 40000);
+		struct store_put *half;
+		struct err e;
+
+		open_all(p);
+		o.key = SPAN("half");
+		if (store_put_begin(p->store, &o, &half, &e) < 0 ||
+		    store_put_write(half, bytes, &e) < 0)
+			_exit(1);
+		for (int i = 0;; i++) {
+			char key[16];
+
+			snprintf(key, sizeof(key), "k%d", i);
+			put(p, key, bytes);
+			if (write(pipefd[1], "x", 1) != 1)
+				_exit(1);
+		}
+	}
+	close(pipefd[1]);
+	while (done < 20 && read(pipefd[0], &c, 1) == 1)
+		done++;
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	while (read(pipefd[0], &c, 1) == 1)
+		done++;
+	close(pipefd[0]);
+	open_all(p);
+	for (int i = 0; i < done; i++) {
+		char key[16];
+
+		snprintf(key, sizeof(key), "k%d", i);
+		assert_content(p, key, pattern(p, 40000));
+	}
+	auto_free char *listed = list_all(p, "", "", 1000);
+	size_t count = 0;
+
+	for (char *s = listed; (s = strchr(s, '|')); s++)
+		count++;
+	assert_null(strstr(listed, "half"));
+	assert_in_range(count, done, done + 1);
+	assert_int_equal(files_in_content(p), count);
+}
+
+static void an_unversioned_key_keeps_its_newest_version_only(void **state)
+{
+	struct place *p = *state;
+	struct store_deleted done;
+	struct store_list l;
+	struct store_list_options o = { .bucket = SPAN("photos"), .limit = 10, .versions = true };
+	struct store_object first, second, got;
+	struct err e = { 0 };
+
+	first = put(p, "a", SPAN("1"));
+	assert_true(first.null_version);
+	second = put(p, "a", SPAN("2"));
+	assert_true(second.version > first.version);
+	assert_int_equal(store_object_get(p->store, SPAN("photos"), SPAN("a"), first.version,
+					  &p->mem, &got, &e),
+			 -1);
+	assert_int_equal(e.sys, STORE_NO_VERSION);
+	assert_int_equal(store_list(p->store, &o, &p->mem, &l, &e), 0);
+	assert_int_equal(l.n, 1);
+	assert_int_equal(store_delete(p->store, SPAN("photos"), SPAN("a"), second.version, NULL,
+				      &done, &e),
+			 0);
+	assert_true(done.existed);
+}
+
+int main(void)
+{
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(bytes_come_back_whatever_their_size),
+		CASE(an_object_that_the_sink_refuses_is_not_there),
+		CASE(conditions_guard_writes),
+		CASE(bad_names_and_keys_are_refused),
+		CASE(a_bucket_with_objects_is_not_deleted),
+		CASE(listing_is_in_byte_order_with_prefixes_and_pages),
+		CASE(a_copy_shares_content_and_outlives_its_source),
+		CASE(parts_become_one_object),
+		CASE(an_aborted_upload_leaves_no_files),
+		CASE(a_file_is_taken_by_rename),
+		CASE(nothing_half_is_left_after_kill),
+		CASE(an_unversioned_key_keeps_its_newest_version_only),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
