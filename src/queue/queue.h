@@ -1,0 +1,163 @@
+// queue: durable jobs with leases, attempts and their history.
+// Purpose: an event leads to exactly one accounted job outcome, whatever crashes between.
+// Owner: no threads and no memory of its own; everything is rows. The writer thread of db runs the *_in calls
+//   inside the caller's transaction, so "object stored" and "job queued" or "outputs visible" and "job
+//   succeeded" are one commit.
+// Threads: safe. Errors: ERR_NOT_FOUND (no such job), ERR_CONFLICT (the job is in another state), db's.
+// States: queued -> staging -> running -> uploading -> succeeded | failed | cancelled | dead;
+//   staging, running and uploading go back to queued when an attempt is lost or retried.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/rand.h"
+#include "base/span.h"
+
+#include <stdint.h>
+
+struct db;
+struct db_conn;
+struct queue;
+
+enum queue_state {
+	QUEUE_QUEUED,
+	QUEUE_STAGING, // leased: inputs are laid out
+	QUEUE_RUNNING,
+	QUEUE_UPLOADING, // the script ended, outputs are collected
+	QUEUE_SUCCEEDED,
+	QUEUE_FAILED, // ended without success, no attempts left or not to be retried
+	QUEUE_CANCELLED,
+	QUEUE_DEAD, // all attempts used up: in the dead-letter list
+	QUEUE_STATES,
+};
+const char *queue_state_name(enum queue_state s); // "queued", …
+bool queue_state_parse(struct span text, enum queue_state *out);
+
+enum { QUEUE_NAME_MAX = 80, QUEUE_REASON_MAX = 256 };
+
+must_check int queue_open(struct queue **out, struct db *d, struct err *e);
+void queue_close(struct queue *q);
+
+// ---- adding --------------------------------------------------------------------------------------------
+
+struct queue_new {
+	int64_t service, revision, owner;
+	int64_t trigger;    // 0 = called, not triggered
+	const char *source; // "store", "api", "minio", …
+	int64_t bucket;	    // with version: the object that caused it
+	struct span key;
+	int64_t version;     // 0 = no object
+	struct span payload; // the event as the script shall see it
+	bool sync;	     // somebody waits for the answer
+	int priority;
+	int64_t run;	// chain root, 0 = starts one
+	unsigned depth; // jobs before this one in its chain
+};
+
+// Inside a write. *job = the new job's id, or 0 when this event made its job before.
+must_check int queue_add_in(struct queue *q, struct db_conn *c, const struct queue_new *n,
+			    int64_t *job, struct err *e);
+// The same as a write of its own. [waits for the disk]
+must_check int queue_add(struct queue *q, const struct queue_new *n, int64_t *job, struct err *e);
+
+// ---- jobs ----------------------------------------------------------------------------------------------
+
+struct queue_job {
+	int64_t id;
+	char name[QUEUE_NAME_MAX]; // SERVICE-UUID; long service names are cut as the clients expect
+	char service_name[48];
+	int64_t service, revision, owner;
+	enum queue_state state;
+	unsigned attempt; // 0 = never leased
+	bool sync;
+	int priority;
+	int64_t run;
+	unsigned depth;
+	int64_t run_after_ns, created_ns, started_ns, ended_ns; // 0 = not yet
+	int exit_code;						// -1 = none
+	char reason[QUEUE_REASON_MAX];
+	unsigned outputs;
+	// the event
+	int64_t trigger, bucket, version;
+	struct span key;
+};
+
+struct queue_attempt {
+	unsigned number;
+	char driver[16], node[64], outcome[16];
+	int64_t leased_ns, started_ns, uploading_ns, ended_ns;
+	int exit_code, signal;
+	char reason[QUEUE_REASON_MAX];
+	uint64_t memory_peak, cpu_us;
+};
+
+// Ready jobs in dispatch order (priority, then age), at most `limit`; *next_ns = when the next delayed one
+// becomes ready, 0 = none.
+must_check int queue_ready(struct queue *q, int64_t now_ns, size_t limit, struct arena *mem,
+			   struct queue_job **out, size_t *n, int64_t *next_ns, struct err *e);
+// Jobs that were leased when the last life ended.
+must_check int queue_active(struct queue *q, struct arena *mem, struct queue_job **out, size_t *n,
+			    struct err *e);
+
+must_check int queue_job_get(struct queue *q, int64_t id, struct arena *mem, struct queue_job *out,
+			     struct err *e);
+must_check int queue_job_find(struct queue *q, struct span name, struct arena *mem,
+			      struct queue_job *out, struct err *e);
+must_check int queue_payload(struct queue *q, int64_t job, struct arena *mem, struct span *out,
+			     struct err *e);
+must_check int queue_attempts(struct queue *q, int64_t job, struct arena *mem,
+			      struct queue_attempt **out, size_t *n, struct err *e);
+
+struct queue_filter {
+	int64_t service; // 0 = any
+	int64_t run;	 // 0 = any
+	int64_t owner;	 // 0 = any
+	int state;	 // -1 = any
+	int64_t before;	 // ids below this; 0 = from the newest
+	size_t limit;
+};
+// Newest first.
+must_check int queue_list(struct queue *q, const struct queue_filter *f, struct arena *mem,
+			  struct queue_job **out, size_t *n, struct err *e);
+// Jobs by state; service 0 = all services; run 0 = all runs (counted from rows, not for large runs).
+must_check int queue_counts(struct queue *q, int64_t service, int64_t run,
+			    uint64_t out[static QUEUE_STATES], struct err *e);
+
+// ---- the life of a job ---------------------------------------------------------------------------------
+
+// queued -> staging under a lease: attempt+1. Returns when it ran; the commit follows soon (a lost lease only
+// means the job is taken again). ERR_CONFLICT when it is not queued any more.
+must_check int queue_lease(struct queue *q, int64_t job, const char *driver, int64_t lease_ms,
+			   unsigned *attempt, struct err *e);
+must_check int queue_renew(struct queue *q, int64_t job, int64_t lease_ms, struct err *e);
+must_check int queue_started(struct queue *q, int64_t job, unsigned attempt, int64_t started_ns,
+			     const char *node, struct err *e);
+must_check int queue_uploading(struct queue *q, int64_t job, unsigned attempt, struct err *e);
+
+struct queue_result {
+	const char *outcome; // "exited", "oom", …
+	int exit_code;	     // -1 = none
+	int signal;
+	const char *reason; // "" = none
+	uint64_t memory_peak, cpu_us;
+	unsigned outputs;
+};
+// Inside a write. `to` is a final state, or QUEUE_QUEUED to try again after run_after_ns. ERR_CONFLICT when
+// the attempt is not the job's current one (it was accounted before): then nothing of the write may stand.
+must_check int queue_end_in(struct queue *q, struct db_conn *c, int64_t job, unsigned attempt,
+			    enum queue_state to, int64_t run_after_ns, const struct queue_result *r,
+			    struct err *e);
+must_check int queue_end(struct queue *q, int64_t job, unsigned attempt, enum queue_state to,
+			 int64_t run_after_ns, const struct queue_result *r, struct err *e);
+
+// A queued job ends at once as cancelled: 1. One that is leased: 0, the caller stops it. [waits for the disk]
+must_check int queue_cancel(struct queue *q, int64_t job, struct err *e);
+// A failed, dead or cancelled job is queued again with fresh attempts.
+must_check int queue_redrive(struct queue *q, int64_t job, struct err *e);
+
+// Deletes finished jobs of a service, at most `limit`; only_succeeded or all final states. Inside a write.
+// *deleted counts; the caller removes their logs first from `ids` (at most limit).
+must_check int queue_purge_in(struct queue *q, struct db_conn *c, int64_t service,
+			      bool only_succeeded, size_t limit, int64_t *ids, size_t *deleted,
+			      struct err *e);
+must_check int queue_delete(struct queue *q, int64_t job, struct err *e); // a finished job

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+// clang-format off
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "db/db.h"
+#include "db/feed.h"
+#include "db/schema.h"
+#include "queue/queue.h"
+
+#include <fcntl.h>
+
+struct place {
+	char dir[32];
+	struct db *db;
+	struct queue *q;
+	struct arena mem;
+};
+
+static int make_service(struct db_conn *c, void *arg unused_arg, struct err *e)
+{
+	return db_exec(c,
+		       "INSERT INTO services(id,name,owner,revision,token,created_ns,changed_ns) "
+		       "VALUES(3,'plants',1,1,'t',0,0)",
+		       DB_NO_ARGS, e) < 0
+		       ? -1
+		       : 0;
+}
+
+static void open_all(struct place *p)
+{
+	auto_free char *path = mem_printf("%s/oscar.db", p->dir);
+	struct db_options o = { .path = path,
+				.migrations = schema_migrations,
+				.migration_count = schema_migration_count };
+	struct err e = { 0 };
+
+	assert_int_equal(db_open(&p->db, &o, &e), 0);
+	assert_int_equal(queue_open(&p->q, p->db, &e), 0);
+}
+
+static int setup(void **state)
+{
+	struct place *p = mem_zalloc(sizeof(*p));
+	struct err e;
+
+	memcpy(p->dir, "/tmp/oscar-queue-XXXXXX", 24);
+	assert_non_null(mkdtemp(p->dir));
+	open_all(p);
+	assert_int_equal(db_write(p->db, make_service, NULL, &e), 0);
+	*state = p;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct place *p = *state;
+	struct err e;
+
+	queue_close(p->q);
+	db_close(p->db);
+	arena_release(&p->mem);
+	assert_int_equal(file_remove_tree(AT_FDCWD, p->dir, &e), 0);
+	mem_free(p);
+	return 0;
+}
+
+static int64_t add(struct place *p, int64_t version)
+{
+	struct queue_new n = { .service = 3,
+			       .revision = 1,
+			       .owner = 1,
+			       .trigger = version ? 9 : 0,
+			       .source = "store",
+			       .key = SPAN("in/a.jpg"),
+			       .version = version,
+			       .payload = SPAN("{}"),
+			       .run = version };
+	struct err e = { 0 };
+	int64_t job = -1;
+
+	assert_int_equal(queue_add(p->q, &n, &job, &e), 0);
+	return job;
+}
+
+static size_t ready(struct place *p, struct queue_job **jobs)
+{
+	struct err e = { 0 };
+	int64_t next;
+	size_t n;
+
+	assert_int_equal(queue_ready(p->q, clock_wall_ns(), 10, &p->mem, jobs, &n, &next, &e), 0);
+	return n;
+}
+
+static void settle(struct place *p)
+{
+	add(p, 0); // commits behind every lazy write
+}
+
+static void an_event_told_twice_makes_one_job(void **state)
+{
+	struct place *p = *state;
+	struct queue_job *jobs;
+
+	assert_true(add(p, 77) > 0);
+	assert_int_equal(add(p, 77), 0);
+	assert_int_equal(ready(p, &jobs), 1);
+	assert_string_equal(jobs[0].service_name, "plants");
+	assert_memory_equal(jobs[0].name, "plants-", 7);
+	assert_true(span_is(jobs[0].key, "in/a.jpg"));
+}
+
+static void a_leased_job_is_not_ready_and_not_leased_again(void **state)
+{
+	struct place *p = *state;
+	int64_t job = add(p, 1);
+	struct queue_job *jobs;
+	struct err e = { 0 };
+	unsigned attempt;
+
+	assert_int_equal(queue_lease(p->q, job, "sandbox", 1000, &attempt, &e), 0);
+	assert_int_equal(attempt, 1);
+	assert_int_equal(queue_lease(p->q, job, "sandbox", 1000, &attempt, &e), -1);
+	assert_int_equal(e.code, ERR_CONFLICT);
+	settle(p);
+	assert_int_equal(ready(p, &jobs), 1);
+	assert_true(jobs[0].id != job);
+}
+
+static void an_outcome_is_accounted_once(void **state)
+{
+	struct place *p = *state;
+	struct queue_result ok = {
+		.outcome = "exited", .exit_code = 0, .reason = "", .outputs = 2
+	};
+	uint64_t counts[QUEUE_STATES];
+	int64_t job = add(p, 1);
+	struct queue_attempt *a;
+	struct queue_job j;
+	struct err e = { 0 };
+	unsigned attempt;
+	size_t n;
+
+	assert_int_equal(queue_lease(p->q, job, "sandbox", 1000, &attempt, &e), 0);
+	assert_int_equal(queue_started(p->q, job, attempt, clock_wall_ns(), "node1", &e), 0);
+	assert_int_equal(queue_uploading(p->q, job, attempt, &e), 0);
+	assert_int_equal(queue_end(p->q, job, attempt, QUEUE_SUCCEEDED, 0, &ok, &e), 0);
+	assert_int_equal(queue_end(p->q, job, attempt, QUEUE_SUCCEEDED, 0, &ok, &e), -1);
+	assert_int_equal(e.code, ERR_CONFLICT);
+	assert_int_equal(queue_started(p->q, job, attempt, clock_wall_ns(), "late", &e), 0);
+	settle(p);
+	assert_int_equal(queue_job_get(p->q, job, &p->mem, &j, &e), 0);
+	assert_int_equal(j.state, QUEUE_SUCCEEDED);
+	assert_int_equal(j.outputs, 2);
+	assert_int_equal(queue_attempts(p->q, job, &p->mem, &a, &n, &e), 0);
+	assert_int_equal(n, 1);
+	assert_string_equal(a[0].node, "node1");
+	assert_string_equal(a[0].outcome, "exited");
+	assert_int_equal(queue_counts(p->q, 3, 0, counts, &e), 0);
+	assert_int_equal(counts[QUEUE_SUCCEEDED], 1);
+	assert_int_equal(counts[QUEUE_RUNNING], 0);
+	assert_int_equal(counts[QUEUE_QUEUED], 1);
+}
+
+static void a_retry_waits_and_counts_as_a_new_attempt(void **state)
+{
+	struct place *p = *state;
+	struct queue_result bad = { .outcome = "lost",
+				    .exit_code = -1,
+				    .reason = "node \"x\" gone" };
+	int64_t job = add(p, 1), next;
+	struct queue_job *jobs;
+	struct err e = { 0 };
+	unsigned attempt;
+	size_t n;
+
+	assert_int_equal(queue_lease(p->q, job, "sandbox", 1000, &attempt, &e), 0);
+	int64_t later = clock_wall_ns() + 3600 * NS_PER_S;
+	assert_int_equal(queue_end(p->q, job, attempt, QUEUE_QUEUED, later, &bad, &e), 0);
+	assert_int_equal(queue_ready(p->q, clock_wall_ns(), 10, &p->mem, &jobs, &n, &next, &e), 0);
+	assert_int_equal(n, 0);
+	assert_true(next == later);
+	assert_int_equal(queue_ready(p->q, later, 10, &p->mem, &jobs, &n, &next, &e), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(queue_lease(p->q, job, "sandbox", 1000, &attempt, &e), 0);
+	assert_int_equal(attempt, 2);
+	// an answer of the first attempt that comes now is refused
+	assert_int_equal(queue_end(p->q, job, 1, QUEUE_SUCCEEDED, 0, &bad, &e), -1);
+}
+
+static void leased_jobs_are_found_after_a_restart(void **state)
+{
+	struct place *p = *state;
+	int64_t job = add(p, 1);
+	struct queue_job *jobs;
+	struct err e = { 0 };
+	unsigned attempt;
+	size_t n;
+
+	assert_int_equal(queue_lease(p->q, job, "sandbox", 1000, &attempt, &e), 0);
+	settle(p);
+	queue_close(p->q);
+	db_close(p->db);
+	open_all(p);
+	assert_int_equal(queue_active(p->q, &p->mem, &jobs, &n, &e), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(jobs[0].id, job);
+	assert_int_equal(jobs[0].attempt, 1);
+}
+
+static void cancel_and_redrive_follow_the_states(void **state)
+{
+	struct place *p = *state;
+	int64_t job = add(p, 1);
+	struct queue_job j;
+	struct err e = { 0 };
+
+	assert_int_equal(queue_cancel(p->q, job, &e), 1);
+	assert_int_equal(queue_cancel(p->q, job, &e), -1);
+	assert_int_equal(queue_job_get(p->q, job, &p->mem, &j, &e), 0);
+	assert_int_equal(j.state, QUEUE_CANCELLED);
+	assert_int_equal(queue_redrive(p->q, job, &e), 0);
+	assert_int_equal(queue_redrive(p->q, job, &e), -1);
+	assert_int_equal(queue_delete(p->q, job, &e), -1);
+	assert_int_equal(e.code, ERR_CONFLICT);
+	assert_int_equal(queue_cancel(p->q, job, &e), 1);
+	assert_int_equal(queue_delete(p->q, job, &e), 0);
+	assert_int_equal(queue_job_get(p->q, job, &p->mem, &j, &e), -1);
+	assert_int_equal(e.code, ERR_NOT_FOUND);
+	assert_int_equal(add(p, 1), 0); // the event is remembered
+}
+
+static void jobs_are_found_by_name_and_listed_newest_first(void **state)
+{
+	struct place *p = *state;
+	struct queue_filter f = { .service = 3, .state = -1, .limit = 2 };
+	int64_t first = add(p, 1), second = add(p, 2), third = add(p, 3);
+	struct queue_job *jobs, j;
+	struct err e = { 0 };
+	size_t n;
+
+	assert_int_equal(queue_list(p->q, &f, &p->mem, &jobs, &n, &e), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(jobs[0].id, third);
+	assert_int_equal(jobs[1].id, second);
+	f.before = jobs[1].id;
+	assert_int_equal(queue_list(p->q, &f, &p->mem, &jobs, &n, &e), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(jobs[0].id, first);
+	assert_int_equal(queue_job_find(p->q, span_of(jobs[0].name), &p->mem, &j, &e), 0);
+	assert_int_equal(j.id, first);
+	assert_int_equal(queue_job_find(p->q, SPAN("plants-zz"), &p->mem, &j, &e), -1);
+	jobs[0].name[0] = 'x';
+	assert_int_equal(queue_job_find(p->q, span_of(jobs[0].name), &p->mem, &j, &e), -1);
+}
+
+static void every_step_is_in_the_feed(void **state)
+{
+	struct place *p = *state;
+	struct feed_entry *f;
+	struct err e = { 0 };
+	unsigned attempt;
+	size_t n;
+
+	assert_int_equal(queue_lease(p->q, add(p, 5), "sandbox", 1000, &attempt, &e), 0);
+	settle(p);
+	assert_int_equal(feed_read(p->db, 0, 10, &p->mem, &f, &n, &e), 0);
+	assert_int_equal(n, 3);
+	assert_non_null(strstr(f[0].doc.p, "\"state\":\"queued\""));
+	assert_non_null(strstr(f[1].doc.p, "\"state\":\"staging\""));
+}
+
+int main(void)
+{
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(an_event_told_twice_makes_one_job),
+		CASE(a_leased_job_is_not_ready_and_not_leased_again),
+		CASE(an_outcome_is_accounted_once),
+		CASE(a_retry_waits_and_counts_as_a_new_attempt),
+		CASE(leased_jobs_are_found_after_a_restart),
+		CASE(cancel_and_redrive_follow_the_states),
+		CASE(jobs_are_found_by_name_and_listed_newest_first),
+		CASE(every_step_is_in_the_feed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
