@@ -135,6 +135,7 @@ bool codec_yaml_write(const json_t *v, struct buf *out)
 	else if (json_is_array(v) && json_array_size(v) > 0)
 		write_items(v, 0, out);
 	else
-		write_value(v, 0, true, out);
+		write_value(v, 1, true,
+			    out); // indented, lest a line that begins with # is a comment
 	return !out->over;
 }
