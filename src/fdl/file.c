@@ -66,7 +66,7 @@ static void merge_key(json_t *doc, const char *key, const json_t *from)
 static int load_script(struct loader *l, json_t *doc, const struct codec_yaml_node *node)
 {
 	const char *path = json_string_value(json_object_get(doc, "script"));
-	auto_buf struct buf text;
+	auto_buf struct buf text = { 0 };
 	json_t *script;
 
 	if (!path || !*path || strchr(path, '\n'))
@@ -171,7 +171,7 @@ int fdl_file_parse(struct span text, const char *name, int dir, struct fdl_file 
 int fdl_file_read(const char *path, struct fdl_file **out, struct err *e)
 {
 	auto_free char *copy = mem_strdup(path);
-	auto_buf struct buf text;
+	auto_buf struct buf text = { 0 };
 	auto_fd int dir = -1;
 
 	buf_init(&text, FDL_DOCUMENT_MAX);

@@ -26,8 +26,8 @@ static size_t at_least_one(size_t count)
 // Some key begins with both when one beginning is the beginning of the other.
 static bool heads_meet(const struct fdl_io *a, const struct fdl_io *b)
 {
-	auto_buf struct buf a_text;
-	auto_buf struct buf b_text;
+	auto_buf struct buf a_text = { 0 };
+	auto_buf struct buf b_text = { 0 };
 
 	buf_init(&a_text, 1 << 22);
 	buf_init(&b_text, 1 << 22);
@@ -119,7 +119,7 @@ static void tell_step(const struct fdl_service *from, const struct fdl_service *
 
 static int tell_loop(const struct walk *w, size_t last, struct err *e)
 {
-	auto_buf struct buf text;
+	auto_buf struct buf text = { 0 };
 	auto_free size_t *chain = mem_zalloc((w->count + 1) * sizeof(*chain));
 	size_t n = 0;
 

@@ -75,7 +75,7 @@ static const char *source_kind(struct fdl_source v)
 
 static int wrong_kind(const struct spot *s, const char *want)
 {
-	auto_buf struct buf path;
+	auto_buf struct buf path = { 0 };
 
 	err_set(s->e, ERR_INVALID, "%s: expected %s, got %s", path_of(s, &path), want,
 		source_kind(s->v));
@@ -170,7 +170,7 @@ static int unknown_key(const struct spot *s, const struct fdl_field *fields, con
 {
 	struct spot here = below(s, s->v, name);
 	const char *near = nearest(fields, name), *told;
-	auto_buf struct buf path;
+	auto_buf struct buf path = { 0 };
 
 	told = path_of(&here, &path);
 	if (!s->r->strict) {

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	auto_json json_t *again = NULL;
 	auto_free char *text = NULL;
 	auto_free char *text_again = NULL;
-	auto_buf struct buf out;
+	auto_buf struct buf out = { 0 };
 	struct codec_yaml_node *n = NULL;
 	struct err e = { 0 };
 

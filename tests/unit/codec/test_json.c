@@ -92,7 +92,7 @@ static void numbers_that_are_none_become_null(void **state unused_arg)
 
 static void bytes_that_are_no_utf8_are_replaced(void **state unused_arg)
 {
-	auto_buf struct buf out;
+	auto_buf struct buf out = { 0 };
 
 	buf_init(&out, 100);
 	assert_true(codec_json_write_string(SPAN("a\xff\xc3(\xe2\x82"), CODEC_JSON_PLAIN, &out));
@@ -102,7 +102,7 @@ static void bytes_that_are_no_utf8_are_replaced(void **state unused_arg)
 static void a_full_buffer_is_told(void **state unused_arg)
 {
 	auto_json json_t *v = parse("[\"0123456789\"]");
-	auto_buf struct buf out;
+	auto_buf struct buf out = { 0 };
 
 	buf_init(&out, 8);
 	assert_false(codec_json_write(v, CODEC_JSON_PLAIN, &out));
@@ -130,7 +130,7 @@ static void terminal_codes_do_not_reach_the_error_text(void **state unused_arg)
 
 static void size_depth_and_count_are_bounded(void **state unused_arg)
 {
-	auto_buf struct buf text;
+	auto_buf struct buf text = { 0 };
 
 	assert_refused(SPAN("[1,2,3]"), 6, ERR_LIMIT, "7 bytes");
 	buf_init(&text, 1 << 20);
@@ -147,7 +147,7 @@ static void size_depth_and_count_are_bounded(void **state unused_arg)
 
 static void brackets_inside_texts_do_not_count(void **state unused_arg)
 {
-	auto_buf struct buf text;
+	auto_buf struct buf text = { 0 };
 	auto_json json_t *v = NULL;
 
 	buf_init(&text, 1 << 20);

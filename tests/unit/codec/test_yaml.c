@@ -105,7 +105,7 @@ static void faults_name_line_and_column(void **state unused_arg)
 
 static void a_bomb_of_aliases_is_refused(void **state unused_arg)
 {
-	auto_buf struct buf text;
+	auto_buf struct buf text = { 0 };
 
 	buf_init(&text, 1 << 16);
 	buf_add_str(&text, "a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
@@ -117,7 +117,7 @@ static void a_bomb_of_aliases_is_refused(void **state unused_arg)
 
 static void a_bomb_of_merges_is_refused(void **state unused_arg)
 {
-	auto_buf struct buf text;
+	auto_buf struct buf text = { 0 };
 
 	buf_init(&text, 1 << 20);
 	buf_add_str(&text, "m: &m {");
@@ -134,7 +134,7 @@ static void depth_count_and_size_are_bounded(void **state unused_arg)
 	auto_arena struct arena a = { 0 };
 	struct codec_yaml_node *n = NULL;
 	struct err e = { 0 };
-	auto_buf struct buf text;
+	auto_buf struct buf text = { 0 };
 
 	buf_init(&text, 1 << 20);
 	for (int i = 0; i < CODEC_YAML_DEPTH_MAX + 2; i++)
@@ -171,7 +171,7 @@ static void what_is_written_reads_back_the_same(void **state unused_arg)
 		auto_json json_t *v = NULL;
 		auto_json json_t *again = NULL;
 		auto_arena struct arena a = { 0 };
-		auto_buf struct buf out;
+		auto_buf struct buf out = { 0 };
 
 		buf_init(&out, 1 << 16);
 		assert_int_equal(codec_json_parse(span_of(texts[i]), 1 << 16, &v, &e), 0);
@@ -186,7 +186,7 @@ static void what_is_written_looks_like_yaml(void **state unused_arg)
 {
 	auto_json json_t *v = NULL;
 	struct err e = { 0 };
-	auto_buf struct buf out;
+	auto_buf struct buf out = { 0 };
 
 	buf_init(&out, 1 << 16);
 	assert_int_equal(
