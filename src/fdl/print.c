@@ -96,14 +96,13 @@ void fdl_service_set(struct fdl_service *s, const char *key, const char *value)
 		{ "vo", &s->vo },
 	};
 
-	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-		if (strcmp(known[i].key, key) != 0)
-			continue;
-		*known[i].field = arena_strdup(&s->memory->a, value);
-		json_object_set_new(s->doc, key, json_string(value));
-		return;
-	}
-	check(!"a text that the server decides");
+	size_t i = 0;
+
+	while (i < ARRAY_LEN(known) && strcmp(known[i].key, key) != 0)
+		i++;
+	check(i < ARRAY_LEN(known)); // only texts that the server decides
+	*known[i].field = arena_strdup(&s->memory->a, value);
+	json_object_set_new(s->doc, key, json_string(value));
 }
 
 static int compare_names(const void *a, const void *b)
