@@ -205,14 +205,14 @@ int store_put_take_file(struct store_put *p, int dir, const char *name, struct e
 	if (file_id_new(p->store, &p->file, e) < 0)
 		return -1;
 	live_add(p);
-	if (renameat(dir, name, p->store->content_dir, file_name(p->file, to)) == 0) {
+	if (linkat(dir, name, p->store->content_dir, file_name(p->file, to), 0) == 0) {
 		p->fd = file_take(&fd);
 		if (fchmod(p->fd, 0600) < 0)
 			return err_sys(e, ERR_IO, errno, "chmod %s", to);
 		return digest_file(p, p->fd, false, e);
 	}
-	if (errno != EXDEV)
-		return err_sys(e, ERR_IO, errno, "move %s", name);
+	if (errno != EXDEV && errno != EPERM && errno != EMLINK)
+		return err_sys(e, ERR_IO, errno, "link %s", name);
 	p->fd = file_create(p->store, p->file, e);
 	return p->fd < 0 ? -1 : digest_file(p, fd, true, e);
 }

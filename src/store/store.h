@@ -182,8 +182,9 @@ must_check int store_put_begin_part(struct store *s, struct span bucket, struct 
 				    struct span upload, unsigned number, uint64_t size,
 				    struct store_put **out, struct err *e);
 must_check int store_put_write(struct store_put *p, struct span bytes, struct err *e);
-// Takes a finished regular file instead of bytes, by rename where it lies on the same file system (the name
-// in `dir` is gone afterwards), else by copying.
+// Takes a finished regular file instead of bytes, by a hard link where it lies on the same file system, else by
+// copying. The file must not change any more; the caller removes its name after the commit, so that a crash
+// before it loses nothing.
 must_check int store_put_take_file(struct store_put *p, int dir, const char *name, struct err *e);
 // MD5 of the bytes so far, for Content-MD5; only before finish.
 void store_put_md5(struct store_put *p, uint8_t out[static 16]);
