@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/event.h"
+
+#include "base/clock.h"
+#include "codec/json.h"
+
+// Query-style escaping of keys inside records: a blank is '+', '/' is %2F.
+static void add_key(struct buf *b, struct span key)
+{
+	for (size_t i = 0; i < key.n; i++) {
+		unsigned char c = (unsigned char)key.p[i];
+
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		    c == '-' || c == '_' || c == '.' || c == '~')
+			buf_add_char(b, (char)c);
+		else if (c == ' ')
+			buf_add_char(b, '+');
+		else
+			buf_printf(b, "%%%02X", c);
+	}
+}
+
+static void add_member(struct buf *b, const char *before, const char *value)
+{
+	buf_add_str(b, before);
+	codec_json_write_string(span_of(value ? value : ""), CODEC_JSON_HTML, b);
+}
+
+bool service_event_write(const struct store_event *ev, struct buf *b)
+{
+	static const struct store_cause nobody;
+	const struct store_cause *by = ev->cause ? ev->cause : &nobody;
+	char time[CLOCK_TEXT_MAX];
+	auto_buf struct buf path;
+
+	buf_init(&path, STORE_BUCKET_MAX + STORE_KEY_MAX + 1);
+	buf_add_span(&path, ev->bucket);
+	buf_add_char(&path, '/');
+	buf_add_span(&path, ev->key);
+	add_member(b, "{\"EventName\":", ev->name);
+	buf_add_str(b, ",\"Key\":");
+	codec_json_write_string(buf_span(&path), CODEC_JSON_HTML, b);
+	buf_printf(b,
+		   ",\"Records\":[{\"eventVersion\":\"2.0\",\"eventSource\":\"minio:s3\","
+		   "\"awsRegion\":\"\",\"eventTime\":\"%s\"",
+		   clock_iso_ms(ev->time_ns, time));
+	add_member(b, ",\"eventName\":", ev->name);
+	add_member(b, ",\"userIdentity\":{\"principalId\":", by->principal);
+	add_member(b, "},\"requestParameters\":{\"principalId\":", by->principal);
+	add_member(b, ",\"region\":\"\",\"sourceIPAddress\":", by->source_ip);
+	add_member(b, "},\"responseElements\":{\"x-amz-request-id\":", by->request_id);
+	buf_add_str(b, "},\"s3\":{\"s3SchemaVersion\":\"1.0\",\"configurationId\":\"Config\","
+		       "\"bucket\":{\"name\":");
+	codec_json_write_string(ev->bucket, CODEC_JSON_HTML, b);
+	add_member(b, ",\"ownerIdentity\":{\"principalId\":", by->principal);
+	buf_printf(b, "},\"arn\":\"arn:aws:s3:::" SPAN_FMT "\"},\"object\":{\"key\":\"",
+		   SPAN_ARG(ev->bucket));
+	add_key(b, ev->key);
+	buf_printf(b, "\",\"size\":%llu,\"eTag\":", (unsigned long long)ev->size);
+	codec_json_write_string(ev->etag, CODEC_JSON_HTML, b);
+	buf_add_str(b, ",\"contentType\":");
+	codec_json_write_string(ev->content_type, CODEC_JSON_HTML, b);
+	buf_add_str(b, ",\"userMetadata\":{\"content-type\":");
+	codec_json_write_string(ev->content_type, CODEC_JSON_HTML, b);
+	buf_printf(b, "},\"sequencer\":\"%016llX\"}}", (unsigned long long)ev->version);
+	add_member(b, ",\"source\":{\"host\":", by->source_ip);
+	add_member(b, ",\"port\":\"\",\"userAgent\":", by->user_agent);
+	buf_add_str(b, "}}]}");
+	return !b->over;
+}

@@ -1,0 +1,36 @@
+// registry: the definitions in memory. Private to service.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/lock.h"
+#include "base/map.h"
+#include "service/service.h"
+
+// An input of a service that objects of one bucket may trigger.
+struct trigger {
+	struct trigger *next; // of the same bucket
+	int64_t id;
+	int64_t bucket;
+	size_t input; // index in the definition
+	struct service_def *def;
+};
+
+struct services {
+	struct service_options o;
+	pthread_rwlock_t lock;	// guards what follows
+	struct map by_name;	// name -> current definition (a reference)
+	struct map by_id;	// id -> the same, borrowed
+	struct map by_bucket;	// bucket id -> first struct trigger
+	pthread_mutex_t change; // one change of definitions at a time
+};
+
+// Builds a definition from a stored document and its secrets.
+must_check int service_def_load(struct services *s, struct db_conn *c, int64_t id, int64_t revision,
+				struct service_def **out, struct err *e);
+struct service_def *service_def_ref(struct service_def *d);
+
+// Puts a definition with its triggers (rows of the database) in place of the older one, or takes it out.
+must_check int registry_put(struct services *s, struct db_conn *c, struct service_def *d,
+			    struct err *e);
+void registry_remove(struct services *s, const char *name);
+must_check int registry_load(struct services *s, struct err *e);
+void registry_release(struct services *s);

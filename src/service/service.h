@@ -1,0 +1,106 @@
+// service: the functions of users: definitions, revisions, triggers, secrets. Knows no HTTP.
+// Purpose: creating a service makes its buckets and folders and wires its triggers; an object that arrives
+//   becomes jobs in the transaction that stores it.
+// Owner: struct services keeps the current definition of each service in memory.
+// Threads: safe. A struct service_def is immutable and shared: service_def_put() when done.
+// Errors: ERR_INVALID (text names the field), ERR_EXISTS, ERR_NOT_FOUND, ERR_DENIED, ERR_CONFLICT (it would
+//   feed itself), ERR_UNSUPPORTED, and those of store and db.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/span.h"
+
+#include <stdint.h>
+
+struct auth;
+struct db;
+struct db_conn;
+struct fdl_service;
+struct queue;
+struct services;
+struct store;
+struct store_event;
+
+enum { SERVICE_TOKEN_LEN = 64, SERVICE_IMAGE_MAX = 80 };
+
+// One revision of a service.
+struct service_def {
+	int64_t id, revision, owner;
+	int64_t created_ns; // of the service
+	int64_t changed_ns; // of this revision
+	char token[SERVICE_TOKEN_LEN + 1];
+	char image_id[SERVICE_IMAGE_MAX]; // "host" or the pinned id of an unpacked image
+	char script_hash[65];		  // SHA-256, hexadecimal
+	struct fdl_service *fdl;	  // with token and owner set
+	_Atomic int refs;		  // private
+};
+void service_def_put(struct service_def *d); // NULL is fine
+static inline void service_def_put_ptr(struct service_def **d)
+{
+	service_def_put(*d);
+}
+#define auto_service_def at_scope_exit(service_def_put_ptr)
+
+struct service_options {
+	struct db *db;
+	struct store *store;
+	struct queue *queue;
+	struct auth *auth;
+	unsigned depth_max; // jobs in a chain before it is taken for an endless loop; 0 = 64
+
+	// Plugged in by app. The id of the root file system of an image name; ERR_NOT_FOUND when it must be
+	// imported first.
+	void *owner;
+	int (*resolve_image)(void *owner, const char *name, char out[static SERVICE_IMAGE_MAX],
+			     struct err *e);
+	// What the machines have, 0 = not known: more is refused.
+	void (*capacity)(void *owner, uint32_t *cpu_millis, uint64_t *memory_bytes);
+};
+
+must_check int services_open(struct services **out, const struct service_options *o, struct err *e);
+void services_close(struct services *s);
+
+// Who asks; the administrator may do everything.
+struct service_caller {
+	int64_t user;
+	bool admin;
+	const char *name; // of the user, for labels
+};
+
+// Takes the parsed definition over, whether it succeeds or not. [waits for the disk]
+must_check int service_create(struct services *s, const struct service_caller *who,
+			      struct fdl_service *fdl, struct err *e);
+// Replaces the definition of a service by a new revision: token, owner and unnamed secrets are kept.
+must_check int service_update(struct services *s, const struct service_caller *who,
+			      struct fdl_service *fdl, struct err *e);
+// Deletes the service, its waiting jobs and, when asked, the buckets it made that nobody else uses. Running
+// jobs end as cancelled by the caller (dispatch) before.
+must_check int service_remove(struct services *s, const struct service_caller *who,
+			      struct span name, bool delete_buckets, struct err *e);
+
+// Visible to the caller: own, public, restricted with membership; the administrator sees all. ERR_NOT_FOUND,
+// or ERR_DENIED when it exists and is not visible. *out = a reference.
+must_check int service_get(struct services *s, const struct service_caller *who, struct span name,
+			   struct service_def **out, struct err *e);
+must_check int service_list(struct services *s, const struct service_caller *who, struct arena *mem,
+			    struct service_def ***out, size_t *n, struct err *e);
+void service_list_put(struct service_def **list, size_t n);
+
+// Compares in constant time; ERR_UNAUTH.
+must_check int service_by_token(struct services *s, struct span name, struct span token,
+				struct service_def **out, struct err *e);
+
+// A given revision, as jobs name it.
+must_check int service_revision(struct services *s, int64_t id, int64_t revision,
+				struct service_def **out, struct err *e);
+must_check int service_by_id(struct services *s, int64_t id, struct service_def **out,
+			     struct err *e);
+
+// A call by the API: queues a job with this payload. *job = its id.
+must_check int service_call(struct services *s, const struct service_def *d, int64_t user,
+			    struct span payload, bool sync, int64_t *job, struct err *e);
+
+// The store's sink: makes the jobs of what an object triggers.
+int service_object_changed(void *services, struct db_conn *c, const struct store_event *ev,
+			   struct err *e);
