@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "db/db.h"
 #include "db/feed.h"
@@ -13,6 +14,7 @@ static const char *const state_names[QUEUE_STATES] = {
 
 struct queue {
 	struct db *db;
+	_Atomic uint64_t added;
 };
 
 const char *queue_state_name(enum queue_state s)
@@ -167,8 +169,8 @@ static int move_in(struct db_conn *c, struct queue_job *j, enum queue_state to, 
 
 // ---- adding --------------------------------------------------------------------------------------------
 
-int queue_add_in(struct queue *q unused_arg, struct db_conn *c, const struct queue_new *n,
-		 int64_t *job, struct err *e)
+int queue_add_in(struct queue *q, struct db_conn *c, const struct queue_new *n, int64_t *job,
+		 struct err *e)
 {
 	auto_arena struct arena mem = { 0 };
 	int64_t now = clock_wall_ns(), known;
@@ -211,6 +213,7 @@ int queue_add_in(struct queue *q unused_arg, struct db_conn *c, const struct que
 		    DB_ARGS(db_int(*job), db_blob(n->payload)), e) < 0 ||
 	    count_in(c, n->service, QUEUE_QUEUED, 1, e) < 0 || find_in(c, *job, &mem, &j, e) < 0)
 		return -1;
+	q->added++;
 	return tell(c, &j, QUEUE_QUEUED, NULL, e);
 }
 
@@ -448,54 +451,94 @@ struct step {
 	struct queue *q;
 	int64_t job;
 	unsigned attempt;
-	const char *text; // driver or node
 	int64_t time_ns;
 	enum queue_state to;
 	const struct queue_result *result;
 	int answer;
 };
 
-static int lease(struct db_conn *c, void *arg, struct err *e)
+uint64_t queue_added(struct queue *q)
+{
+	return q->added;
+}
+
+struct lease {
+	struct queue_lease_item *items;
+	size_t n;
+	const char *driver;
+	int64_t until_ns;
+};
+
+static int lease_one(struct db_conn *c, const struct lease *l, struct queue_lease_item *it,
+		     struct err *e)
 {
 	auto_arena struct arena mem = { 0 };
-	struct step *s = arg;
 	struct queue_job j;
 
-	if (find_in(c, s->job, &mem, &j, e) < 0)
-		return -1;
+	it->attempt = 0;
+	if (find_in(c, it->job, &mem, &j, e) < 0)
+		return e->code == ERR_NOT_FOUND ? 0 : -1;
 	if (j.state != QUEUE_QUEUED)
-		return err_set(e, ERR_CONFLICT, "job %s is %s", j.name, state_names[j.state]);
+		return 0;
 	j.attempt++;
-	s->attempt = j.attempt;
 	if (db_exec(c, "UPDATE jobs SET state=1, attempt=?2, lease_ns=?3 WHERE id=?1",
-		    DB_ARGS(db_int(j.id), db_int(j.attempt), db_int(s->time_ns)), e) < 0 ||
+		    DB_ARGS(db_int(j.id), db_int(j.attempt), db_int(l->until_ns)), e) < 0 ||
 	    db_exec(c,
 		    "INSERT OR REPLACE INTO attempts(job,number,driver,leased_ns) "
 		    "VALUES(?1,?2,?3,?4)",
-		    DB_ARGS(db_int(j.id), db_int(j.attempt), db_str(s->text),
+		    DB_ARGS(db_int(j.id), db_int(j.attempt), db_str(l->driver),
 			    db_int(clock_wall_ns())),
 		    e) < 0)
 		return -1;
+	it->attempt = j.attempt;
 	return move_in(c, &j, QUEUE_STAGING, NULL, e);
 }
 
-int queue_lease(struct queue *q, int64_t job, const char *driver, int64_t lease_ms,
-		unsigned *attempt, struct err *e)
+static int lease(struct db_conn *c, void *arg, struct err *e)
 {
-	struct step s = { .q = q,
-			  .job = job,
-			  .text = driver,
-			  .time_ns = clock_wall_ns() + lease_ms * NS_PER_MS };
+	struct lease *l = arg;
 
-	if (db_write_lazy(q->db, lease, &s, e) < 0)
-		return -1;
-	*attempt = s.attempt;
+	for (size_t i = 0; i < l->n; i++)
+		if (lease_one(c, l, &l->items[i], e) < 0)
+			return -1;
 	return 0;
+}
+
+int queue_lease(struct queue *q, struct queue_lease_item *items, size_t n, const char *driver,
+		int64_t lease_ms, struct err *e)
+{
+	struct lease l = { items, n, driver, clock_wall_ns() + lease_ms * NS_PER_MS };
+
+	return db_write(q->db, lease, &l, e);
+}
+
+// A step that nobody waits for.
+struct posted {
+	struct db_request request; // first: `done` gets its address
+	struct step step;
+	char node[64];
+};
+
+static void posted_done(struct db_request *r, int result, const struct err *e)
+{
+	if (result < 0)
+		log_warn("queue", "a step of a job was not recorded: %s", e->msg);
+	mem_free(r);
+}
+
+static void post(struct queue *q, db_write_fn fn, const struct step *s, const char *node)
+{
+	struct posted *p = mem_zalloc(sizeof(*p));
+
+	p->step = *s;
+	snprintf(p->node, sizeof(p->node), "%s", node);
+	p->request = (struct db_request){ .fn = fn, .arg = p, .done = posted_done, .lazy = true };
+	db_submit(q->db, &p->request);
 }
 
 static int renew(struct db_conn *c, void *arg, struct err *e)
 {
-	struct step *s = arg;
+	const struct step *s = &((struct posted *)arg)->step;
 
 	return db_exec(c, "UPDATE jobs SET lease_ns=?2 WHERE id=?1 AND state IN (1,2,3)",
 		       DB_ARGS(db_int(s->job), db_int(s->time_ns)), e) < 0
@@ -503,23 +546,24 @@ static int renew(struct db_conn *c, void *arg, struct err *e)
 		       : 0;
 }
 
-int queue_renew(struct queue *q, int64_t job, int64_t lease_ms, struct err *e)
+void queue_renew(struct queue *q, int64_t job, int64_t lease_ms)
 {
-	struct step s = { .q = q, .job = job, .time_ns = clock_wall_ns() + lease_ms * NS_PER_MS };
+	struct step s = { .job = job, .time_ns = clock_wall_ns() + lease_ms * NS_PER_MS };
 
-	return db_write_lazy(q->db, renew, &s, e);
+	post(q, renew, &s, "");
 }
 
 // To running or uploading, from the states before; told again or too late it changes nothing.
 static int advance(struct db_conn *c, void *arg, struct err *e)
 {
 	auto_arena struct arena mem = { 0 };
-	struct step *s = arg;
+	const struct posted *p = arg;
+	const struct step *s = &p->step;
 	struct queue_job j;
 	int n;
 
 	if (find_in(c, s->job, &mem, &j, e) < 0)
-		return -1;
+		return e->code == ERR_NOT_FOUND ? 0 : -1;
 	if (j.attempt != s->attempt || j.state >= s->to || j.state == QUEUE_QUEUED)
 		return 0;
 	n = s->to == QUEUE_RUNNING
@@ -533,35 +577,33 @@ static int advance(struct db_conn *c, void *arg, struct err *e)
 			      "UPDATE attempts SET started_ns=?3, node=?4 WHERE job=?1 AND "
 			      "number=?2",
 			      DB_ARGS(db_int(j.id), db_int(j.attempt), db_int(s->time_ns),
-				      db_str(s->text)),
+				      db_str(p->node)),
 			      e)
 		    : db_exec(c, "UPDATE attempts SET uploading_ns=?3 WHERE job=?1 AND number=?2",
 			      DB_ARGS(db_int(j.id), db_int(j.attempt), db_int(s->time_ns)), e);
 	return n < 0 ? -1 : move_in(c, &j, s->to, NULL, e);
 }
 
-int queue_started(struct queue *q, int64_t job, unsigned attempt, int64_t started_ns,
-		  const char *node, struct err *e)
+void queue_started(struct queue *q, int64_t job, unsigned attempt, int64_t started_ns,
+		   const char *node)
 {
-	struct step s = { .job = job,
-			  .attempt = attempt,
-			  .text = node,
-			  .time_ns = started_ns,
-			  .to = QUEUE_RUNNING };
+	struct step s = {
+		.job = job, .attempt = attempt, .time_ns = started_ns, .to = QUEUE_RUNNING
+	};
 
-	return db_write_lazy(q->db, advance, &s, e);
+	post(q, advance, &s, node);
 }
 
-int queue_uploading(struct queue *q, int64_t job, unsigned attempt, struct err *e)
+void queue_uploading(struct queue *q, int64_t job, unsigned attempt)
 {
 	struct step s = {
 		.job = job, .attempt = attempt, .time_ns = clock_wall_ns(), .to = QUEUE_UPLOADING
 	};
 
-	return db_write_lazy(q->db, advance, &s, e);
+	post(q, advance, &s, "");
 }
 
-int queue_end_in(struct queue *q unused_arg, struct db_conn *c, int64_t job, unsigned attempt,
+int queue_end_in(struct queue *q, struct db_conn *c, int64_t job, unsigned attempt,
 		 enum queue_state to, int64_t run_after_ns, const struct queue_result *r,
 		 struct err *e)
 {
@@ -592,6 +634,7 @@ int queue_end_in(struct queue *q unused_arg, struct db_conn *c, int64_t job, uns
 			    db_int(r->outputs)),
 		    e) < 0)
 		return -1;
+	q->added += to == QUEUE_QUEUED;
 	return move_in(c, &j, to, r->reason, e);
 }
 
@@ -661,6 +704,7 @@ static int redrive(struct db_conn *c, void *arg, struct err *e)
 		    "exit_code=NULL WHERE id=?1",
 		    DB_ARGS(db_int(j.id)), e) < 0)
 		return -1;
+	s->q->added++;
 	return move_in(c, &j, QUEUE_QUEUED, NULL, e);
 }
 

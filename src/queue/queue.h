@@ -125,14 +125,25 @@ must_check int queue_counts(struct queue *q, int64_t service, int64_t run,
 
 // ---- the life of a job ---------------------------------------------------------------------------------
 
-// queued -> staging under a lease: attempt+1. Returns when it ran; the commit follows soon (a lost lease only
-// means the job is taken again). ERR_CONFLICT when it is not queued any more.
-must_check int queue_lease(struct queue *q, int64_t job, const char *driver, int64_t lease_ms,
-			   unsigned *attempt, struct err *e);
-must_check int queue_renew(struct queue *q, int64_t job, int64_t lease_ms, struct err *e);
-must_check int queue_started(struct queue *q, int64_t job, unsigned attempt, int64_t started_ns,
-			     const char *node, struct err *e);
-must_check int queue_uploading(struct queue *q, int64_t job, unsigned attempt, struct err *e);
+// queued -> staging under a lease, for several jobs in one write: attempt+1. An item that is not queued any more
+// keeps attempt 0. [waits for the disk]
+struct queue_lease_item {
+	int64_t job;
+	unsigned attempt; // out
+};
+must_check int queue_lease(struct queue *q, struct queue_lease_item *items, size_t n,
+			   const char *driver, int64_t lease_ms, struct err *e);
+
+// These ride the next commit: nobody waits, and a crash before it only means the step is told again. Steps of
+// an attempt that is over are ignored.
+void queue_renew(struct queue *q, int64_t job, int64_t lease_ms);
+void queue_started(struct queue *q, int64_t job, unsigned attempt, int64_t started_ns,
+		   const char *node);
+void queue_uploading(struct queue *q, int64_t job, unsigned attempt);
+
+// Grows with every job that becomes ready by queue_add, redrive or a retry; for waking the dispatcher after a
+// commit.
+uint64_t queue_added(struct queue *q);
 
 struct queue_result {
 	const char *outcome; // "exited", "oom", …

@@ -99,6 +99,15 @@ static size_t ready(struct place *p, struct queue_job **jobs)
 	return n;
 }
 
+static unsigned lease(struct place *p, int64_t job)
+{
+	struct queue_lease_item item = { .job = job };
+	struct err e = { 0 };
+
+	assert_int_equal(queue_lease(p->q, &item, 1, "sandbox", 1000, &e), 0);
+	return item.attempt;
+}
+
 static void settle(struct place *p)
 {
 	add(p, 0); // commits behind every lazy write
@@ -122,13 +131,9 @@ static void a_leased_job_is_not_ready_and_not_leased_again(void **state)
 	struct place *p = *state;
 	int64_t job = add(p, 1);
 	struct queue_job *jobs;
-	struct err e = { 0 };
-	unsigned attempt;
 
-	assert_int_equal(queue_lease(p->q, job, "sandbox", 1000, &attempt, &e), 0);
-	assert_int_equal(attempt, 1);
-	assert_int_equal(queue_lease(p->q, job, "sandbox", 1000, &attempt, &e), -1);
-	assert_int_equal(e.code, ERR_CONFLICT);
+	assert_int_equal(lease(p, job), 1);
+	assert_int_equal(lease(p, job), 0);
 	settle(p);
 	assert_int_equal(ready(p, &jobs), 1);
 	assert_true(jobs[0].id != job);
@@ -148,13 +153,14 @@ static void an_outcome_is_accounted_once(void **state)
 	unsigned attempt;
 	size_t n;
 
-	assert_int_equal(queue_lease(p->q, job, "sandbox", 1000, &attempt, &e), 0);
-	assert_int_equal(queue_started(p->q, job, attempt, clock_wall_ns(), "node1", &e), 0);
-	assert_int_equal(queue_uploading(p->q, job, attempt, &e), 0);
+	attempt = lease(p, job);
+	assert_true(attempt > 0);
+	queue_started(p->q, job, attempt, clock_wall_ns(), "node1");
+	queue_uploading(p->q, job, attempt);
 	assert_int_equal(queue_end(p->q, job, attempt, QUEUE_SUCCEEDED, 0, &ok, &e), 0);
 	assert_int_equal(queue_end(p->q, job, attempt, QUEUE_SUCCEEDED, 0, &ok, &e), -1);
 	assert_int_equal(e.code, ERR_CONFLICT);
-	assert_int_equal(queue_started(p->q, job, attempt, clock_wall_ns(), "late", &e), 0);
+	queue_started(p->q, job, attempt, clock_wall_ns(), "late");
 	settle(p);
 	assert_int_equal(queue_job_get(p->q, job, &p->mem, &j, &e), 0);
 	assert_int_equal(j.state, QUEUE_SUCCEEDED);
@@ -181,7 +187,8 @@ static void a_retry_waits_and_counts_as_a_new_attempt(void **state)
 	unsigned attempt;
 	size_t n;
 
-	assert_int_equal(queue_lease(p->q, job, "sandbox", 1000, &attempt, &e), 0);
+	attempt = lease(p, job);
+	assert_true(attempt > 0);
 	int64_t later = clock_wall_ns() + 3600 * NS_PER_S;
 	assert_int_equal(queue_end(p->q, job, attempt, QUEUE_QUEUED, later, &bad, &e), 0);
 	assert_int_equal(queue_ready(p->q, clock_wall_ns(), 10, &p->mem, &jobs, &n, &next, &e), 0);
@@ -189,7 +196,8 @@ static void a_retry_waits_and_counts_as_a_new_attempt(void **state)
 	assert_true(next == later);
 	assert_int_equal(queue_ready(p->q, later, 10, &p->mem, &jobs, &n, &next, &e), 0);
 	assert_int_equal(n, 1);
-	assert_int_equal(queue_lease(p->q, job, "sandbox", 1000, &attempt, &e), 0);
+	attempt = lease(p, job);
+	assert_true(attempt > 0);
 	assert_int_equal(attempt, 2);
 	// an answer of the first attempt that comes now is refused
 	assert_int_equal(queue_end(p->q, job, 1, QUEUE_SUCCEEDED, 0, &bad, &e), -1);
@@ -204,7 +212,8 @@ static void leased_jobs_are_found_after_a_restart(void **state)
 	unsigned attempt;
 	size_t n;
 
-	assert_int_equal(queue_lease(p->q, job, "sandbox", 1000, &attempt, &e), 0);
+	attempt = lease(p, job);
+	assert_true(attempt > 0);
 	settle(p);
 	queue_close(p->q);
 	db_close(p->db);
@@ -266,10 +275,9 @@ static void every_step_is_in_the_feed(void **state)
 	struct place *p = *state;
 	struct feed_entry *f;
 	struct err e = { 0 };
-	unsigned attempt;
 	size_t n;
 
-	assert_int_equal(queue_lease(p->q, add(p, 5), "sandbox", 1000, &attempt, &e), 0);
+	assert_int_equal(lease(p, add(p, 5)), 1);
 	settle(p);
 	assert_int_equal(feed_read(p->db, 0, 10, &p->mem, &f, &n, &e), 0);
 	assert_int_equal(n, 3);
