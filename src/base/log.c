@@ -61,7 +61,7 @@ static void add_escaped(struct buf *b, const char *s)
 void log_at(enum log_level level, const char *area, const char *fmt, ...)
 {
 	char text[1024], when[CLOCK_TEXT_MAX];
-	auto_buf struct buf line;
+	auto_buf struct buf line = { 0 };
 	va_list ap;
 
 	if ((int)level < threshold)
