@@ -1,0 +1,559 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "http/server.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rand.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { BACKLOG = 1024, STACK_BYTES = 512 * 1024, POOL_STEP = 16 * 1024, CLOSE_PATIENCE_S = 5 };
+
+// ---- parking -------------------------------------------------------------------------------------------
+
+void server_park(struct http_req *r)
+{
+	r->server->suspended++;
+	atomic_store_explicit(&r->conn->deadline_ns, 0, memory_order_relaxed);
+	MHD_suspend_connection(r->mhd);
+}
+
+void server_unpark(struct http_req *r)
+{
+	struct http_server *s = r->server;
+
+	MHD_resume_connection(
+		r->mhd); // `r` may be gone from here on; the server is not, before the count falls
+	auto_lock held = lock_hold(&s->lock);
+	s->suspended--;
+	if (s->closing)
+		pthread_cond_broadcast(&s->calm);
+}
+
+void http_suspend(struct http_req *r)
+{
+	r->parked = true;
+	server_park(r);
+}
+
+void http_resume(struct http_req *r)
+{
+	server_unpark(r);
+}
+
+static void run_deferred(void *owner, void *arg)
+{
+	struct http_req *r = arg;
+
+	r->deferred(owner, r);
+	server_unpark(r);
+}
+
+static void answer_busy(struct http_req *r)
+{
+	const struct http_handler *h = &r->server->o.handler;
+
+	http_reply_header(r, "Retry-After", SPAN("1"));
+	if (h->busy)
+		h->busy(h->owner, r);
+	if (!r->response)
+		http_reply_text(r, 503, "too much to do at the moment, try again\n");
+}
+
+void http_defer(struct http_req *r, void (*fn)(void *owner, struct http_req *r))
+{
+	struct http_server *s = r->server;
+
+	if (s->closing || !pool_claim(s->pool)) {
+		answer_busy(r);
+		return;
+	}
+	r->deferred = fn;
+	r->parked = true;
+	server_park(r);
+	pool_run(s->pool, run_deferred, s->o.handler.owner, r);
+}
+
+// ---- the course of a request ---------------------------------------------------------------------------
+
+static void set_deadline(struct http_req *r, int64_t ns)
+{
+	atomic_store_explicit(&r->conn->deadline_ns, ns, memory_order_relaxed);
+}
+
+static void set_body_deadline(struct http_req *r)
+{
+	const struct http_options *o = &r->server->o;
+
+	set_deadline(r, r->begun_ns + o->body_grace_ms * NS_PER_MS +
+				(int64_t)(r->received / o->body_rate) * NS_PER_S);
+}
+
+static enum MHD_Result send_answer(struct http_req *r)
+{
+	if (!r->response)
+		http_reply_text(r, 500, "no answer was made\n");
+	r->stage = REQ_SENT;
+	set_deadline(r, 0);
+	return reply_send(r) ? MHD_YES : MHD_NO;
+}
+
+// The client waits for "100 Continue", or the rest is too much to read for nothing.
+static bool close_rather_than_drain(const struct http_req *r)
+{
+	if (r->malformed || http_header(r, "Expect").p)
+		return true;
+	return r->size_known && r->body_size > r->server->o.drain_max;
+}
+
+// The head is dealt with: on to the body, or to the answer. Without a body the answer waits for the library's
+// last call, since one that comes earlier makes it close the connection.
+static enum MHD_Result after_begin(struct http_req *r)
+{
+	r->stage = r->response ? REQ_DRAIN : REQ_BODY;
+	if (r->malformed || (r->response && r->has_body && close_rather_than_drain(r))) {
+		http_reply_header(r, "Connection", SPAN("close"));
+		return send_answer(r);
+	}
+	if (r->has_body)
+		set_body_deadline(r);
+	return MHD_YES;
+}
+
+static enum MHD_Result take_head(struct http_req *r, const char *method, const char *version)
+{
+	const struct http_handler *h = &r->server->o.handler;
+
+	if (!request_check(r, method, version)) {
+		r->malformed = true;
+		return after_begin(r);
+	}
+	if (r->server->closing) {
+		http_reply_header(r, "Connection", SPAN("close"));
+		answer_busy(r);
+		return after_begin(r);
+	}
+	r->begun = true;
+	r->parked = false;
+	h->begin(h->owner, r);
+	if (r->parked) {
+		r->stage = REQ_BEGIN_WAIT;
+		return MHD_YES;
+	}
+	return after_begin(r);
+}
+
+static enum MHD_Result take_body(struct http_req *r, const char *data, size_t *size)
+{
+	const struct http_handler *h = &r->server->o.handler;
+	size_t n = *size;
+
+	*size = 0;
+	r->received += n;
+	set_body_deadline(r);
+	if (r->response) {
+		r->dropped += n;
+		// A body without a known size that does not end, or one whose fault showed late.
+		return r->dropped > r->server->o.drain_max + r->body_size ? MHD_NO : MHD_YES;
+	}
+	r->parked = false;
+	if (r->collect) {
+		if (!buf_add(&r->body, data, n))
+			http_reply_text(r, 413, "the body is too large\n");
+	} else if (h->body) {
+		h->body(h->owner, r, span_make(data, n));
+	}
+	return MHD_YES;
+}
+
+static enum MHD_Result take_end(struct http_req *r)
+{
+	const struct http_handler *h = &r->server->o.handler;
+
+	set_deadline(r, 0);
+	if (!r->response) {
+		r->parked = false;
+		h->finish(h->owner, r);
+		if (r->parked) {
+			r->stage = REQ_FINISH_WAIT;
+			return MHD_YES;
+		}
+	}
+	return send_answer(r);
+}
+
+static enum MHD_Result on_request(void *arg unused_arg, struct MHD_Connection *mhd unused_arg,
+				  const char *url unused_arg, const char *method,
+				  const char *version, const char *data, size_t *size, void **slot)
+{
+	struct http_req *r = *slot;
+
+	if (!r)
+		return MHD_NO;
+	switch (r->stage) {
+	case REQ_HEAD:
+		return take_head(r, method, version);
+	case REQ_BEGIN_WAIT:
+		return after_begin(r);
+	case REQ_BODY:
+	case REQ_DRAIN:
+		return *size ? take_body(r, data, size) : take_end(r);
+	case REQ_FINISH_WAIT:
+		return send_answer(r);
+	case REQ_IDLE:
+	case REQ_SENT:
+		break;
+	}
+	return MHD_NO;
+}
+
+// ---- connections ---------------------------------------------------------------------------------------
+
+static void conn_add(struct http_server *s, struct http_conn *c)
+{
+	auto_lock held = lock_hold(&s->lock);
+
+	c->next = s->conns;
+	if (c->next)
+		c->next->prev = c;
+	s->conns = c;
+}
+
+static void conn_remove(struct http_server *s, struct http_conn *c)
+{
+	auto_lock held = lock_hold(&s->lock);
+
+	if (c->next)
+		c->next->prev = c->prev;
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		s->conns = c->next;
+}
+
+// A connection that sends neither a request nor silence is given up: the library's own timer restarts with
+// each byte.
+static int64_t head_deadline(const struct http_server *s)
+{
+	return clock_mono_ns() + (s->o.idle_ms + s->o.head_ms) * NS_PER_MS;
+}
+
+static void on_connection(void *arg, struct MHD_Connection *mhd, void **slot,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	struct http_server *s = arg;
+	struct http_conn *c = *slot;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+		c = mem_zalloc(sizeof(*c));
+		c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+		c->req = (struct http_req){ .conn = c, .server = s, .mhd = mhd };
+		atomic_init(&c->deadline_ns, head_deadline(s));
+		conn_add(s, c);
+		*slot = c;
+	} else if (c) {
+		conn_remove(s, c);
+		request_end(&c->req);
+		mem_free(c);
+		*slot = NULL;
+	}
+}
+
+static void *on_target(void *arg, const char *target, struct MHD_Connection *mhd)
+{
+	struct http_server *s = arg;
+	struct http_conn *c =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+
+	if (!c)
+		return NULL;
+	s->active++;
+	request_start(&c->req, target);
+	set_deadline(&c->req, c->req.begun_ns + s->o.head_ms * NS_PER_MS);
+	return &c->req;
+}
+
+// The query stays out: presigned requests carry their signature there.
+static void log_access(struct http_req *r)
+{
+	log_debug(r->server->name, "%s " SPAN_FMT " " SPAN_FMT " %u in %lld us, id %s",
+		  http_peer(r), SPAN_ARG(r->method_name), SPAN_ARG(span_head(r->path_raw, 512)),
+		  r->status, (long long)((clock_mono_ns() - r->begun_ns) / NS_PER_US), r->id);
+}
+
+static void on_completed(void *arg, struct MHD_Connection *mhd unused_arg, void **slot,
+			 enum MHD_RequestTerminationCode why unused_arg)
+{
+	struct http_server *s = arg;
+	struct http_req *r = *slot;
+
+	if (!r)
+		return;
+	if (r->begun && s->o.handler.gone)
+		s->o.handler.gone(s->o.handler.owner, r);
+	if (r->method_name.p)
+		log_access(r);
+	request_end(r);
+	set_deadline(r, head_deadline(s));
+	*slot = NULL;
+	s->active--;
+	if (s->closing) {
+		auto_lock held = lock_hold(&s->lock);
+
+		pthread_cond_broadcast(&s->calm);
+	}
+}
+
+static size_t no_unescape(void *arg unused_arg, struct MHD_Connection *mhd unused_arg, char *text)
+{
+	return strlen(text);
+}
+
+static void on_log(void *arg, const char *fmt, va_list ap)
+{
+	struct http_server *s = arg;
+	char text[512];
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	vsnprintf(text, sizeof(text), fmt, ap); // the library's own format
+#pragma GCC diagnostic pop
+	log_debug(s->name, "%s", text);
+}
+
+// ---- listening -----------------------------------------------------------------------------------------
+
+static int split_listen(const char *listen_at, char *host, size_t host_size, const char **port,
+			struct err *e)
+{
+	struct span at = span_of(listen_at), name;
+	ptrdiff_t colon = span_rfind(at, ':');
+	uint64_t number;
+
+	if (colon < 0 || !span_to_u64(span_from(at, (size_t)colon + 1), &number) || number > 65535)
+		return err_set(e, ERR_INVALID, "listen address %s: expected HOST:PORT", listen_at);
+	name = span_head(at, (size_t)colon);
+	if (name.n > 2 && name.p[0] == '[' && name.p[name.n - 1] == ']')
+		name = span_make(name.p + 1, name.n - 2);
+	if (name.n >= host_size)
+		return err_set(e, ERR_INVALID, "listen address %s: the host is too long",
+			       listen_at);
+	memcpy(host, name.p, name.n);
+	host[name.n] = 0;
+	*port = listen_at + colon + 1;
+	return 0;
+}
+
+static int listen_one(const struct addrinfo *a, struct err *e)
+{
+	int on = 1, off = 0;
+	auto_fd int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return err_sys(e, ERR_IO, errno, "socket");
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (a->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	if (bind(fd, a->ai_addr, a->ai_addrlen) < 0)
+		return err_sys(e, errno == EADDRINUSE ? ERR_EXISTS : ERR_IO, errno, "bind");
+	if (listen(fd, BACKLOG) < 0)
+		return err_sys(e, ERR_IO, errno, "listen");
+	return file_take(&fd);
+}
+
+static unsigned bound_port(int fd)
+{
+	struct sockaddr_storage a = { 0 };
+	socklen_t n = sizeof(a);
+
+	if (getsockname(fd, (struct sockaddr *)&a, &n) < 0)
+		return 0;
+	return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port
+					     : ((struct sockaddr_in *)&a)->sin_port);
+}
+
+static int start_listening(struct http_server *s, struct err *e)
+{
+	struct addrinfo hint = { .ai_family = AF_UNSPEC,
+				 .ai_socktype = SOCK_STREAM,
+				 .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
+	struct addrinfo *found = NULL;
+	char host[256];
+	const char *port = NULL;
+	int bad;
+
+	if (split_listen(s->o.listen, host, sizeof(host), &port, e) < 0)
+		return -1;
+	if (!host[0]) // all addresses: one socket of the newer family takes both
+		hint.ai_family = AF_INET6;
+	bad = getaddrinfo(host[0] ? host : NULL, port, &hint, &found);
+	if (bad)
+		return err_set(e, ERR_INVALID, "listen address %s: %s", s->o.listen,
+			       gai_strerror(bad));
+	s->listen_fd = listen_one(found, e);
+	if (s->listen_fd < 0 && !host[0]) { // a machine without IPv6
+		struct sockaddr_in any = { .sin_family = AF_INET };
+		struct addrinfo four = { .ai_family = AF_INET,
+					 .ai_addr = (struct sockaddr *)&any,
+					 .ai_addrlen = sizeof(any) };
+
+		any.sin_port = ((struct sockaddr_in6 *)found->ai_addr)->sin6_port;
+		s->listen_fd = listen_one(&four, e);
+	}
+	freeaddrinfo(found);
+	if (s->listen_fd < 0)
+		return err_wrap(e, "listen on %s", s->o.listen);
+	s->port = bound_port(s->listen_fd);
+	return 0;
+}
+
+// ---- open and close ------------------------------------------------------------------------------------
+
+#define DEFAULT(field, value) (o->field = o->field ? o->field : (value))
+
+static void set_defaults(struct http_options *o)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	DEFAULT(name, "http");
+	DEFAULT(loops, cores > 0 ? (unsigned)cores : 1);
+	DEFAULT(workers, 8);
+	DEFAULT(worker_queue, 256);
+	DEFAULT(connections, 8192);
+	DEFAULT(head_max, 64 * 1024);
+	DEFAULT(target_max, 16 * 1024);
+	DEFAULT(drain_max, 1024 * 1024);
+	DEFAULT(idle_ms, 60 * 1000);
+	DEFAULT(head_ms, 30 * 1000);
+	DEFAULT(body_grace_ms, 60 * 1000);
+	DEFAULT(body_rate, 1024);
+	DEFAULT(stream_tick_ms, 20);
+	DEFAULT(stream_idle_ms, 15 * 1000);
+}
+
+// A quarter of the shortest limit, between 20 ms and a second.
+static int64_t sweep_time(const struct http_options *o)
+{
+	unsigned ms = 4000;
+	const unsigned limits[] = { o->idle_ms, o->head_ms, o->body_grace_ms, o->stream_idle_ms };
+
+	for (unsigned i = 0; i < ARRAY_LEN(limits); i++)
+		ms = limits[i] < ms ? limits[i] : ms;
+	return (ms / 4 < 20 ? 20 : ms / 4) * NS_PER_MS;
+}
+
+static int start_library(struct http_server *s, struct err *e)
+{
+	const struct http_options *o = &s->o;
+	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
+			 MHD_USE_ERROR_LOG | (o->tls_cert_pem ? MHD_USE_TLS : 0);
+	struct MHD_OptionItem more[8];
+	unsigned n = 0;
+
+	if (o->loops > 1)
+		more[n++] = (struct MHD_OptionItem){ MHD_OPTION_THREAD_POOL_SIZE, o->loops, NULL };
+	if (o->tls_cert_pem) {
+		more[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0,
+						     (void *)(uintptr_t)o->tls_cert_pem };
+		more[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_KEY, 0,
+						     (void *)(uintptr_t)o->tls_key_pem };
+	}
+	more[n] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
+	s->mhd = MHD_start_daemon(
+		flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, s,
+		MHD_OPTION_LISTEN_SOCKET, s->listen_fd, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
+		MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, s, MHD_OPTION_NOTIFY_COMPLETED,
+		on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)o->head_max,
+		MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)POOL_STEP,
+		MHD_OPTION_CONNECTION_LIMIT, o->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+		o->address_max, MHD_OPTION_CONNECTION_TIMEOUT, (o->idle_ms + 999) / 1000,
+		MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 0,
+		MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+	return s->mhd ? 0 : err_set(e, ERR_IO, "cannot start the HTTP server on %s", o->listen);
+}
+
+int http_server_open(struct http_server **out, const struct http_options *o, struct err *e)
+{
+	struct http_server *s = mem_zalloc(sizeof(*s));
+
+	s->o = *o;
+	set_defaults(&s->o);
+	s->sweep_ns = sweep_time(&s->o);
+	s->id_seed = rand_u64();
+	snprintf(s->name, sizeof(s->name), "%s", s->o.name);
+	s->listen_fd = -1;
+	pthread_mutex_init(&s->lock, NULL);
+	lock_cond_init(&s->wake);
+	lock_cond_init(&s->calm);
+	if ((!o->tls_cert_pem) != (!o->tls_key_pem)) {
+		err_set(e, ERR_INVALID, "TLS needs a certificate and its key");
+		goto fail;
+	}
+	if (start_listening(s, e) < 0)
+		goto fail;
+	s->pool = pool_open(s->name, s->o.workers, s->o.worker_queue);
+	lock_thread_start(&s->ticker, "http-tick", stream_ticker, s);
+	s->ticking = true;
+	if (start_library(s, e) < 0)
+		goto fail;
+	*out = s;
+	return 0;
+fail:
+	http_server_close(s);
+	return -1;
+}
+
+unsigned http_server_port(const struct http_server *s)
+{
+	return s->port;
+}
+
+// Requests on their way are answered first. After a while their connections are shut down, so that they end
+// as soon as whoever has them lets go; the library must not be stopped while one is parked.
+static void wait_until_calm(struct http_server *s)
+{
+	auto_lock held = lock_hold(&s->lock);
+	int64_t patience = clock_mono_ns() + CLOSE_PATIENCE_S * NS_PER_S;
+
+	s->pending = true;
+	pthread_cond_signal(&s->wake); // the ticker ends the parked streams
+	while (s->active || s->suspended) {
+		if (lock_wait(&s->calm, &s->lock, patience))
+			continue;
+		log_warn(s->name, "%u requests hold the end of the server up", s->active);
+		for (struct http_conn *c = s->conns; c; c = c->next)
+			shutdown(c->fd, SHUT_RDWR);
+		patience = clock_mono_ns() + CLOSE_PATIENCE_S * NS_PER_S;
+	}
+}
+
+void http_server_close(struct http_server *s)
+{
+	if (!s)
+		return;
+	s->closing = true;
+	if (s->mhd) {
+		MHD_quiesce_daemon(s->mhd);
+		wait_until_calm(s);
+		MHD_stop_daemon(s->mhd);
+	}
+	if (s->ticking) {
+		pthread_mutex_lock(&s->lock);
+		s->stopping = true;
+		pthread_cond_signal(&s->wake);
+		pthread_mutex_unlock(&s->lock);
+		pthread_join(s->ticker, NULL);
+	}
+	pool_close(s->pool);
+	file_close(s->listen_fd);
+	pthread_cond_destroy(&s->calm);
+	pthread_cond_destroy(&s->wake);
+	pthread_mutex_destroy(&s->lock);
+	mem_free(s);
+}
