@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runner/filter.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "runner/sys.h"
+
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+// Refused with EPERM whatever the arguments.
+static const char *const refused[] = {
+	"_sysctl",
+	"acct",
+	"add_key",
+	"adjtimex",
+	"bpf",
+	"clock_adjtime",
+	"clock_settime",
+	"chroot",
+	"create_module",
+	"delete_module",
+	"fanotify_init",
+	"finit_module",
+	"fsconfig",
+	"fsmount",
+	"fsopen",
+	"fspick",
+	"get_kernel_syms",
+	"init_module",
+	"ioperm",
+	"iopl",
+	"kcmp",
+	"kexec_file_load",
+	"kexec_load",
+	"keyctl",
+	"lookup_dcookie",
+	"mount",
+	"mount_setattr",
+	"move_mount",
+	"move_pages",
+	"name_to_handle_at",
+	"nfsservctl",
+	"open_by_handle_at",
+	"open_tree",
+	"perf_event_open",
+	"pidfd_getfd",
+	"pivot_root",
+	"process_madvise",
+	"process_vm_readv",
+	"process_vm_writev",
+	"ptrace",
+	"query_module",
+	"quotactl",
+	"quotactl_fd",
+	"reboot",
+	"request_key",
+	"setns",
+	"settimeofday",
+	"stime",
+	"swapoff",
+	"swapon",
+	"syslog",
+	"umount",
+	"umount2",
+	"unshare",
+	"uselib",
+	"userfaultfd",
+	"ustat",
+	"vhangup",
+	"vm86",
+	"vm86old",
+};
+
+// Refused with ENOSYS, on which programs fall back to the older call. The filter cannot see clone3's flags,
+// and io_uring does work that no filter sees.
+static const char *const absent[] = { "clone3", "io_uring_setup", "io_uring_enter",
+				      "io_uring_register" };
+
+static const unsigned long clone_flags[] = { CLONE_NEWUSER,  CLONE_NEWNS,  CLONE_NEWPID,
+					     CLONE_NEWNET,   CLONE_NEWIPC, CLONE_NEWUTS,
+					     CLONE_NEWCGROUP };
+
+// The only address families: the others are not confined by a network namespace or are rarely tended code.
+static const unsigned families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
+
+enum { FAMILY_LAST = 64, TYPE_MASK = 0xf };
+
+static int rule(scmp_filter_ctx c, uint32_t action, const char *name, unsigned n,
+		const struct scmp_arg_cmp *args)
+{
+	int nr = seccomp_syscall_resolve_name(name);
+
+	// Names that this machine or library does not have need no rule.
+	return nr < 0 ? 0 : seccomp_rule_add_array(c, action, nr, n, args);
+}
+
+static bool allowed_family(unsigned f)
+{
+	for (size_t i = 0; i < ARRAY_LEN(families); i++)
+		if (families[i] == f)
+			return true;
+	return false;
+}
+
+static int socket_rules(scmp_filter_ctx c, uint32_t eperm)
+{
+	int bad = 0;
+
+	for (unsigned f = 0; f <= FAMILY_LAST && !bad; f++) {
+		struct scmp_arg_cmp family = SCMP_A0_64(SCMP_CMP_EQ, f);
+		struct scmp_arg_cmp raw[] = { family,
+					      SCMP_A1_64(SCMP_CMP_MASKED_EQ, TYPE_MASK, SOCK_RAW) };
+
+		if (!allowed_family(f))
+			bad = rule(c, eperm, "socket", 1, &family);
+		else if (f == AF_INET || f == AF_INET6)
+			bad = rule(c, eperm, "socket", 2, raw);
+	}
+	if (!bad) {
+		struct scmp_arg_cmp above = SCMP_A0_64(SCMP_CMP_GT, FAMILY_LAST);
+
+		bad = rule(c, eperm, "socket", 1, &above);
+	}
+	return bad;
+}
+
+static int all_rules(scmp_filter_ctx c)
+{
+	const uint32_t eperm = SCMP_ACT_ERRNO(EPERM), enosys = SCMP_ACT_ERRNO(ENOSYS);
+	int bad = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(refused) && !bad; i++)
+		bad = rule(c, eperm, refused[i], 0, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(absent) && !bad; i++)
+		bad = rule(c, enosys, absent[i], 0, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(clone_flags) && !bad; i++) {
+		struct scmp_arg_cmp flag =
+			SCMP_A0_64(SCMP_CMP_MASKED_EQ, clone_flags[i], clone_flags[i]);
+
+		bad = rule(c, eperm, "clone", 1, &flag);
+	}
+	return bad ? bad : socket_rules(c, eperm);
+}
+
+static int read_code(struct filter *f, int fd, struct err *e)
+{
+	struct stat st;
+	size_t size;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, ERR_IO, errno, "read the system call filter");
+	size = (size_t)st.st_size;
+	if (!size || size % sizeof(*f->code) || size / sizeof(*f->code) > BPF_MAXINSNS)
+		return err_set(e, ERR_BUG, "the system call filter has %zu bytes", size);
+	f->code = mem_alloc(size);
+	f->count = (unsigned short)(size / sizeof(*f->code));
+	return file_pread_full(fd, f->code, size, 0, e) < 0 ? -1 : 0;
+}
+
+int filter_build(struct filter *f, struct err *e)
+{
+	scmp_filter_ctx c = seccomp_init(SCMP_ACT_ALLOW);
+	auto_fd int fd = memfd_create("filter", MFD_CLOEXEC);
+	int bad;
+
+	*f = (struct filter){ 0 };
+	if (!c || fd < 0) {
+		seccomp_release(c);
+		return err_set(e, ERR_IO, "cannot make a system call filter");
+	}
+	// Foreign tables (32-bit on a 64-bit kernel) would go around every rule.
+	bad = seccomp_attr_set(c, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
+	if (!bad)
+		bad = all_rules(c);
+	if (!bad)
+		bad = seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	if (!bad)
+		bad = seccomp_export_bpf(c, fd);
+	seccomp_release(c);
+	if (bad)
+		return err_sys(e, ERR_BUG, -bad, "build the system call filter");
+	return read_code(f, fd, e);
+}
+
+void filter_release(struct filter *f)
+{
+	mem_free(f->code);
+	*f = (struct filter){ 0 };
+}
+
+int filter_load(const struct filter *f, struct err *e)
+{
+	struct sock_fprog prog = { f->count, f->code };
+
+	if (sys_seccomp(SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
+		return err_sys(e, ERR_IO, errno, "load the system call filter");
+	return 0;
+}

@@ -1,0 +1,75 @@
+// runner/jobdir: the directory of one attempt, DATA/jobs/JOB.ATTEMPT/, which is all that daemon, runner and shim
+// need to find each other's traces after a crash of any of them.
+//   oscar/config/script.sh  oscar/input/  oscar/output/   seen as /oscar in the sandbox
+//   event   standard input of the script       env    NUL-terminated NAME=VALUE strings
+//   log     exec/joblog.h                      alive  locked (flock) as long as the shim lives
+//   ctl     FIFO, one byte an order            exit   struct jobdir_exit, written once at the end
+// State, in this order: no `alive`: never began. `alive` locked: running. `exit` there: ended. Else: lost.
+// `alive` appears already locked, `exit` appears whole and before the lock goes.
+// Threads: safe. SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { JOBDIR_NAME_MAX = 96, JOBDIR_REASON_MAX = 200, JOBDIR_ENV_BYTES_MAX = 1900000 };
+
+// Bytes written to `ctl`.
+enum jobdir_order { JOBDIR_CANCEL = 'C', JOBDIR_STOP = 'S' };
+
+enum jobdir_outcome {
+	JOBDIR_EXITED = 1,
+	JOBDIR_SIGNALED,
+	JOBDIR_OOM,
+	JOBDIR_TIMEOUT,
+	JOBDIR_DISK,
+	JOBDIR_CANCELLED,
+	JOBDIR_SETUP_FAILED,
+	JOBDIR_STOPPED, // ended because everything was told to stop
+	JOBDIR_LOST,
+};
+
+// The exit record, in host byte order. Changing it: raise the last byte of JOBDIR_EXIT_MAGIC, read both.
+#define JOBDIR_EXIT_MAGIC 0x4f455801u
+struct jobdir_exit {
+	uint32_t magic;
+	uint32_t outcome; // enum jobdir_outcome
+	int32_t exit_code;
+	int32_t signal;
+	uint64_t memory_peak_bytes; // 0 = not known
+	uint64_t cpu_us;
+	int64_t started_wall_ns; // 0 = never
+	int64_t ended_wall_ns;
+	uint64_t log_bytes_dropped;
+	char reason[JOBDIR_REASON_MAX];
+};
+
+// What `alive` holds once the script runs.
+struct jobdir_alive {
+	uint32_t magic;
+	int32_t shim; // process id, for people; nothing trusts it
+	int64_t started_wall_ns;
+};
+
+enum jobdir_state { JOBDIR_NEW, JOBDIR_RUNNING, JOBDIR_ENDED, JOBDIR_GONE };
+
+// "JOB.ATTEMPT". And back: false when `name` is none.
+char *jobdir_name(char out[static JOBDIR_NAME_MAX], const char *job, unsigned attempt);
+bool jobdir_parse(const char *name, char *job, size_t job_max, unsigned *attempt);
+
+// Makes `alive`, locked, and returns its descriptor. ERR_EXISTS when the attempt began before.
+must_check int jobdir_alive_make(int dir, struct err *e);
+must_check int jobdir_alive_write(int alive, int64_t started_wall_ns, struct err *e);
+
+// The state; *x is filled when it is JOBDIR_ENDED, *started_wall_ns (0 = not yet) when running or ended.
+must_check int jobdir_look(int dir, enum jobdir_state *out, struct jobdir_exit *x,
+			   int64_t *started_wall_ns, struct err *e);
+
+// Writes the exit record durably.
+must_check int jobdir_exit_write(int dir, struct jobdir_exit *x, struct err *e);
+
+// Gives an order to the shim without its runner. ERR_NOT_FOUND when no shim listens.
+must_check int jobdir_order(int dir, enum jobdir_order order, struct err *e);

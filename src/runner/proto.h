@@ -1,0 +1,103 @@
+// runner/proto: what daemon and runner say to each other over DATA/run/runner.sock (SEQPACKET, one message a
+// packet, host byte order, both on one machine). Fixed forms only: the runner parses no text.
+// Order: the daemon says HELLO, the runner answers WELCOME or closes; then any message at any time. The runner
+// takes the next connection when the present one is closed and all it had sent is worked off, so after WELCOME
+// nothing of an earlier daemon is still on its way.
+// Changing a message: raise PROTO_VERSION; a runner of another version is left alone until it has no jobs.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	PROTO_MAGIC = 0x4f534352,
+	PROTO_VERSION = 1,
+	PROTO_JOB_MAX = 80,   // with the NUL
+	PROTO_IMAGE_MAX = 80, // with the NUL
+	PROTO_NAME_MAX = 256,
+	PROTO_PATH_MAX = 512,
+	PROTO_INPUTS_MAX = 64,
+	PROTO_TEXT_MAX = 256,
+};
+
+enum proto_kind {
+	PROTO_HELLO = 1, // daemon: proto_plain
+	PROTO_WELCOME,	 // runner: proto_welcome
+	PROTO_START,	 // daemon: proto_start. Safe to send again: a job is started once
+	PROTO_CANCEL,	 // daemon: proto_about
+	PROTO_STOP_ALL,	 // daemon: proto_plain
+	PROTO_STARTED,	 // runner: proto_about with wall_ns
+	PROTO_ENDED,	 // runner: proto_about. Look into the job directory now
+	PROTO_REFUSED,	 // runner: proto_about with text. Never ran
+};
+
+enum proto_network { PROTO_NETWORK_NONE, PROTO_NETWORK_HOST };
+
+struct proto_head {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t kind;
+};
+
+struct proto_plain {
+	struct proto_head head;
+};
+
+struct proto_welcome {
+	struct proto_head head;
+	char limits[PROTO_TEXT_MAX]; // "" when every limit holds, else plain words
+};
+
+struct proto_about {
+	struct proto_head head;
+	char job[PROTO_JOB_MAX];
+	uint32_t attempt;
+	uint32_t busy; // REFUSED: 1 when only room was missing
+	int64_t wall_ns;
+	char text[PROTO_TEXT_MAX];
+};
+
+// A file of the data directory that is bound read-only into the input directory.
+struct proto_input {
+	char name
+		[PROTO_NAME_MAX]; // one path component; stands as an empty file in the job's input folder
+	char content[PROTO_PATH_MAX]; // relative to the data directory
+};
+
+struct proto_start {
+	struct proto_head head;
+	char job[PROTO_JOB_MAX];
+	uint32_t attempt;
+	char image[PROTO_IMAGE_MAX]; // "host" or [a-z0-9]+
+	uint32_t network;	     // enum proto_network
+	uint32_t cpu_millis;	     // limits: 0 = none
+	uint32_t pids_max;
+	uint64_t memory_bytes;
+	uint64_t output_bytes_max;
+	uint64_t scratch_bytes_max; // 0 = 64 MiB
+	uint64_t log_bytes_max;	    // 0 = 1 MiB
+	int64_t timeout_ms;	    // 0 = none
+	int64_t grace_ms;
+	uint32_t input_count;
+	uint32_t spare;
+	struct proto_input input[]; // only those that there are travel
+};
+
+enum {
+	PROTO_PACKET_MAX =
+		sizeof(struct proto_start) + PROTO_INPUTS_MAX * sizeof(struct proto_input)
+};
+
+struct proto_head proto_head(enum proto_kind kind);
+
+// [a-z0-9-]+ with its NUL inside the field; the field must end in zeros.
+bool proto_job_ok(const char job[static PROTO_JOB_MAX]);
+
+// Check a packet of n bytes as received, before anything in it is used. ERR_PROTOCOL with the field's name.
+must_check int proto_check_head(const void *packet, size_t n, struct err *e);
+must_check int proto_check_about(const struct proto_about *m, size_t n, struct err *e);
+must_check int proto_check_start(const struct proto_start *m, size_t n, struct err *e);
+must_check int proto_check_welcome(struct proto_welcome *m, size_t n, struct err *e);

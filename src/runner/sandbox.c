@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runner/sandbox.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "runner/jobdir.h"
+#include "runner/sys.h"
+
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_start *m)
+{
+	*s = (struct sandbox){ .world = w, .start = m, .go = -1, .report = -1 };
+	s->cgroup = (struct cgroup_job){ { -1, -1, -1, -1 }, { -1, -1, -1, -1 }, -1 };
+	s->std[0] = s->std[1] = s->std[2] = -1;
+	s->tree_root = s->tree_oscar = s->tree_output = s->tree_resolv = s->tree_hosts = -1;
+	s->inputs = mem_zalloc((m->input_count + 1) * sizeof(*s->inputs));
+	for (uint32_t i = 0; i < m->input_count; i++)
+		s->inputs[i].tree = -1;
+	s->watch_memory = w->cgroups.at[CGROUP_MEMORY].dir < 0 && m->memory_bytes;
+	s->limit_pids = w->cgroups.at[CGROUP_PIDS].dir < 0 && m->pids_max;
+	s->limit_cpu = w->cgroups.at[CGROUP_CPU].dir < 0 && m->cpu_millis;
+}
+
+void sandbox_release(struct sandbox *s)
+{
+	int *fds[] = { &s->go,		&s->report,    &s->std[0],     &s->std[1],
+		       &s->std[2],	&s->tree_root, &s->tree_oscar, &s->tree_output,
+		       &s->tree_resolv, &s->tree_hosts };
+
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		file_close(*fds[i]);
+		*fds[i] = -1;
+	}
+	for (uint32_t i = 0; s->inputs && i < s->start->input_count; i++)
+		file_close(s->inputs[i].tree);
+	mem_free(s->inputs);
+	mem_free(s->env);
+	mem_free(s->env_text);
+	s->inputs = NULL;
+	s->env = NULL;
+	s->env_text = NULL;
+}
+
+// A regular file or folder of the daemon's below `dir`: anything else is refused, also what another user owns.
+static int open_owned(const struct world *w, int dir, const char *path, int flags, mode_t type,
+		      struct err *e)
+{
+	auto_fd int fd = sys_open_beneath(dir, path, flags | O_NONBLOCK, 0);
+	struct stat st;
+
+	if (fd < 0)
+		return err_sys(e, ERR_NOT_FOUND, errno, "open %s", path);
+	if (fstat(fd, &st) < 0 || (st.st_mode & S_IFMT) != type || st.st_uid != w->owner)
+		return err_set(e, ERR_INVALID, "%s is not a %s of the daemon's user", path,
+			       S_ISDIR(type) ? "folder" : "file");
+	return file_take(&fd);
+}
+
+// A detached mount of an open file or folder, seen in the sandbox as its root's own.
+static int detach(const struct world *w, int fd, const char *what, uint64_t flags, struct err *e)
+{
+	struct mount_attr a = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | flags };
+	auto_fd int tree = open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+
+	if (w->idmap >= 0) {
+		a.attr_set |= MOUNT_ATTR_IDMAP;
+		a.userns_fd = (uint64_t)w->idmap;
+	}
+	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &a, sizeof(a)) < 0)
+		return err_sys(e, ERR_IO, errno, "prepare the mount of %s", what);
+	return file_take(&tree);
+}
+
+static int detach_path(const struct world *w, int dir, const char *path, mode_t type,
+		       uint64_t flags, struct err *e)
+{
+	auto_fd int fd = open_owned(w, dir, path, O_RDONLY, type, e);
+
+	return fd < 0 ? -1 : detach(w, fd, path, flags, e);
+}
+
+static int open_mounts(struct sandbox *s, int jobdir, struct err *e)
+{
+	const struct world *w = s->world;
+	const struct proto_start *m = s->start;
+
+	if (strcmp(m->image, "host") != 0) {
+		auto_free char *path = mem_printf("images/%s/rootfs", m->image);
+
+		s->tree_root = detach_path(w, w->data, path, S_IFDIR, MOUNT_ATTR_RDONLY, e);
+		if (s->tree_root < 0)
+			return err_wrap(e, "image %s", m->image);
+	}
+	s->tree_oscar = detach_path(w, jobdir, "oscar", S_IFDIR, MOUNT_ATTR_RDONLY, e);
+	if (s->tree_oscar < 0)
+		return -1;
+	s->tree_output = detach_path(w, jobdir, "oscar/output", S_IFDIR, 0, e);
+	if (s->tree_output < 0)
+		return -1;
+	for (uint32_t i = 0; i < m->input_count; i++) {
+		s->inputs[i].name = m->input[i].name;
+		s->inputs[i].tree =
+			detach_path(w, w->data, m->input[i].content, S_IFREG, MOUNT_ATTR_RDONLY, e);
+		if (s->inputs[i].tree < 0)
+			return err_wrap(e, "input %s", m->input[i].name);
+	}
+	return 0;
+}
+
+// The host's name service files, bound as they are now. A machine may do without either.
+static int open_host_files(struct sandbox *s, struct err *e)
+{
+	const struct {
+		const char *path;
+		int *out;
+	} files[] = { { "/etc/resolv.conf", &s->tree_resolv }, { "/etc/hosts", &s->tree_hosts } };
+	struct mount_attr a = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+					    MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC };
+
+	if (s->start->network != PROTO_NETWORK_HOST)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		int tree = open_tree(AT_FDCWD, files[i].path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+		*files[i].out = tree;
+		if (tree < 0 && errno == ENOENT)
+			continue;
+		if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &a, sizeof(a)) < 0)
+			return err_sys(e, ERR_IO, errno, "prepare the mount of %s", files[i].path);
+	}
+	return 0;
+}
+
+// `env` holds NUL-terminated strings; it is cut at the NULs, not understood.
+static int read_env(struct sandbox *s, int jobdir, struct err *e)
+{
+	auto_fd int fd = open_owned(s->world, jobdir, "env", O_RDONLY, S_IFREG, e);
+	size_t count = 0, k = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	s->env_text = mem_alloc(JOBDIR_ENV_BYTES_MAX + 1);
+	n = file_read_full(fd, s->env_text, JOBDIR_ENV_BYTES_MAX + 1, e);
+	if (n < 0)
+		return -1;
+	if (n > JOBDIR_ENV_BYTES_MAX || (n && s->env_text[n - 1]))
+		return err_set(e, ERR_LIMIT, "the environment is larger than %d bytes",
+			       JOBDIR_ENV_BYTES_MAX);
+	for (ssize_t i = 0; i < n; i++)
+		count += !s->env_text[i];
+	s->env = mem_zalloc((count + 1) * sizeof(*s->env));
+	for (char *p = s->env_text; k < count; p += strlen(p) + 1)
+		s->env[k++] = p;
+	return 0;
+}
+
+static int open_streams(struct sandbox *s, int jobdir, struct sandbox_parent *p, struct err *e)
+{
+	const struct world *w = s->world;
+	int pair[2];
+
+	s->std[0] = open_owned(w, jobdir, "event", O_RDONLY, S_IFREG, e);
+	if (s->std[0] < 0)
+		return -1;
+	for (int i = 1; i <= 2; i++) {
+		if (pipe2(pair, O_CLOEXEC) < 0)
+			return err_sys(e, ERR_IO, errno, "pipe");
+		*(i == 1 ? &p->out : &p->err) = pair[0];
+		s->std[i] = pair[1];
+		// Else a script could write to its own stdout, but not open /dev/stdout.
+		if (!w->rootless && fchown(pair[1], w->base, w->base) < 0)
+			return err_sys(e, ERR_IO, errno, "give a pipe to the sandbox");
+		if (fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0)
+			return err_sys(e, ERR_IO, errno, "prepare a pipe");
+	}
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return err_sys(e, ERR_IO, errno, "pipe");
+	p->report = pair[0];
+	s->report = pair[1];
+	return 0;
+}
+
+static int put_map(pid_t pid, const char *file, const struct world *w, uint32_t to, struct err *e)
+{
+	char path[64], text[64];
+	int n = snprintf(text, sizeof(text), "0 %u %u\n", to, w->count);
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	auto_fd int fd = file_open(AT_FDCWD, path, O_WRONLY, 0, e);
+
+	return fd < 0 || file_write_all(fd, text, (size_t)n, e) < 0 ? err_wrap(e, "%s", path) : 0;
+}
+
+static pid_t clone_child(struct sandbox *s, int *pidfd, struct err *e)
+{
+	struct sys_clone_args a = {
+		.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
+			 CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)pidfd,
+		.exit_signal = SIGCHLD,
+	};
+	pid_t pid;
+
+	if (s->start->network == PROTO_NETWORK_NONE)
+		a.flags |= CLONE_NEWNET;
+	if (s->cgroup.unified >= 0) {
+		a.flags |= SYS_CLONE_INTO_CGROUP;
+		a.cgroup = (uint64_t)s->cgroup.unified;
+	}
+	pid = sys_clone3(&a);
+	if (pid < 0)
+		return err_sys(e, ERR_IO, errno, "make the sandbox's namespaces");
+	return pid;
+}
+
+static int launch(struct sandbox *s, struct sandbox_parent *p, struct err *e)
+{
+	const struct world *w = s->world;
+	int gate[2];
+
+	if (setns(w->root, CLONE_NEWNS) < 0)
+		return err_sys(e, ERR_IO, errno, "enter the sandbox's root");
+	if (pipe2(gate, O_CLOEXEC) < 0)
+		return err_sys(e, ERR_IO, errno, "pipe");
+	s->go = gate[0];
+	p->pid = clone_child(s, &p->pidfd, e);
+	if (p->pid == 0) {
+		// Else the child would hold its own gate open when the shim dies.
+		close(gate[1]);
+		inside_run(s);
+	}
+	// The child's death closes its ends, and then the reads here end, only without copies of our own.
+	for (int i = 0; i < 3; i++) {
+		file_close(s->std[i]);
+		s->std[i] = -1;
+	}
+	file_close(s->report);
+	s->report = -1;
+	if (p->pid < 0 || put_map(p->pid, "uid_map", w, w->base, e) < 0 ||
+	    put_map(p->pid, "gid_map", w, w->idmap < 0 ? w->group : w->base, e) < 0 ||
+	    file_write_all(gate[1], "g", 1, e) < 0) {
+		close(gate[1]);
+		return -1;
+	}
+	close(gate[1]);
+	return 0;
+}
+
+int sandbox_start(struct sandbox *s, int jobdir, struct sandbox_parent *p, struct err *e)
+{
+	const struct proto_start *m = s->start;
+	// One more for pid 1, which is ours.
+	const struct cgroup_limits l = { m->memory_bytes, m->cpu_millis,
+					 m->pids_max ? m->pids_max + 1 : 0 };
+	char name[JOBDIR_NAME_MAX];
+
+	*p = (struct sandbox_parent){ -1, -1, -1, -1, -1 };
+	if (open_mounts(s, jobdir, e) < 0 || open_host_files(s, e) < 0 ||
+	    read_env(s, jobdir, e) < 0 || open_streams(s, jobdir, p, e) < 0)
+		return -1;
+	if (cgroup_job_make(&s->world->cgroups, jobdir_name(name, m->job, m->attempt), &l,
+			    &s->cgroup, e) < 0)
+		return -1;
+	return launch(s, p, e);
+}

@@ -1,0 +1,64 @@
+// runner/sandbox: makes one sandbox and starts the script in it. The parent (shim) opens everything that lies
+// outside, clones, and lets the child go; the child (runner/inside) builds its root, locks itself in and
+// becomes pid 1 of the sandbox, which starts the script and reaps.
+// Owns: what struct sandbox holds. Threads: one. SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "runner/proto.h"
+#include "runner/world.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum { SANDBOX_TEXT_MAX = 160 };
+
+// What the inside tells the shim, one at a time through a pipe. From REPORT_STARTED on it comes from a process
+// that a script might have got hold of: the shim believes it only about this job.
+struct sandbox_report {
+	enum { REPORT_FAILED = 1, REPORT_STARTED, REPORT_ENDED, REPORT_OVER_MEMORY } kind;
+	int32_t status; // ENDED: as wait() gives it
+	int64_t wall_ns;
+	char text[SANDBOX_TEXT_MAX]; // FAILED
+};
+
+struct sandbox_input {
+	int tree; // detached mount
+	const char *name;
+};
+
+struct sandbox {
+	const struct world *world;
+	const struct proto_start *start;
+	struct cgroup_job cgroup;
+	int go;	       // the child waits here until its user ids are set
+	int report;    // the child's end
+	int std[3];    // the script's
+	int tree_root; // detached mounts: image (-1 = host), /oscar, /oscar/output
+	int tree_oscar;
+	int tree_output;
+	int tree_resolv, tree_hosts; // of the host, with its network only; else -1
+	struct sandbox_input *inputs;
+	char *env_text; // the strings of `env`
+	char **env;
+	bool watch_memory; // no control group does
+	bool limit_pids, limit_cpu;
+};
+
+// What the parent keeps.
+struct sandbox_parent {
+	pid_t pid; // of the sandbox's pid 1
+	int pidfd;
+	int report, out, err; // to read
+};
+
+// All of it: on success the script is about to run and `s` can be released. On failure nothing is left running;
+// the text says what went wrong in words for the owner of the job.
+must_check int sandbox_start(struct sandbox *s, int jobdir, struct sandbox_parent *out,
+			     struct err *e);
+void sandbox_release(struct sandbox *s);
+void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_start *m);
+
+// The child's part, in runner/inside.c. Never returns.
+no_return void inside_run(const struct sandbox *s);
+// pid 1's part after everything is locked, in runner/init.c.
+no_return void init_run(const struct sandbox *s);
+void inside_report(const struct sandbox *s, const struct sandbox_report *r);

@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runner/shim.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "runner/jobdir.h"
+#include "runner/joblog.h"
+#include "runner/output.h"
+#include "runner/sandbox.h"
+#include "runner/sys.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum { OUTPUT_LOOK_MS = 250, READ_ROUNDS = 16, CGROUP_TRIES = 200, STOP_GRACE_MS = 5000 };
+static const uint64_t default_log = UINT64_C(1) << 20;
+
+enum { FD_OUT, FD_ERR, FD_REPORT, FD_INIT, FD_CTL, FD_COUNT };
+
+struct shim {
+	const struct shim_job *job;
+	struct sandbox_parent box;
+	struct sandbox sandbox;
+	int log, output, null;
+	uint64_t log_left;
+	bool log_full;
+	int64_t deadline_ns, kill_ns, look_ns; // monotonic, 0 = none
+	uint32_t ending;		       // enum jobdir_outcome of our own will, 0 = none yet
+	bool killed, reaped, reported;
+	int status;	    // of the script, as wait() gives it
+	struct rusage used; // of the sandbox, without control groups
+	struct jobdir_exit exit;
+};
+
+static int64_t ms(int64_t n)
+{
+	return n * NS_PER_MS;
+}
+
+// A line of ours in the job's log. The log is there for people: failing to write it ends nothing.
+static void say(struct shim *s, const char *text)
+{
+	struct err e = { 0 };
+
+	if (joblog_append(s->log, JOBLOG_SYSTEM, text, strlen(text), &e) < 0)
+		s->log_full = true;
+}
+
+static void kill_now(struct shim *s)
+{
+	if (!s->killed)
+		sys_pidfd_signal(s->box.pidfd, SIGKILL);
+	s->killed = true;
+	s->kill_ns = 0;
+}
+
+// Ends the job for the first reason that comes. grace < 0: at once.
+static void end_job(struct shim *s, enum jobdir_outcome why, int64_t grace_ms, const char *text)
+{
+	if (s->ending || s->reaped)
+		return;
+	s->ending = why;
+	s->deadline_ns = 0;
+	snprintf(s->exit.reason, sizeof(s->exit.reason), "%s", text);
+	if (grace_ms <= 0) {
+		kill_now(s);
+		return;
+	}
+	sys_pidfd_signal(s->box.pidfd, SIGTERM);
+	s->kill_ns = clock_mono_ns() + ms(grace_ms);
+}
+
+// Keeps what fits, counts the rest. The job never waits for the log.
+static void keep(struct shim *s, enum joblog_stream stream, const char *p, size_t n)
+{
+	size_t fits = n < s->log_left ? n : (size_t)s->log_left;
+	struct err e = { 0 };
+
+	if (s->log_full)
+		fits = 0;
+	if (fits && joblog_append(s->log, stream, p, fits, &e) < 0) {
+		s->log_full = true; // no space: the job's outputs will tell of it too
+		fits = 0;
+	}
+	s->log_left -= fits;
+	s->exit.log_bytes_dropped += n - fits;
+	if (fits < n && !s->log_full) {
+		s->log_full = true;
+		say(s, "log limit reached, the rest is dropped\n");
+	}
+}
+
+// Reads what a stream has now. False at its end.
+static bool drain(struct shim *s, int fd, enum joblog_stream stream)
+{
+	char p[JOBLOG_RECORD_MAX];
+
+	for (int i = 0; i < READ_ROUNDS; i++) {
+		// Nobody will see it: the kernel moves the pages to /dev/null without a copy.
+		ssize_t n = s->log_full && s->null >= 0
+				    ? splice(fd, NULL, s->null, NULL, 1 << 20, SPLICE_F_NONBLOCK)
+				    : read(fd, p, sizeof(p));
+
+		if (n == 0)
+			return false;
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR;
+		if (s->log_full && s->null >= 0)
+			s->exit.log_bytes_dropped += (uint64_t)n;
+		else
+			keep(s, stream, p, (size_t)n);
+	}
+	return true;
+}
+
+static void note_start(struct shim *s, int64_t wall_ns)
+{
+	const struct proto_start *m = s->job->start;
+	struct shim_note note = { .attempt = m->attempt, .started_wall_ns = wall_ns };
+	struct err e = { 0 };
+	ssize_t done;
+
+	s->exit.started_wall_ns = wall_ns;
+	if (jobdir_alive_write(s->job->alive, wall_ns, &e) < 0)
+		log_warn("shim", "%s", e.msg);
+	memcpy(note.job, m->job, sizeof(note.job));
+	done = write(s->job->notify, &note, sizeof(note));
+	(void)done; // the runner may be gone
+	if (m->timeout_ms)
+		s->deadline_ns = clock_mono_ns() + ms(m->timeout_ms);
+}
+
+static void over_memory(struct shim *s)
+{
+	char text[JOBDIR_REASON_MAX];
+
+	snprintf(text, sizeof(text), "killed: over the memory limit of %llu MiB",
+		 (unsigned long long)(s->job->start->memory_bytes >> 20));
+	end_job(s, JOBDIR_OOM, 0, text);
+}
+
+// Text from inside goes into logs and answers: printable bytes only.
+static void copy_text(char *out, size_t max, const char *in, size_t n)
+{
+	size_t k = 0;
+
+	for (; k < n && k + 1 < max && in[k]; k++)
+		out[k] = in[k] >= ' ' && in[k] != 0x7f ? in[k] : '?';
+	out[k] = '\0';
+}
+
+static bool take_report(struct shim *s)
+{
+	struct sandbox_report r;
+	ssize_t n = read(s->box.report, &r, sizeof(r));
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	if (n != sizeof(r))
+		return false;
+	switch (r.kind) {
+	case REPORT_FAILED:
+		if (s->exit.started_wall_ns || s->ending)
+			break;
+		s->ending = JOBDIR_SETUP_FAILED;
+		copy_text(s->exit.reason, sizeof(s->exit.reason), r.text, sizeof(r.text));
+		break;
+	case REPORT_STARTED:
+		if (!s->exit.started_wall_ns)
+			note_start(s, r.wall_ns);
+		break;
+	case REPORT_ENDED:
+		s->reported = true;
+		s->status = r.status;
+		s->exit.ended_wall_ns = r.wall_ns;
+		break;
+	case REPORT_OVER_MEMORY:
+		over_memory(s);
+		break;
+	}
+	return true;
+}
+
+static void take_orders(struct shim *s)
+{
+	const int64_t grace = s->job->start->grace_ms;
+	char c;
+
+	while (read(s->job->ctl, &c, 1) == 1)
+		if (c == JOBDIR_CANCEL)
+			end_job(s, JOBDIR_CANCELLED, grace, "cancelled");
+		else if (c == JOBDIR_STOP)
+			end_job(s, JOBDIR_STOPPED, grace < STOP_GRACE_MS ? grace : STOP_GRACE_MS,
+				"stopped with the daemon");
+}
+
+// True when the output is within its allowance.
+static bool look_at_output(struct shim *s)
+{
+	const uint64_t max = s->job->start->output_bytes_max;
+	const int64_t began = clock_mono_ns();
+	char text[JOBDIR_REASON_MAX];
+	struct output_size size;
+	int64_t took, pause = ms(OUTPUT_LOOK_MS);
+
+	if (!max || s->output < 0)
+		return true;
+	output_measure(s->output, max, &size);
+	took = clock_mono_ns() - began;
+	// A great many files: looking must not become the main work.
+	s->look_ns = began + took + (took * 20 > pause ? took * 20 : pause);
+	if (size.bytes <= max && size.entries < OUTPUT_ENTRIES_MAX && !size.too_deep)
+		return true;
+	if (size.entries >= OUTPUT_ENTRIES_MAX)
+		snprintf(text, sizeof(text), "killed: more than %d files in the output folder",
+			 OUTPUT_ENTRIES_MAX);
+	else if (size.too_deep)
+		snprintf(text, sizeof(text), "killed: output folders nested more than %d deep",
+			 OUTPUT_DEPTH_MAX);
+	else if (max >= 1 << 20)
+		snprintf(text, sizeof(text), "killed: over the output limit of %llu MiB",
+			 (unsigned long long)(max >> 20));
+	else
+		snprintf(text, sizeof(text), "killed: over the output limit of %llu bytes",
+			 (unsigned long long)max);
+	if (s->reaped) { // found at the last look
+		s->ending = JOBDIR_DISK;
+		snprintf(s->exit.reason, sizeof(s->exit.reason), "%s", text);
+	} else {
+		end_job(s, JOBDIR_DISK, 0, text);
+	}
+	return false;
+}
+
+static int wait_ms(const struct shim *s, int64_t now)
+{
+	const int64_t at[] = { s->deadline_ns, s->kill_ns, s->look_ns };
+	int64_t least = INT64_C(3600000000000);
+
+	for (size_t i = 0; i < ARRAY_LEN(at); i++)
+		if (at[i] && at[i] - now < least)
+			least = at[i] - now;
+	return least <= 0 ? 0 : (int)(least / NS_PER_MS) + 1;
+}
+
+static void keep_time(struct shim *s)
+{
+	const int64_t now = clock_mono_ns();
+	const struct proto_start *m = s->job->start;
+	char text[JOBDIR_REASON_MAX];
+
+	if (s->deadline_ns && now >= s->deadline_ns) {
+		snprintf(text, sizeof(text), "killed: over the time limit of %lld.%03lld s",
+			 (long long)(m->timeout_ms / 1000), (long long)(m->timeout_ms % 1000));
+		end_job(s, JOBDIR_TIMEOUT, m->grace_ms, text);
+	}
+	if (s->kill_ns && now >= s->kill_ns)
+		kill_now(s);
+	if (s->look_ns && now >= s->look_ns && !s->ending)
+		look_at_output(s);
+}
+
+static void reap(struct shim *s)
+{
+	int status;
+
+	if (wait4(s->box.pid, &status, 0, &s->used) == s->box.pid)
+		s->reaped = true;
+}
+
+// Until pid 1 is dead, which means that everything in the sandbox is, and every stream was read to its end.
+static void serve(struct shim *s)
+{
+	struct pollfd p[FD_COUNT] = {
+		[FD_OUT] = { s->box.out, POLLIN, 0 },	    [FD_ERR] = { s->box.err, POLLIN, 0 },
+		[FD_REPORT] = { s->box.report, POLLIN, 0 }, [FD_INIT] = { s->box.pidfd, POLLIN, 0 },
+		[FD_CTL] = { s->job->ctl, POLLIN, 0 },
+	};
+
+	while (!s->reaped || p[FD_OUT].fd >= 0 || p[FD_ERR].fd >= 0 || p[FD_REPORT].fd >= 0) {
+		if (s->reaped)
+			s->look_ns = s->kill_ns = s->deadline_ns = 0;
+		if (poll(p, FD_COUNT, wait_ms(s, clock_mono_ns())) < 0 && errno != EINTR)
+			break;
+		if (p[FD_REPORT].revents && !take_report(s))
+			p[FD_REPORT].fd = -1;
+		if (p[FD_OUT].revents && !drain(s, s->box.out, JOBLOG_STDOUT))
+			p[FD_OUT].fd = -1;
+		if (p[FD_ERR].revents && !drain(s, s->box.err, JOBLOG_STDERR))
+			p[FD_ERR].fd = -1;
+		if (p[FD_CTL].revents)
+			take_orders(s);
+		if (p[FD_INIT].revents) {
+			reap(s);
+			p[FD_INIT].fd = -1;
+		}
+		if (!s->reaped)
+			keep_time(s);
+	}
+}
+
+static void set_outcome(struct shim *s, const struct cgroup_usage *u)
+{
+	struct jobdir_exit *x = &s->exit;
+	bool clean = s->reported && WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0;
+
+	if (s->reported && WIFEXITED(s->status))
+		x->exit_code = WEXITSTATUS(s->status);
+	if (s->reported && WIFSIGNALED(s->status))
+		x->signal = WTERMSIG(s->status);
+	x->outcome = s->ending;
+	if (s->ending && s->ending != JOBDIR_SETUP_FAILED)
+		return;
+	if (u->oom_kills && !clean) {
+		x->outcome = JOBDIR_OOM;
+		snprintf(x->reason, sizeof(x->reason), "killed: over the memory limit of %llu MiB",
+			 (unsigned long long)(s->job->start->memory_bytes >> 20));
+	} else if (s->ending) {
+		return;
+	} else if (!s->reported && !x->started_wall_ns) {
+		x->outcome = JOBDIR_SETUP_FAILED;
+		snprintf(x->reason, sizeof(x->reason), "the sandbox ended before the script began");
+	} else if (!s->reported) {
+		x->outcome = JOBDIR_SIGNALED;
+		x->signal = SIGKILL;
+		snprintf(x->reason, sizeof(x->reason), "the sandbox was killed from outside");
+	} else if (x->signal) {
+		x->outcome = JOBDIR_SIGNALED;
+		snprintf(x->reason, sizeof(x->reason), "killed by signal %d (%s)", x->signal,
+			 strsignal(x->signal));
+	} else {
+		x->outcome = JOBDIR_EXITED;
+		if (x->exit_code)
+			snprintf(x->reason, sizeof(x->reason), "ended with exit code %d",
+				 x->exit_code);
+		else if (u->oom_kills)
+			snprintf(x->reason, sizeof(x->reason),
+				 "a part of it was killed: over the memory limit");
+	}
+}
+
+static uint64_t micros(struct timeval t)
+{
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
+}
+
+static void measure(struct shim *s, struct cgroup_usage *u)
+{
+	cgroup_job_usage(&s->job->world->cgroups, &s->sandbox.cgroup, u);
+	s->exit.memory_peak_bytes = u->memory_peak_bytes;
+	s->exit.cpu_us = u->cpu_us;
+	if (!u->cpu_us)
+		s->exit.cpu_us = micros(s->used.ru_utime) + micros(s->used.ru_stime);
+	if (!u->memory_peak_bytes)
+		s->exit.memory_peak_bytes = (uint64_t)s->used.ru_maxrss * 1024;
+}
+
+// Groups go once the kernel has let go of the dead; the runner or the next one sweeps what stays.
+static void remove_cgroup(struct shim *s)
+{
+	const struct timespec pause = { 0, 2 * NS_PER_MS };
+	char name[JOBDIR_NAME_MAX];
+
+	jobdir_name(name, s->job->start->job, s->job->start->attempt);
+	cgroup_job_close(&s->sandbox.cgroup);
+	for (int i = 0; i < CGROUP_TRIES && !cgroup_remove(&s->job->world->cgroups, name); i++)
+		nanosleep(&pause, NULL);
+}
+
+static int open_files(struct shim *s, struct err *e)
+{
+	const struct shim_job *j = s->job;
+	struct stat st;
+
+	s->null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	s->log = sys_open_beneath(j->jobdir, "log", O_WRONLY | O_APPEND | O_NONBLOCK, 0);
+	if (s->log < 0 || fstat(s->log, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    st.st_uid != j->world->owner)
+		return err_set(e, ERR_INVALID, "the job's log cannot be opened");
+	s->output = sys_open_beneath(j->jobdir, "oscar/output", O_RDONLY | O_DIRECTORY, 0);
+	return s->output < 0 ? err_sys(e, ERR_IO, errno, "open the output folder") : 0;
+}
+
+static void run(struct shim *s)
+{
+	struct cgroup_usage used = { 0 };
+	struct err e = { 0 };
+
+	if (open_files(s, &e) < 0 || sandbox_start(&s->sandbox, s->job->jobdir, &s->box, &e) < 0) {
+		if (s->box.pidfd >= 0) {
+			kill_now(s);
+			reap(s);
+		}
+		s->exit.outcome = JOBDIR_SETUP_FAILED;
+		snprintf(s->exit.reason, sizeof(s->exit.reason), "%.*s", JOBDIR_REASON_MAX - 1,
+			 e.msg);
+		return;
+	}
+	sandbox_release(&s->sandbox);
+	if (s->job->start->output_bytes_max)
+		s->look_ns = clock_mono_ns() + ms(OUTPUT_LOOK_MS);
+	serve(s);
+	measure(s, &used);
+	if (!s->ending)
+		look_at_output(s);
+	set_outcome(s, &used);
+}
+
+no_return void shim_run(const struct shim_job *j)
+{
+	static const struct sandbox_parent none = { -1, -1, -1, -1, -1 };
+	struct shim s = { .job = j, .box = none, .log = -1, .output = -1, .null = -1 };
+	struct err e = { 0 };
+
+	prctl(PR_SET_NAME, "oscar-shim", 0, 0, 0);
+	setsid();
+	s.log_left = j->start->log_bytes_max ? j->start->log_bytes_max : default_log;
+	sandbox_init(&s.sandbox, j->world, j->start);
+	run(&s);
+	remove_cgroup(&s);
+	if (!s.exit.ended_wall_ns)
+		s.exit.ended_wall_ns = clock_wall_ns();
+	if (s.exit.outcome != JOBDIR_EXITED && s.log >= 0 && s.exit.reason[0]) {
+		char text[JOBDIR_REASON_MAX + 1];
+
+		snprintf(text, sizeof(text), "%s\n", s.exit.reason);
+		say(&s, text);
+	}
+	if (jobdir_exit_write(j->jobdir, &s.exit, &e) < 0)
+		log_error("shim", "job %s.%u: %s", j->start->job, j->start->attempt, e.msg);
+	_exit(0);
+}

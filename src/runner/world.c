@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runner/world.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "runner/runner.h"
+#include "runner/sys.h"
+#include "runner/template.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+enum { IDS = 65536, DEFAULT_BASE = 1000000 };
+
+static const struct world_mask all_masks[] = {
+	{ "acpi", WORLD_HIDE_FOLDER },	    { "asound", WORLD_HIDE_FOLDER },
+	{ "scsi", WORLD_HIDE_FOLDER },	    { "kcore", WORLD_HIDE_FILE },
+	{ "keys", WORLD_HIDE_FILE },	    { "latency_stats", WORLD_HIDE_FILE },
+	{ "timer_list", WORLD_HIDE_FILE },  { "timer_stats", WORLD_HIDE_FILE },
+	{ "sched_debug", WORLD_HIDE_FILE }, { "bus", WORLD_READ_ONLY },
+	{ "fs", WORLD_READ_ONLY },	    { "irq", WORLD_READ_ONLY },
+	{ "sys", WORLD_READ_ONLY },	    { "sysrq-trigger", WORLD_READ_ONLY },
+};
+
+static void add_limit(struct world *w, const char *text)
+{
+	size_t n = strlen(w->limits);
+
+	snprintf(w->limits + n, sizeof(w->limits) - n, "%s%s", n ? "; " : "", text);
+}
+
+static int put_text(const char *path, const char *text, struct err *e)
+{
+	auto_fd int fd = file_open(AT_FDCWD, path, O_WRONLY, 0, e);
+
+	return fd < 0 || file_write_all(fd, text, strlen(text), e) < 0 ? err_wrap(e, "%s", path)
+								       : 0;
+}
+
+// An ordinary user becomes the root of a user namespace, in which all that follows is the same as for the real
+// one, except that there is just one user id.
+static int become_root(const struct runner_options *o, struct err *e)
+{
+	auto_free char *uid = mem_printf("0 %u 1\n", o->user);
+	auto_free char *gid = mem_printf("0 %u 1\n", getegid());
+
+	if (o->user != geteuid())
+		return err_set(e, ERR_INVALID,
+			       "without root rights the runner serves only its own user");
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		return err_sys(e, ERR_UNSUPPORTED, errno,
+			       "this system does not let users make user namespaces");
+	if (put_text("/proc/self/setgroups", "deny", e) < 0 ||
+	    put_text("/proc/self/uid_map", uid, e) < 0 ||
+	    put_text("/proc/self/gid_map", gid, e) < 0)
+		return -1;
+	return 0;
+}
+
+static int open_dir(int at, const char *name, const struct world *w, struct err *e)
+{
+	int fd;
+	struct stat st;
+
+	if (mkdirat(at, name, 0700) == 0 && fchownat(at, name, w->owner, w->group, 0) < 0)
+		return err_sys(e, ERR_IO, errno, "give %s to its owner", name);
+	fd = sys_open_beneath(at, name, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return err_sys(e, ERR_IO, errno, "open %s of the data directory", name);
+	if (fstat(fd, &st) < 0 || st.st_uid != w->owner) {
+		close(fd);
+		return err_set(e, ERR_INVALID, "%s of the data directory has a wrong owner", name);
+	}
+	return fd;
+}
+
+static int open_data(struct world *w, const struct runner_options *o, struct err *e)
+{
+	struct stat st;
+
+	w->data = file_open(AT_FDCWD, o->data_dir, O_RDONLY | O_DIRECTORY, 0, e);
+	if (w->data < 0)
+		return -1;
+	if (fstat(w->data, &st) < 0 || st.st_uid != w->owner)
+		return err_set(e, ERR_INVALID, "%s does not belong to user %u", o->data_dir,
+			       o->user);
+	w->jobs = open_dir(w->data, "jobs", w, e);
+	return w->jobs < 0 ? -1 : 0;
+}
+
+// A user namespace held by nothing but its descriptor, with the one mapping that mounts need.
+static int make_idmap(struct world *w, struct err *e)
+{
+	auto_free char *uid = mem_printf("%u %u 1\n", w->owner, w->base);
+	auto_free char *gid = mem_printf("%u %u 1\n", w->group, w->base);
+	int gate[2], fd = -1, status;
+	char path[64];
+	pid_t pid;
+
+	if (pipe2(gate, O_CLOEXEC) < 0)
+		return err_sys(e, ERR_IO, errno, "pipe");
+	struct sys_clone_args a = { .flags = CLONE_NEWUSER, .exit_signal = SIGCHLD };
+
+	pid = sys_clone3(&a);
+	if (pid == 0) {
+		char c;
+
+		close(gate[1]);
+		_exit(read(gate[0], &c, 1) == 0 ? 0 : 1);
+	}
+	close(gate[0]);
+	if (pid < 0) {
+		err_sys(e, ERR_UNSUPPORTED, errno, "make a user namespace");
+	} else {
+		snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)pid);
+		if (put_text(path, uid, e) == 0) {
+			snprintf(path, sizeof(path), "/proc/%d/gid_map", (int)pid);
+			if (put_text(path, gid, e) == 0) {
+				snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+				fd = file_open(AT_FDCWD, path, O_RDONLY, 0, e);
+			}
+		}
+	}
+	close(gate[1]);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return fd;
+}
+
+// Whether the file system of the data directory can show its files under other owners.
+static int try_idmap(struct world *w, struct err *e)
+{
+	struct mount_attr a = { .attr_set = MOUNT_ATTR_IDMAP };
+	auto_fd int tree = -1;
+
+	w->idmap = make_idmap(w, e);
+	if (w->idmap < 0)
+		return -1;
+	a.userns_fd = (uint64_t)w->idmap;
+	tree = open_tree(w->jobs, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &a, sizeof(a)) < 0)
+		return err_sys(e, ERR_UNSUPPORTED, errno, "shift owners of files");
+	return 0;
+}
+
+static void choose_ids(struct world *w, const struct runner_options *o)
+{
+	struct err e = { 0 };
+
+	w->idmap = -1;
+	if (w->rootless) {
+		w->base = 0;
+		w->count = 1;
+		return;
+	}
+	w->base = o->id_base ? o->id_base : DEFAULT_BASE;
+	w->count = IDS;
+	if (try_idmap(w, &e) == 0)
+		return;
+	log_warn("runner", "%s: jobs run under the daemon's own user id", e.msg);
+	file_close(w->idmap);
+	w->idmap = -1;
+	w->base = w->owner;
+	w->count = 1;
+	add_limit(w, "jobs share the daemon's user id: the file system cannot shift owners");
+}
+
+static void name_limits(struct world *w)
+{
+	if (w->cgroups.at[CGROUP_MEMORY].dir < 0)
+		add_limit(w, "memory is watched ten times a second, not held: no control group");
+	if (w->cgroups.at[CGROUP_CPU].dir < 0)
+		add_limit(w, "cpu is limited to whole cores");
+	add_limit(w, "output is checked four times a second");
+}
+
+static void find_masks(struct world *w)
+{
+	for (size_t i = 0; i < ARRAY_LEN(all_masks); i++) {
+		char path[64];
+		struct stat st;
+
+		snprintf(path, sizeof(path), "/proc/%s", all_masks[i].path);
+		if (lstat(path, &st) == 0)
+			w->masks[w->mask_count++] = all_masks[i];
+	}
+}
+
+int world_open(struct world *w, const struct runner_options *o, struct err *e)
+{
+	auto_free char *real = realpath(o->data_dir, NULL);
+	char group[40];
+	struct stat st;
+
+	*w = (struct world){ .data = -1, .jobs = -1, .idmap = -1, .root = -1 };
+	for (int k = 0; k < CGROUP_KINDS; k++)
+		w->cgroups.at[k].dir = -1;
+	if (!real)
+		return err_sys(e, ERR_IO, errno, "find %s", o->data_dir);
+	w->rootless = geteuid() != 0;
+	if (w->rootless && become_root(o, e) < 0)
+		return -1;
+	w->owner = w->rootless ? 0 : o->user;
+	w->group = w->rootless ? 0 : o->group;
+	if (open_data(w, o, e) < 0)
+		return -1;
+	choose_ids(w, o);
+	template_stamps(w->stamps);
+	w->root = template_make(real, !w->rootless, e);
+	if (w->root < 0 || filter_build(&w->filter, e) < 0)
+		return -1;
+	if (fstat(w->data, &st) < 0)
+		return err_sys(e, ERR_IO, errno, "look at %s", real);
+	snprintf(group, sizeof(group), "oscar-%llx-%llx", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino);
+	cgroup_open_self(&w->cgroups, group);
+	find_masks(w);
+	name_limits(w);
+	return 0;
+}
+
+void world_close(struct world *w)
+{
+	cgroup_close(&w->cgroups);
+	filter_release(&w->filter);
+	file_close(w->root);
+	file_close(w->idmap);
+	file_close(w->jobs);
+	file_close(w->data);
+	*w = (struct world){ .data = -1, .jobs = -1, .idmap = -1, .root = -1 };
+}
+
+void world_refresh(struct world *w)
+{
+	int64_t now[WORLD_STAMPS];
+	char path[PATH_MAX], link[40];
+	struct err e = { 0 };
+	ssize_t n;
+	int fd;
+
+	template_stamps(now);
+	if (memcmp(now, w->stamps, sizeof(now)) == 0)
+		return;
+	memcpy(w->stamps, now, sizeof(now));
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", w->data);
+	n = readlink(link, path, sizeof(path) - 1);
+	path[n > 0 ? n : 0] = '\0';
+	fd = template_make(path, !w->rootless, &e);
+	if (fd < 0) {
+		log_warn("runner", "the host's root file system stays as it was: %s", e.msg);
+		return;
+	}
+	close(w->root);
+	w->root = fd;
+}

@@ -1,0 +1,44 @@
+// runner/world: what is the same for all sandboxes and is made once when the runner starts: the mount namespace
+// they are cloned from, the user namespace that shifts owners, the system call filter, the control groups.
+// Owns: its descriptors. Threads: one. A shim inherits it by fork.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "runner/cgroup.h"
+#include "runner/filter.h"
+
+#include <sys/types.h>
+
+enum { WORLD_MASKS_MAX = 16, WORLD_STAMPS = 3 };
+
+// A path below /proc that is hidden or made read-only.
+struct world_mask {
+	const char *path;
+	enum { WORLD_HIDE_FILE, WORLD_HIDE_FOLDER, WORLD_READ_ONLY } how;
+};
+
+struct world {
+	int data; // DATA and DATA/jobs
+	int jobs;
+	bool rootless;
+	uid_t owner; // of everything below DATA, as seen from here
+	gid_t group;
+	uint32_t base;	// host id of a sandbox's root
+	uint32_t count; // ids a sandbox has
+	int idmap; // user namespace for MOUNT_ATTR_IDMAP: shows owner's files as base's. -1 = none
+	int root;  // mount namespace the sandboxes are cloned from (runner/template.h)
+	int64_t stamps[WORLD_STAMPS]; // of the host's /etc when `root` was made
+	struct filter filter;
+	struct cgroup_base cgroups;
+	struct world_mask masks[WORLD_MASKS_MAX];
+	unsigned mask_count;
+	char limits[256]; // what does not hold here, in plain words; "" = everything holds
+};
+
+struct runner_options;
+
+// Fails with ERR_UNSUPPORTED and what is missing where sandboxes cannot be made at all.
+must_check int world_open(struct world *w, const struct runner_options *o, struct err *e);
+void world_close(struct world *w);
+
+// Makes the root file system anew when the host's programs were changed. Failure keeps the old one.
+void world_refresh(struct world *w);
