@@ -46,16 +46,17 @@ struct exec_spec {
 	const struct exec_env
 		*env; // set in this order; the driver adds the paths of its own layout
 	size_t env_count;
-	const struct exec_input *inputs;
+	const struct exec_input *inputs; // at most 64 with `content`
 	size_t input_count;
 	const char *input_file; // name of the input for INPUT_FILE_PATH, or NULL for none
 
-	uint64_t memory_bytes;	    // limit of the job
-	uint32_t cpu_millis;	    // limit: 1000 = one core
+	// Limits. 0 = none, but for the two that say otherwise.
+	uint64_t memory_bytes;	    // of the job; at least 4 MiB
+	uint32_t cpu_millis;	    // 1000 = one core
 	uint32_t pids_max;	    // processes and threads
 	uint64_t output_bytes_max;  // what may lie in the output directory
-	uint64_t scratch_bytes_max; // size of /tmp (tmpfs, counts as memory)
-	uint64_t log_bytes_max;	    // kept log; what is over is counted and dropped
+	uint64_t scratch_bytes_max; // size of /tmp (tmpfs, counts as memory); 0 = 64 MiB
+	uint64_t log_bytes_max;	    // kept log, what is over is counted and dropped; 0 = 1 MiB
 	int64_t timeout_ms;	    // run time, 0 = none; then SIGTERM, after grace SIGKILL
 	int64_t grace_ms;
 	enum exec_network network;

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exec/sandbox/files.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "runner/jobdir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	STRING_MAX = 131071,	// of one environment string without its NUL (kernel: 32 pages)
+	EVENT_ENV_MAX = 131000, // larger events come on standard input only
+	MEMORY_MIN = 4 << 20,	// less cannot even start a shell
+};
+
+static const char event_prefix[] = "EVENT=";
+
+static int copy_field(char *out, size_t max, const char *in, const char *what, struct err *e)
+{
+	size_t n = in ? strlen(in) : 0;
+
+	if (!n || n >= max)
+		return err_set(e, ERR_INVALID, "%s must have 1 to %zu characters", what, max - 1);
+	memcpy(out, in, n);
+	return 0;
+}
+
+static int set_limits(struct proto_start *m, const struct exec_spec *s, struct err *e)
+{
+	if (s->memory_bytes && s->memory_bytes < MEMORY_MIN)
+		return err_set(e, ERR_INVALID, "a job needs at least %d MiB of memory",
+			       MEMORY_MIN >> 20);
+	m->cpu_millis = s->cpu_millis;
+	m->pids_max = s->pids_max;
+	m->memory_bytes = s->memory_bytes;
+	m->output_bytes_max = s->output_bytes_max;
+	m->scratch_bytes_max = s->scratch_bytes_max;
+	m->log_bytes_max = s->log_bytes_max;
+	m->timeout_ms = s->timeout_ms;
+	m->grace_ms = s->grace_ms;
+	m->network = s->network == EXEC_NETWORK_HOST ? PROTO_NETWORK_HOST : PROTO_NETWORK_NONE;
+	return 0;
+}
+
+static bool name_ok(const char *name)
+{
+	return *name && strlen(name) < PROTO_NAME_MAX && !strchr(name, '/') &&
+	       strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+static int fill(struct proto_start *m, const struct exec_spec *s, struct err *e)
+{
+	m->head = proto_head(PROTO_START);
+	m->attempt = s->attempt;
+	if (copy_field(m->job, sizeof(m->job), s->job, "the job's id", e) < 0 ||
+	    copy_field(m->image, sizeof(m->image), s->image, "the image's id", e) < 0 ||
+	    set_limits(m, s, e) < 0)
+		return -1;
+	for (size_t i = 0; i < s->input_count; i++) {
+		const struct exec_input *in = &s->inputs[i];
+		struct proto_input *out = &m->input[m->input_count];
+
+		if (!in->name || !name_ok(in->name))
+			return err_set(e, ERR_INVALID, "wrong name of an input");
+		if (!in->content)
+			continue;
+		m->input_count++;
+		if (copy_field(out->name, sizeof(out->name), in->name, "an input's name", e) < 0 ||
+		    copy_field(out->content, sizeof(out->content), in->content, "a content path",
+			       e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int files_message(const struct exec_spec *s, struct proto_start **out, size_t *size, struct err *e)
+{
+	size_t bound = 0;
+	auto_free struct proto_start *m = NULL;
+
+	for (size_t i = 0; i < s->input_count; i++)
+		bound += s->inputs[i].content != NULL;
+	if (bound > PROTO_INPUTS_MAX)
+		return err_set(e, ERR_LIMIT, "more than %d inputs", PROTO_INPUTS_MAX);
+	*size = sizeof(*m) + bound * sizeof(m->input[0]);
+	m = mem_zalloc(*size);
+	if (fill(m, s, e) < 0)
+		return -1;
+	if (proto_check_start(m, *size, e) < 0) {
+		e->code = ERR_INVALID;
+		return err_wrap(e, "the job cannot be run");
+	}
+	*out = mem_take(&m);
+	return 0;
+}
+
+static int put_file(int dir, const char *name, mode_t mode, struct span text, struct err *e)
+{
+	auto_fd int fd = file_open(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode, e);
+
+	if (fd < 0 || file_write_all(fd, text.p, text.n, e) < 0)
+		return err_wrap(e, "%s", name);
+	// Whatever our umask is: the script may open its standard input anew by name.
+	return fchmod(fd, mode) < 0 ? err_sys(e, ERR_IO, errno, "chmod %s", name) : 0;
+}
+
+static bool given(const struct exec_spec *s, const char *name)
+{
+	for (size_t i = 0; i < s->env_count; i++)
+		if (strcmp(s->env[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static int add_env(struct buf *b, const char *name, struct span value, struct err *e)
+{
+	size_t n = strlen(name);
+
+	if (!n || strchr(name, '=') || (value.n && memchr(value.p, '\0', value.n)))
+		return err_set(e, ERR_INVALID, "wrong name or value of an environment variable");
+	if (n + 1 + value.n > STRING_MAX)
+		return err_set(e, ERR_LIMIT, "environment variable %.80s is larger than %d bytes",
+			       name, STRING_MAX);
+	if (!buf_add(b, name, n) || !buf_add_char(b, '=') || !buf_add_span(b, value) ||
+	    !buf_add_char(b, '\0'))
+		return err_set(e, ERR_LIMIT, "the environment is larger than %d bytes",
+			       JOBDIR_ENV_BYTES_MAX);
+	return 0;
+}
+
+static int add_default(struct buf *b, const struct exec_spec *s, const char *name,
+		       const char *value, struct err *e)
+{
+	return given(s, name) ? 0 : add_env(b, name, span_of(value), e);
+}
+
+static int make_env(struct buf *b, const struct exec_spec *s, struct err *e)
+{
+	static const char path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+	for (size_t i = 0; i < s->env_count; i++)
+		if (add_env(b, s->env[i].name, span_of(s->env[i].value), e) < 0)
+			return -1;
+	if (add_default(b, s, "PATH", path, e) < 0 || add_default(b, s, "HOME", "/tmp", e) < 0 ||
+	    add_default(b, s, "TMPDIR", "/tmp", e) < 0 ||
+	    add_default(b, s, "TMP_INPUT_DIR", "/oscar/input", e) < 0 ||
+	    add_default(b, s, "TMP_OUTPUT_DIR", "/oscar/output", e) < 0)
+		return -1;
+	if (s->input_file) {
+		auto_free char *file = mem_printf("/oscar/input/%s", s->input_file);
+
+		if (add_default(b, s, "INPUT_FILE_PATH", file, e) < 0)
+			return -1;
+	}
+	// It comes on standard input in any case; so where it does not fit, it is left out.
+	if (s->event.n < EVENT_ENV_MAX && !given(s, "EVENT") &&
+	    b->n + s->event.n + sizeof(event_prefix) <= b->max &&
+	    !(s->event.n && memchr(s->event.p, '\0', s->event.n)))
+		return add_env(b, "EVENT", s->event, e);
+	return 0;
+}
+
+static int put_inputs(int dir, const struct exec_spec *s, struct err *e)
+{
+	for (size_t i = 0; i < s->input_count; i++) {
+		auto_free char *path = mem_printf("oscar/input/%s", s->inputs[i].name);
+		// The place where content will be bound is an empty file.
+		struct span bytes = s->inputs[i].content ? SPAN("") : s->inputs[i].bytes;
+
+		if (put_file(dir, path, 0644, bytes, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int fill_folder(int dir, const struct exec_spec *s, struct err *e)
+{
+	static const char *const folders[] = { "oscar", "oscar/config", "oscar/input",
+					       "oscar/output" };
+	auto_buf struct buf env;
+
+	buf_init(&env, JOBDIR_ENV_BYTES_MAX);
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
+		if (mkdirat(dir, folders[i], 0755) < 0)
+			return err_sys(e, ERR_IO, errno, "mkdir %s", folders[i]);
+	if (make_env(&env, s, e) < 0 ||
+	    put_file(dir, "oscar/config/script.sh", 0755, s->script, e) < 0 ||
+	    put_file(dir, "event", 0644, s->event, e) < 0 ||
+	    put_file(dir, "env", 0600, buf_span(&env), e) < 0 ||
+	    put_file(dir, "log", 0600, SPAN(""), e) < 0)
+		return -1;
+	return put_inputs(dir, s, e);
+}
+
+int files_make(int jobs, const char *name, const struct exec_spec *s, struct err *e)
+{
+	struct err unused = { 0 };
+	auto_fd int dir = -1;
+
+	if (mkdirat(jobs, name, 0700) < 0)
+		return err_sys(e, errno == EEXIST ? ERR_EXISTS : ERR_IO, errno,
+			       "make the job's folder");
+	dir = file_open(jobs, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, e);
+	if (dir >= 0 && fill_folder(dir, s, e) == 0)
+		return 0;
+	if (file_remove_tree(jobs, name, &unused) < 0)
+		return err_wrap(e, "%s; and then", unused.msg);
+	return -1;
+}
