@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "image/unpack.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "codec/digest.h"
+#include "codec/text.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { CHUNK = 256 << 10, PATH_BYTES_MAX = 4095 };
+
+struct unpack {
+	int fd, root;
+	struct digest digest;
+	char *chunk;
+	int read_errno;
+	struct unpack_limits limits;
+	uint64_t size, entries;
+};
+
+// ---- the stream ----------------------------------------------------------------------------------------
+
+static la_ssize_t feed(struct archive *a unused_arg, void *arg, const void **out)
+{
+	struct unpack *u = arg;
+	struct err e = { 0 };
+	ssize_t k = file_read_full(u->fd, u->chunk, CHUNK, &e);
+
+	if (k < 0) {
+		u->read_errno = e.sys;
+		return -1;
+	}
+	digest_update(&u->digest, span_make(u->chunk, (size_t)k));
+	*out = u->chunk;
+	return k;
+}
+
+static int archive_fail(struct unpack *u, struct archive *a, struct err *e)
+{
+	const char *text = archive_error_string(a);
+
+	if (u->read_errno)
+		return err_sys(e, ERR_IO, u->read_errno, "read archive");
+	return err_set(e, ERR_INVALID, "the archive cannot be read: %s",
+		       text ? text : "unknown form");
+}
+
+// ---- names ---------------------------------------------------------------------------------------------
+
+// A directory below the root; links inside it lead to places inside it, as they would for the image's own
+// programs (openat2(2) RESOLVE_IN_ROOT).
+static int open_in_root(int root, const char *path, int flags, struct err *e)
+{
+	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC),
+				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	long fd = syscall(SYS_openat2, root, path[0] ? path : ".", &how, sizeof(how));
+
+	return fd < 0 ? err_sys(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_INVALID, errno, "%s", path)
+		      : (int)fd;
+}
+
+// "./usr//bin/" becomes "usr/bin"; ".." anywhere is refused.
+static int clean(const char *raw, char out[static PATH_BYTES_MAX + 1], struct err *e)
+{
+	struct span rest = span_of(raw);
+	size_t n = 0;
+
+	while (rest.n) {
+		struct span part = span_cut(&rest, '/');
+
+		if (!part.n || span_is(part, "."))
+			continue;
+		if (span_is(part, ".."))
+			return err_set(e, ERR_INVALID, "the archive names a path with ..: %.100s",
+				       raw);
+		if (part.n > 255 || n + part.n + 1 > PATH_BYTES_MAX)
+			return err_set(e, ERR_INVALID, "the archive names a path that is too long");
+		if (n)
+			out[n++] = '/';
+		memcpy(out + n, part.p, part.n);
+		n += part.n;
+	}
+	out[n] = '\0';
+	return 0;
+}
+
+static int make_parents(int root, const char *dir, struct err *e)
+{
+	auto_free char *path = mem_strdup(dir);
+
+	for (char *p = path;; p++) {
+		auto_fd int above = -1;
+		char was = *p, *slash;
+
+		if (was && was != '/')
+			continue;
+		*p = '\0';
+		slash = strrchr(path, '/');
+		if (slash)
+			*slash = '\0';
+		above = open_in_root(root, slash ? path : "", O_RDONLY | O_DIRECTORY, e);
+		if (above < 0)
+			return -1;
+		if (mkdirat(above, slash ? slash + 1 : path, 0755) < 0 && errno != EEXIST)
+			return err_sys(e, ERR_IO, errno, "mkdir %s", dir);
+		if (slash)
+			*slash = '/';
+		*p = was;
+		if (!was)
+			return 0;
+	}
+}
+
+// The directory that holds `path`, made when missing; *name points to the last part.
+static int open_parent(int root, const char *path, const char **name, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	auto_free char *dir = slash ? mem_strndup(path, (size_t)(slash - path)) : mem_strdup("");
+	int fd;
+
+	*name = slash ? slash + 1 : path;
+	fd = open_in_root(root, dir, O_RDONLY | O_DIRECTORY, e);
+	if (fd >= 0 || e->code != ERR_NOT_FOUND)
+		return fd;
+	if (make_parents(root, dir, e) < 0)
+		return -1;
+	return open_in_root(root, dir, O_RDONLY | O_DIRECTORY, e);
+}
+
+// ---- entries -------------------------------------------------------------------------------------------
+
+static int write_data(struct unpack *u, struct archive *a, int fd, struct err *e)
+{
+	const void *block;
+	size_t n;
+	la_int64_t at;
+	int rc;
+
+	while ((rc = archive_read_data_block(a, &block, &n, &at)) == ARCHIVE_OK) {
+		u->size += n;
+		if (u->size > u->limits.size_max || (uint64_t)at > u->limits.size_max)
+			return err_set(e, ERR_LIMIT, "the image is over %llu bytes when unpacked",
+				       (unsigned long long)u->limits.size_max);
+		if (file_pwrite_all(fd, block, n, at, e) < 0)
+			return -1;
+	}
+	return rc == ARCHIVE_EOF ? 0 : archive_fail(u, a, e);
+}
+
+static int make_file(struct unpack *u, struct archive *a, struct archive_entry *entry, int dir,
+		     const char *name, struct err *e)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+				     { archive_entry_mtime(entry),
+				       archive_entry_mtime_nsec(entry) } };
+	mode_t mode = archive_entry_perm(entry) & 0777;
+	auto_fd int fd = -1;
+
+	unlinkat(dir, name, 0);
+	fd = file_open(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, e);
+	if (fd < 0 || write_data(u, a, fd, e) < 0)
+		return -1;
+	if (archive_entry_size(entry) > 0 && ftruncate(fd, archive_entry_size(entry)) < 0)
+		return err_sys(e, ERR_IO, errno, "write %s", name);
+	if (fchmod(fd, mode | S_IRUSR) < 0 || futimens(fd, times) < 0)
+		return err_sys(e, ERR_IO, errno, "write %s", name);
+	return 0;
+}
+
+static int make_folder(struct archive_entry *entry, int dir, const char *name, struct err *e)
+{
+	mode_t mode = (archive_entry_perm(entry) & 01777) | S_IRWXU;
+	struct stat st;
+
+	if (mkdirat(dir, name, mode) < 0) {
+		if (errno != EEXIST || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return err_sys(e, ERR_IO, errno, "mkdir %s", name);
+		if (S_ISLNK(st.st_mode))
+			return 0; // /bin -> usr/bin in the image, a folder "bin" in the archive
+		if (!S_ISDIR(st.st_mode) &&
+		    (unlinkat(dir, name, 0) < 0 || mkdirat(dir, name, mode) < 0))
+			return err_sys(e, ERR_IO, errno, "mkdir %s", name);
+	}
+	return fchmodat(dir, name, mode, 0) < 0 ? err_sys(e, ERR_IO, errno, "chmod %s", name) : 0;
+}
+
+static int make_hard_link(struct unpack *u, const char *target, int dir, const char *name,
+			  struct err *e)
+{
+	char path[PATH_BYTES_MAX + 1];
+	const char *from;
+	auto_fd int source = -1;
+
+	if (clean(target, path, e) < 0)
+		return -1;
+	source = open_parent(u->root, path, &from, e);
+	if (source < 0)
+		return -1;
+	unlinkat(dir, name, 0);
+	return linkat(source, from, dir, name, 0) < 0
+		       ? err_sys(e, ERR_INVALID, errno, "hard link %s to %s", name, path)
+		       : 0;
+}
+
+static int take_entry(struct unpack *u, struct archive *a, struct archive_entry *entry,
+		      struct err *e)
+{
+	const char *raw = archive_entry_pathname(entry), *name, *link;
+	char path[PATH_BYTES_MAX + 1];
+	auto_fd int dir = -1;
+
+	if (++u->entries > u->limits.entries_max)
+		return err_set(e, ERR_LIMIT, "the image has over %llu entries",
+			       (unsigned long long)u->limits.entries_max);
+	if (!raw)
+		return err_set(e, ERR_INVALID, "an entry of the archive has no readable name");
+	if (clean(raw, path, e) < 0)
+		return -1;
+	if (!path[0])
+		return 0; // the root itself
+	dir = open_parent(u->root, path, &name, e);
+	if (dir < 0)
+		return -1;
+	link = archive_entry_hardlink(entry);
+	if (link)
+		return make_hard_link(u, link, dir, name, e);
+	switch (archive_entry_filetype(entry)) {
+	case AE_IFREG:
+		return make_file(u, a, entry, dir, name, e);
+	case AE_IFDIR:
+		return make_folder(entry, dir, name, e);
+	case AE_IFLNK:
+		unlinkat(dir, name, 0);
+		link = archive_entry_symlink(entry);
+		return link && symlinkat(link, dir, name) < 0 && errno != EEXIST
+			       ? err_sys(e, ERR_IO, errno, "symbolic link %s", path)
+			       : 0;
+	default:
+		return 0; // devices and pipes: a sandbox has its own
+	}
+}
+
+static int read_all(struct unpack *u, struct archive *a, struct err *e)
+{
+	struct archive_entry *entry;
+	int rc;
+
+	while ((rc = archive_read_next_header(a, &entry)) == ARCHIVE_OK || rc == ARCHIVE_WARN)
+		if (take_entry(u, a, entry, e) < 0)
+			return -1;
+	if (rc != ARCHIVE_EOF)
+		return archive_fail(u, a, e);
+	// What follows the end marks belongs to the digest.
+	for (ssize_t k; (k = file_read_full(u->fd, u->chunk, CHUNK, e)) != 0;) {
+		if (k < 0)
+			return -1;
+		digest_update(&u->digest, span_make(u->chunk, (size_t)k));
+	}
+	return u->entries ? 0 : err_set(e, ERR_INVALID, "the archive is empty");
+}
+
+int unpack_tar(int fd, int root, const struct unpack_limits *limits, char digest[static 65],
+	       uint64_t *size, struct err *e)
+{
+	auto_free char *chunk = mem_alloc(CHUNK);
+	struct unpack u = { .fd = fd, .root = root, .chunk = chunk, .limits = *limits };
+	struct archive *a = archive_read_new();
+	uint8_t sum[DIGEST_MAX];
+	int bad;
+
+	digest_init(&u.digest, DIGEST_SHA256);
+	archive_read_support_filter_gzip(a);
+	archive_read_support_filter_zstd(a);
+	archive_read_support_filter_xz(a);
+	archive_read_support_filter_bzip2(a);
+	archive_read_support_format_tar(a);
+	bad = archive_read_open(a, &u, NULL, feed, NULL) != ARCHIVE_OK ? archive_fail(&u, a, e)
+								       : read_all(&u, a, e);
+	archive_read_free(a);
+	digest_final(&u.digest, sum);
+	text_hex(digest, sum, 32);
+	*size = u.size;
+	return bad;
+}
+
+int unpack_mount_points(int root, struct err *e)
+{
+	static const char *const folders[] = { "proc", "dev", "sys", "tmp", "oscar", "etc", "mnt" };
+	static const char *const files[] = { "etc/hosts", "etc/resolv.conf", "etc/hostname" };
+
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
+		if (mkdirat(root, folders[i], 0755) < 0 && errno != EEXIST)
+			return err_sys(e, ERR_IO, errno, "mkdir /%s", folders[i]);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		const char *name;
+		auto_fd int dir = open_parent(root, files[i], &name, e), fd = -1;
+		struct stat st;
+
+		if (dir < 0)
+			return -1;
+		if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+			continue;
+		unlinkat(dir, name, 0); // a link to the builder's own, for instance
+		fd = file_open(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0644, e);
+		if (fd < 0)
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,20 @@
+// unpack: a tar of a root file system into a directory, without privileges and without trust.
+// No name leaves the directory, whatever links the archive makes; devices and sockets are left out; set-user-id
+// bits are dropped; everything belongs to the caller.
+// Threads: no state. Errors: ERR_INVALID (not an archive, a name that climbs out), ERR_LIMIT, ERR_FULL, ERR_IO.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/err.h"
+
+#include <stdint.h>
+
+struct unpack_limits {
+	uint64_t size_max, entries_max;
+};
+
+// Reads `fd` to its end into the directory `root`. digest = SHA-256 of the bytes as they came, hexadecimal.
+must_check int unpack_tar(int fd, int root, const struct unpack_limits *limits,
+			  char digest[static 65], uint64_t *size, struct err *e);
+
+// Adds the folders and files that a sandbox mounts over, where the image lacks them.
+must_check int unpack_mount_points(int root, struct err *e);
