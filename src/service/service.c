@@ -6,7 +6,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "codec/digest.h"
 #include "codec/json.h"
+#include "codec/text.h"
 #include "db/db.h"
 #include "db/feed.h"
 #include "fdl/fdl.h"
@@ -14,8 +16,6 @@
 #include "service/event.h"
 #include "service/registry.h"
 #include "store/store.h"
-
-#include <openssl/evp.h>
 
 enum {
 	DEPTH_MAX = 64,
@@ -274,12 +274,10 @@ struct change {
 
 static void hash_script(const char *script, char out[static 65])
 {
-	unsigned char md[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
+	uint8_t sum[DIGEST_MAX];
 
-	check(EVP_Digest(script, strlen(script), md, &n, EVP_sha256(), NULL) == 1 && n == 32);
-	for (unsigned i = 0; i < n; i++)
-		snprintf(out + 2 * i, 3, "%02x", md[i]);
+	digest_once(DIGEST_SHA256, span_of(script), sum);
+	text_hex(out, sum, 32);
 }
 
 static int secrets_in(struct change *w, struct db_conn *c, struct err *e)
@@ -593,18 +591,61 @@ int service_remove(struct services *s, const struct service_caller *who, struct 
 
 // ---- events to jobs ------------------------------------------------------------------------------------
 
+static struct queue_new call_of(const struct service_def *d, int64_t user, struct span payload,
+				bool sync)
+{
+	return (struct queue_new){ .service = d->id,
+				   .revision = d->revision,
+				   .owner = user,
+				   .source = "api",
+				   .payload = payload,
+				   .sync = sync,
+				   .priority = sync ? 1 : 0 };
+}
+
 int service_call(struct services *s, const struct service_def *d, int64_t user, struct span payload,
 		 bool sync, int64_t *job, struct err *e)
 {
-	struct queue_new n = { .service = d->id,
-			       .revision = d->revision,
-			       .owner = user,
-			       .source = "api",
-			       .payload = payload,
-			       .sync = sync,
-			       .priority = sync ? 1 : 0 };
+	struct queue_new n = call_of(d, user, payload, sync);
 
 	return queue_add(s->o.queue, &n, job, e);
+}
+
+struct call {
+	struct db_request request; // first: `done` gets its address
+	struct queue *queue;
+	struct queue_new new;
+	int64_t job;
+	service_called_fn fn;
+	void *owner;
+};
+
+static int call_in(struct db_conn *c, void *arg, struct err *e)
+{
+	struct call *call = arg;
+
+	return queue_add_in(call->queue, c, &call->new, &call->job, e);
+}
+
+static void call_done(struct db_request *r, int result, const struct err *e)
+{
+	struct call *call = (struct call *)r;
+
+	call->fn(call->owner, call->job, result < 0 ? e : NULL);
+	mem_free(call);
+}
+
+void service_call_start(struct services *s, const struct service_def *d, int64_t user,
+			struct span payload, bool sync, service_called_fn fn, void *owner)
+{
+	struct call *call = mem_zalloc(sizeof(*call));
+
+	*call = (struct call){ .request = { .fn = call_in, .arg = call, .done = call_done },
+			       .queue = s->o.queue,
+			       .new = call_of(d, user, payload, sync),
+			       .fn = fn,
+			       .owner = owner };
+	db_submit(s->o.db, &call->request);
 }
 
 static int trigger_in(struct services *s, struct db_conn *c, const struct trigger *t,

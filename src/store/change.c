@@ -2,9 +2,9 @@
 // change: deleting, copying, tags.
 #include "base/clock.h"
 #include "base/mem.h"
+#include "codec/digest.h"
+#include "codec/text.h"
 #include "store/engine.h"
-
-#include <openssl/evp.h>
 
 // ---- deleting ------------------------------------------------------------------------------------------
 
@@ -161,24 +161,21 @@ static int digest_range(struct store_reader *r, uint64_t at, uint64_t n,
 			char etag[static STORE_ETAG_MAX], struct err *e)
 {
 	auto_free char *chunk = mem_alloc(128 << 10);
-	EVP_MD_CTX *md5 = EVP_MD_CTX_new();
-	unsigned char out[16];
-	unsigned len = sizeof(out);
+	uint8_t sum[DIGEST_MAX];
+	struct digest md5;
 	ssize_t got = 0;
 
-	check(md5 && EVP_DigestInit_ex(md5, EVP_md5(), NULL) == 1);
+	digest_init(&md5, DIGEST_MD5);
 	while (n) {
 		got = store_reader_pread(r, at, chunk, n < (128 << 10) ? (size_t)n : 128 << 10, e);
 		if (got <= 0)
 			break;
-		EVP_DigestUpdate(md5, chunk, (size_t)got);
+		digest_update(&md5, span_make(chunk, (size_t)got));
 		at += (uint64_t)got;
 		n -= (uint64_t)got;
 	}
-	EVP_DigestFinal_ex(md5, out, &len);
-	EVP_MD_CTX_free(md5);
-	for (int i = 0; i < 16; i++)
-		snprintf(etag + 2 * i, 3, "%02x", out[i]);
+	digest_final(&md5, sum);
+	text_hex(etag, sum, 16);
 	if (n && got == 0)
 		return err_set(e, ERR_CORRUPT, "the content is shorter than its record");
 	return got < 0 ? -1 : 0;

@@ -2,11 +2,11 @@
 // content: files of the content directory, and the rows that say which content they make up.
 #include "base/file.h"
 #include "base/mem.h"
+#include "codec/crc.h"
 #include "store/engine.h"
 #include "store/put.h"
 
 #include <fcntl.h>
-#include <zlib.h>
 
 enum { ID_BLOCK = 256 };
 
@@ -202,5 +202,5 @@ int content_segments(struct db_conn *c, int64_t id, struct arena *mem, struct se
 
 uint32_t content_crc(struct span bytes)
 {
-	return (uint32_t)crc32(0, (const unsigned char *)bytes.p, (unsigned)bytes.n);
+	return (uint32_t)crc_update(CRC_32C, 0, bytes);
 }

@@ -170,3 +170,30 @@ int store_list(struct store *s, const struct store_list_options *o, struct arena
 		out->entries[i].object.bucket = o->bucket;
 	return 0;
 }
+
+int store_made_by(struct store *s, int64_t job, size_t limit, struct arena *mem,
+		  struct store_made **out, size_t *n, struct err *e)
+{
+	struct db_conn *c = db_reader(s->db, e);
+	auto_query struct db_stmt *q = NULL;
+	int got;
+
+	*n = 0;
+	*out = arena_alloc(mem, limit * sizeof(**out));
+	if (!c)
+		return -1;
+	q = db_query(c,
+		     "SELECT b.name,o.key,o.version,o.size FROM objects o JOIN buckets b ON "
+		     "b.id=o.bucket "
+		     "WHERE o.job=?1 AND o.job<>0 ORDER BY b.name,o.key LIMIT ?2",
+		     DB_ARGS(db_int(job), db_int((int64_t)limit)), e);
+	while ((got = q ? db_step(q, e) : -1) > 0) {
+		struct store_made *m = &(*out)[(*n)++];
+
+		*m = (struct store_made){ .key = arena_span(mem, db_col_span(q, 1)),
+					  .version = db_col_int(q, 2),
+					  .size = (uint64_t)db_col_int(q, 3) };
+		snprintf(m->bucket, sizeof(m->bucket), SPAN_FMT, SPAN_ARG(db_col_span(q, 0)));
+	}
+	return got;
+}

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "codec/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,8 +71,7 @@ static struct store_put *put_new(struct store *s, const struct store_put_options
 	p->fd = -1;
 	put_options_copy(&p->mem, &p->o, o);
 	buf_init(&p->small, s->o.inline_max);
-	p->md5 = EVP_MD_CTX_new();
-	check(p->md5 && EVP_DigestInit_ex(p->md5, EVP_md5(), NULL) == 1);
+	digest_init(&p->md5, DIGEST_MD5);
 	return p;
 }
 
@@ -156,7 +156,7 @@ int store_put_write(struct store_put *p, struct span bytes, struct err *e)
 	if (bytes.n > p->store->o.object_max - p->size)
 		return err_set(e, ERR_LIMIT, "the object is over the limit of %llu bytes",
 			       (unsigned long long)p->store->o.object_max);
-	EVP_DigestUpdate(p->md5, bytes.p, bytes.n);
+	digest_update(&p->md5, bytes);
 	p->size += bytes.n;
 	if (p->fd < 0) {
 		if (buf_add_span(&p->small, bytes))
@@ -178,7 +178,7 @@ static int digest_file(struct store_put *p, int fd, bool copy, struct err *e)
 				return -1;
 			continue;
 		}
-		EVP_DigestUpdate(p->md5, chunk, (size_t)k);
+		digest_update(&p->md5, span_make(chunk, (size_t)k));
 		p->size += (uint64_t)k;
 	}
 	return k < 0 ? -1 : 0;
@@ -219,12 +219,11 @@ int store_put_take_file(struct store_put *p, int dir, const char *name, struct e
 
 void store_put_md5(struct store_put *p, uint8_t out[static 16])
 {
-	EVP_MD_CTX *copy = EVP_MD_CTX_new();
-	unsigned n = 16;
+	struct digest copy = p->md5;
+	uint8_t sum[DIGEST_MAX];
 
-	check(copy && EVP_MD_CTX_copy_ex(copy, p->md5) == 1);
-	EVP_DigestFinal_ex(copy, out, &n);
-	EVP_MD_CTX_free(copy);
+	digest_final(&copy, sum);
+	memcpy(out, sum, 16);
 }
 
 void store_put_set_checksum(struct store_put *p, struct span checksum)
@@ -241,8 +240,7 @@ int store_put_stage(struct store_put *p, struct err *e)
 	if (p->fd < 0 && !p->small.max && spill(p, e) < 0) // an empty part
 		return -1;
 	store_put_md5(p, md5);
-	for (int i = 0; i < 16; i++)
-		snprintf(p->etag + 2 * i, 3, "%02x", md5[i]);
+	text_hex(p->etag, md5, sizeof(md5));
 	if (p->file && (file_sync(p->fd, e) < 0 || file_dir_sync(p->store, p->file, e) < 0))
 		return err_wrap(e, "store " SPAN_FMT, SPAN_ARG(p->o.key));
 	p->staged = true;
@@ -378,7 +376,6 @@ void store_put_abort(struct store_put *p)
 		live_remove(p);
 	file_close(p->fd);
 	buf_release(&p->small);
-	EVP_MD_CTX_free(p->md5);
 	arena_release(&p->mem);
 	mem_free(p);
 }

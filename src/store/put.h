@@ -2,9 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/buf.h"
+#include "codec/digest.h"
 #include "store/engine.h"
-
-#include <openssl/evp.h>
 
 struct store_put {
 	struct store_put *next; // in store->live while `file` is set
@@ -14,7 +13,7 @@ struct store_put {
 	struct span upload; // a part of this upload, else empty
 	unsigned number;
 
-	EVP_MD_CTX *md5;
+	struct digest md5;
 	struct buf small; // bytes so far while they fit inline
 	int fd;		  // the file when they do not
 	int64_t file;	  // its id, 0 = none

@@ -232,6 +232,16 @@ bool store_reader_file(struct store_reader *r, uint64_t at, uint64_t n, int *fd,
 // When the whole content is one file: its path relative to the data directory, for binding; else false.
 bool store_reader_path(struct store_reader *r, char *out, size_t size);
 
+// What a job made and what of it is still there, in order of buckets and keys.
+struct store_made {
+	char bucket[STORE_BUCKET_MAX];
+	struct span key;
+	int64_t version;
+	uint64_t size;
+};
+must_check int store_made_by(struct store *s, int64_t job, size_t limit, struct arena *mem,
+			     struct store_made **out, size_t *n, struct err *e);
+
 // ---- listing -------------------------------------------------------------------------------------------
 
 struct store_list_options {

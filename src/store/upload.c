@@ -3,9 +3,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "codec/digest.h"
+#include "codec/text.h"
 #include "store/engine.h"
-
-#include <openssl/evp.h>
 
 static int no_upload(struct err *e)
 {
@@ -233,13 +233,12 @@ static int part_fault(struct err *e, enum store_part_fault fault, unsigned numbe
 static int choose(const struct complete_write *w, const struct part_row *rows, size_t count,
 		  const struct part_row **chosen, char etag[static STORE_ETAG_MAX], struct err *e)
 {
-	EVP_MD_CTX *md5 = EVP_MD_CTX_new();
-	unsigned char out[16];
-	unsigned len = sizeof(out);
+	struct digest md5;
+	uint8_t sum[DIGEST_MAX];
 	size_t at = 0;
 	int bad = 0;
 
-	check(md5 && EVP_DigestInit_ex(md5, EVP_md5(), NULL) == 1);
+	digest_init(&md5, DIGEST_MD5);
 	for (size_t i = 0; i < w->n && !bad; i++) {
 		const struct store_complete_part *p = &w->parts[i];
 
@@ -260,18 +259,11 @@ static int choose(const struct complete_write *w, const struct part_row *rows, s
 			break;
 		}
 		chosen[i] = &rows[at];
-		for (int k = 0; k < 16; k++) {
-			char pair[3] = { rows[at].pub.etag[2 * k], rows[at].pub.etag[2 * k + 1],
-					 0 };
-
-			out[k] = (unsigned char)strtoul(pair, NULL, 16);
-		}
-		EVP_DigestUpdate(md5, out, 16);
+		check(text_unhex(sum, 16, span_of(rows[at].pub.etag)));
+		digest_update(&md5, span_make(sum, 16));
 	}
-	EVP_DigestFinal_ex(md5, out, &len);
-	EVP_MD_CTX_free(md5);
-	for (int k = 0; k < 16; k++)
-		snprintf(etag + 2 * k, 3, "%02x", out[k]);
+	digest_final(&md5, sum);
+	text_hex(etag, sum, 16);
 	snprintf(etag + 32, STORE_ETAG_MAX - 32, "-%zu", w->n);
 	return bad;
 }
