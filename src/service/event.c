@@ -3,22 +3,7 @@
 
 #include "base/clock.h"
 #include "codec/json.h"
-
-// Query-style escaping of keys inside records: a blank is '+', '/' is %2F.
-static void add_key(struct buf *b, struct span key)
-{
-	for (size_t i = 0; i < key.n; i++) {
-		unsigned char c = (unsigned char)key.p[i];
-
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    c == '-' || c == '_' || c == '.' || c == '~')
-			buf_add_char(b, (char)c);
-		else if (c == ' ')
-			buf_add_char(b, '+');
-		else
-			buf_printf(b, "%%%02X", c);
-	}
-}
+#include "codec/url.h"
 
 static void add_member(struct buf *b, const char *before, const char *value)
 {
@@ -55,7 +40,7 @@ bool service_event_write(const struct store_event *ev, struct buf *b)
 	add_member(b, ",\"ownerIdentity\":{\"principalId\":", by->principal);
 	buf_printf(b, "},\"arn\":\"arn:aws:s3:::" SPAN_FMT "\"},\"object\":{\"key\":\"",
 		   SPAN_ARG(ev->bucket));
-	add_key(b, ev->key);
+	url_encode_form(b, ev->key, "");
 	buf_printf(b, "\",\"size\":%llu,\"eTag\":", (unsigned long long)ev->size);
 	codec_json_write_string(ev->etag, CODEC_JSON_HTML, b);
 	buf_add_str(b, ",\"contentType\":");

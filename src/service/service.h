@@ -101,6 +101,12 @@ must_check int service_by_id(struct services *s, int64_t id, struct service_def 
 must_check int service_call(struct services *s, const struct service_def *d, int64_t user,
 			    struct span payload, bool sync, int64_t *job, struct err *e);
 
+// The same without waiting: fn is called after the commit (e NULL) or on failure, on the writer thread; it must be
+// short. `d` and the payload are borrowed until then.
+typedef void (*service_called_fn)(void *owner, int64_t job, const struct err *e);
+void service_call_start(struct services *s, const struct service_def *d, int64_t user,
+			struct span payload, bool sync, service_called_fn fn, void *owner);
+
 // The store's sink: makes the jobs of what an object triggers.
 int service_object_changed(void *services, struct db_conn *c, const struct store_event *ev,
 			   struct err *e);

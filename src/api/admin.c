@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// admin: images, users, buckets.
+#include "api/req.h"
+#include "base/mem.h"
+#include "image/image.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+// ---- images ----------------------------------------------------------------------------------------------
+
+static json_t *image_json(const struct image *m)
+{
+	json_t *v = json_pack("{s:s,s:s,s:s,s:I}", "name", m->name, "id", m->id, "digest",
+			      m->digest, "size", (json_int_t)m->size);
+
+	json_time(v, "created", m->created_ns);
+	return v;
+}
+
+void api_images_list(struct req *q)
+{
+	struct image *list;
+	json_t *v;
+	struct err e = { 0 };
+	size_t n;
+
+	if (image_list(q->api->o.images, http_arena(q->http), &list, &n, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	v = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(v, image_json(&list[i]));
+	reply_json(q, 200, v);
+}
+
+void api_images_import(struct req *q)
+{
+	struct span name = query_text(q, "name");
+	char text[IMAGE_NAME_MAX];
+	struct image made;
+	struct err e = { 0 };
+
+	if (!q->body_size) {
+		reply_text(q, 400, "the body must be a tar archive of a root file system");
+		return;
+	}
+	if (lseek(q->body_fd, 0, SEEK_SET) < 0) {
+		err_sys(&e, ERR_IO, errno, "archive");
+		reply_error(q, &e);
+	} else if (image_name_check(name, text, &e) < 0 ||
+		   image_import_tar(q->api->o.images, text, q->body_fd, q->who.user, &made, &e) <
+			   0) {
+		reply_error(q, &e);
+	} else {
+		reply_json(q, 201, image_json(&made));
+	}
+}
+
+void api_images_remove(struct req *q)
+{
+	struct err e = { 0 };
+
+	if (image_remove(q->api->o.images, q->param[0], &e) < 0)
+		reply_error(q, &e);
+	else
+		reply_empty(q, 204);
+}
+
+// ---- users -----------------------------------------------------------------------------------------------
+
+void api_users_list(struct req *q)
+{
+	struct auth_user *list;
+	json_t *v;
+	struct err e = { 0 };
+	size_t n;
+
+	if (auth_user_list(q->api->o.auth, http_arena(q->http), &list, &n, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	v = json_array();
+	for (size_t i = 0; i < n; i++)
+		if (list[i].id != AUTH_ANONYMOUS_ID)
+			json_array_append_new(v, json_pack("{s:s,s:b,s:b}", "name", list[i].name,
+							   "admin", list[i].admin, "enabled",
+							   list[i].enabled));
+	reply_json(q, 200, v);
+}
+
+void api_users_add(struct req *q)
+{
+	const char *name = NULL, *password = NULL, *key = NULL, *secret = NULL;
+	auto_json json_t *body = NULL;
+	struct auth_user made;
+	struct err e = { 0 };
+
+	if (codec_json_parse(http_body(q->http), 65536, &body, &e) < 0 ||
+	    codec_json_get_string(body, "name", &name, &e) < 0 ||
+	    codec_json_get_string(body, "password", &password, &e) < 0 ||
+	    codec_json_get_string(body, "s3_key", &key, &e) < 0 ||
+	    codec_json_get_string(body, "s3_secret", &secret, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	if (!name) {
+		reply_text(q, 400, "name: missing");
+		return;
+	}
+	if (auth_user_add(q->api->o.auth, name, password, key, secret, &made, &e) < 0)
+		reply_error(q, &e);
+	else
+		reply_json(q, 201, json_pack("{s:s}", "name", made.name));
+}
+
+// ---- buckets ---------------------------------------------------------------------------------------------
+
+static const char *const visibilities[] = { "private", "restricted", "public" };
+
+static json_t *bucket_json(struct req *q, const struct store_bucket *b)
+{
+	struct auth_user owner = { .name = "" };
+	struct err e = { 0 };
+
+	if (auth_user_by_id(q->api->o.auth, b->owner, &owner, &e) < 0)
+		owner.name[0] = '\0';
+	return json_pack("{s:s,s:s,s:n,s:s,s:{},s:{s:s},s:{s:o,s:I,s:I},s:s}", "bucket_name",
+			 b->name, "visibility", visibilities[(unsigned)b->visibility % 3],
+			 "allowed_users", "owner", owner.name, "metadata", "storage_quota",
+			 "source", "unset", "storage_usage", "used",
+			 json_sprintf("%llu", (unsigned long long)b->bytes), "used_bytes",
+			 (json_int_t)b->bytes, "objects", (json_int_t)b->objects, "attribution",
+			 "complete");
+}
+
+void api_buckets_list(struct req *q)
+{
+	struct span after = SPAN("");
+	json_t *v = json_array();
+	struct store_bucket *b;
+	struct err e = { 0 };
+	size_t n;
+
+	do {
+		if (store_bucket_list(q->api->o.store, http_arena(q->http),
+				      q->who.admin ? 0 : q->who.user, after, PAGE_MAX, &b, &n,
+				      &e) < 0) {
+			json_decref(v);
+			reply_error(q, &e);
+			return;
+		}
+		for (size_t i = 0; i < n; i++)
+			json_array_append_new(v, bucket_json(q, &b[i]));
+		if (n)
+			after = span_of(b[n - 1].name);
+	} while (n == PAGE_MAX);
+	reply_json(q, 200, v);
+}
+
+void api_buckets_create(struct req *q)
+{
+	const char *name = NULL, *visibility = "private";
+	auto_json json_t *body = NULL;
+	struct store_bucket made;
+	struct err e = { 0 };
+	int level = -1;
+
+	if (codec_json_parse(http_body(q->http), 65536, &body, &e) < 0 ||
+	    codec_json_get_string(body, "bucket_name", &name, &e) < 0 ||
+	    codec_json_get_string(body, "visibility", &visibility, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	for (int i = 0; i < 3; i++)
+		if (strcmp(visibility, visibilities[i]) == 0)
+			level = i;
+	if (!name || level < 0) {
+		reply_text(q, 400,
+			   name ? "visibility: private, restricted or public"
+				: "bucket_name: missing");
+		return;
+	}
+	if (store_bucket_create(q->api->o.store, span_of(name), q->who.user, 0, &made, &e) < 0 ||
+	    (level && store_bucket_set_visibility(q->api->o.store, span_of(name), level, &e) < 0)) {
+		if (e.code == ERR_EXISTS)
+			reply_text(q, 400, e.msg);
+		else
+			reply_error(q, &e);
+		return;
+	}
+	reply_empty(q, 201);
+}
+
+void api_buckets_remove(struct req *q)
+{
+	struct store_bucket b;
+	struct auth_subject s;
+	struct err e = { 0 };
+
+	if (store_bucket_get(q->api->o.store, q->param[0], &b, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	s = (struct auth_subject){ b.id, b.owner, (enum auth_visibility)b.visibility };
+	if (auth_may(q->api->o.auth, q->who.user, &s, AUTH_OWN, &e) < 0 ||
+	    store_bucket_delete(q->api->o.store, q->param[0], &e) < 0)
+		reply_error(q, &e);
+	else
+		reply_empty(q, 204);
+}

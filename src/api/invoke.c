@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// invoke: /job queues a call, /run waits for its answer. A waiting call holds no thread: it is queued by the
+// database's writer, answered by a worker of dispatch, and watched by the api's timer.
+#include "api/req.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "dispatch/dispatch.h"
+
+// The service that is called: that of the token, else the one the caller may see.
+static struct service_def *called(struct req *q)
+{
+	struct service_def *d = q->def;
+
+	if (!d)
+		return req_service(q);
+	q->def = NULL;
+	return d;
+}
+
+void api_job(struct req *q)
+{
+	auto_service_def struct service_def *d = called(q);
+	struct err e = { 0 };
+	int64_t job;
+
+	if (!d)
+		return;
+	if (service_call(q->api->o.services, d, q->who.user, http_body(q->http), false, &job, &e) <
+	    0)
+		reply_error(q, &e);
+	else
+		reply_empty(q, 201);
+}
+
+// ---- waiting calls -------------------------------------------------------------------------------------
+
+static void unlink_pending(struct api *a, struct pending *p)
+{
+	for (struct pending **at = &a->pending; *at; at = &(*at)->next)
+		if (*at == p) {
+			*at = p->next;
+			return;
+		}
+}
+
+// True for the one who may answer and resume; everybody else must leave the request alone.
+static bool claim(struct api *a, struct pending *p)
+{
+	auto_lock held = lock_hold(&a->lock);
+	bool mine = !p->answered;
+
+	p->answered = true;
+	unlink_pending(a, p);
+	return mine;
+}
+
+static void answered(void *owner, const struct dispatch_answer *ans)
+{
+	struct pending *p = owner;
+	struct req *q = p->req;
+
+	if (!claim(q->api, p)) {
+		file_close(ans->fd);
+		return;
+	}
+	if (!ans->ok && ans->reason[0])
+		http_reply_headerf(q->http, "X-Oscar-Reason", "%s", ans->reason);
+	if (ans->fd < 0)
+		reply_text(q, ans->ok ? 200 : 500, ans->reason);
+	else
+		http_reply_file(q->http,
+				ans->ok		 ? 200
+				: ans->timed_out ? 408
+						 : 500,
+				ans->type ? ans->type : "text/plain; charset=utf-8", ans->fd, 0,
+				ans->size);
+	http_resume(q->http);
+}
+
+static void queued(void *owner, int64_t job, const struct err *e)
+{
+	struct pending *p = owner;
+	struct req *q = p->req;
+	struct err wait = { 0 };
+
+	if (!e) {
+		pthread_mutex_lock(&q->api->lock);
+		p->job = job;
+		pthread_mutex_unlock(&q->api->lock);
+		if (dispatch_wait(q->api->o.dispatch, job, answered, p, &wait) == 0)
+			return;
+		e = &wait;
+	}
+	if (claim(q->api, p)) {
+		reply_error(q, e);
+		http_resume(q->http);
+	}
+}
+
+void api_run(struct req *q)
+{
+	struct service_def *d = called(q);
+	struct pending *p;
+
+	if (!d)
+		return;
+	p = arena_alloc(http_arena(q->http), sizeof(*p));
+	*p = (struct pending){ .req = q,
+			       .def = d,
+			       .deadline_ns =
+				       clock_mono_ns() + q->api->o.sync_timeout_ms * NS_PER_MS };
+	q->pending = p;
+	pthread_mutex_lock(&q->api->lock);
+	p->next = q->api->pending;
+	q->api->pending = p;
+	pthread_mutex_unlock(&q->api->lock);
+	http_suspend(q->http);
+	service_call_start(q->api->o.services, d, q->who.user, http_body(q->http), true, queued, p);
+}
+
+void api_run_gone(struct req *q)
+{
+	if (!q->pending)
+		return;
+	service_def_put(q->pending->def);
+	q->pending = NULL;
+}
+
+// A call whose time is over, or whose caller hung up: its job is cancelled.
+static struct pending *overdue(struct api *a)
+{
+	auto_lock held = lock_hold(&a->lock);
+	int64_t now = clock_mono_ns();
+
+	for (struct pending *p = a->pending; p; p = p->next)
+		if (p->job && !p->answered &&
+		    (now > p->deadline_ns || http_peer_gone(p->req->http))) {
+			p->answered = true;
+			unlink_pending(a, p);
+			return p;
+		}
+	return NULL;
+}
+
+void api_run_tick(struct api *a)
+{
+	struct pending *p;
+
+	while ((p = overdue(a))) {
+		dispatch_wait_forget(a->o.dispatch, p->job, true);
+		reply_text(p->req, 504, "the call took too long and was cancelled");
+		http_resume(p->req->http);
+	}
+}

@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: Apache-2.0
+// jobs: lists, details and logs, in OSCAR's form (/system/logs) and ours (/system/jobs).
+#include "api/req.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "db/db.h"
+#include "dispatch/dispatch.h"
+#include "exec/joblog.h"
+#include "fdl/fdl.h"
+#include "queue/queue.h"
+#include "store/store.h"
+
+enum { DELETE_BATCH = 256 };
+
+// ---- OSCAR's list ----------------------------------------------------------------------------------------
+
+// Names of pod phases, as the reference shows them.
+static const char *phase(enum queue_state s)
+{
+	switch (s) {
+	case QUEUE_QUEUED:
+	case QUEUE_STAGING:
+		return "Pending";
+	case QUEUE_RUNNING:
+	case QUEUE_UPLOADING:
+		return "Running";
+	case QUEUE_SUCCEEDED:
+		return "Succeeded";
+	case QUEUE_FAILED:
+	case QUEUE_CANCELLED:
+	case QUEUE_DEAD:
+		return "Failed";
+	case QUEUE_STATES:
+		break;
+	}
+	return "Unknown";
+}
+
+static bool sees_all(const struct req *q, const struct service_def *d)
+{
+	return q->who.admin || q->who.user == d->owner;
+}
+
+void api_logs_list(struct req *q)
+{
+	auto_service_def struct service_def *d = req_service(q);
+	struct queue_filter f = { .state = -1, .limit = PAGE_DEFAULT + 1 };
+	json_t *jobs = json_object(), *all;
+	struct queue_job *rows;
+	struct err e = { 0 };
+	size_t n;
+
+	if (!d) {
+		json_decref(jobs);
+		return;
+	}
+	f.service = d->id;
+	f.owner = sees_all(q, d) ? 0 : q->who.user;
+	f.before = query_int(q, "page", 0, 0, INT64_MAX);
+	if (queue_list(q->api->o.queue, &f, http_arena(q->http), &rows, &n, &e) < 0) {
+		json_decref(jobs);
+		reply_error(q, &e);
+		return;
+	}
+	all = json_pack("{s:o}", "jobs", jobs);
+	for (size_t i = 0; i < n && i < PAGE_DEFAULT; i++) {
+		json_t *j = json_pack("{s:s}", "status", phase(rows[i].state));
+
+		json_time(j, "creation_time", rows[i].created_ns);
+		json_time(j, "start_time", rows[i].started_ns);
+		json_time(j, "finish_time", rows[i].ended_ns);
+		json_object_set_new(jobs, rows[i].name, j);
+	}
+	if (n > PAGE_DEFAULT)
+		json_object_set_new(all, "next_page",
+				    json_sprintf("%lld", (long long)rows[PAGE_DEFAULT - 1].id));
+	reply_json(q, 200, all);
+}
+
+// ---- one job ---------------------------------------------------------------------------------------------
+
+// The job named by a parameter, if the caller may see it; answers itself otherwise.
+static bool job_of(struct req *q, struct span name, struct queue_job *out)
+{
+	struct err e = { 0 };
+
+	if (queue_job_find(q->api->o.queue, name, http_arena(q->http), out, &e) < 0) {
+		reply_error(q, &e);
+		return false;
+	}
+	if (q->who.admin || out->owner == q->who.user)
+		return true;
+	auto_service_def struct service_def *d = NULL;
+
+	if (service_by_id(q->api->o.services, out->service, &d, &e) == 0 && d->owner == q->who.user)
+		return true;
+	reply_text(q, 404, "no such job");
+	return false;
+}
+
+// The job of param[1], which must be of the service of param[0].
+static bool job_of_service(struct req *q, struct queue_job *out)
+{
+	auto_service_def struct service_def *d = req_service(q);
+
+	if (!d || !job_of(q, q->param[1], out))
+		return false;
+	if (out->service == d->id)
+		return true;
+	reply_empty(q, 404);
+	return false;
+}
+
+static const char *input_of(struct req *q, const struct queue_job *j)
+{
+	auto_service_def struct service_def *d = NULL;
+	struct err e = { 0 };
+
+	if (!j->version)
+		return "";
+	if (service_by_id(q->api->o.services, j->service, &d, &e) == 0)
+		for (size_t i = 0; i < d->fdl->input_count; i++) {
+			struct span name;
+
+			if (fdl_io_takes(&d->fdl->inputs[i], span_of(d->fdl->inputs[i].bucket),
+					 j->key, &name))
+				return arena_printf(http_arena(q->http), "%s/" SPAN_FMT,
+						    d->fdl->inputs[i].bucket, SPAN_ARG(j->key));
+		}
+	return arena_strndup(http_arena(q->http), j->key.p, j->key.n);
+}
+
+static json_t *json_of(struct req *q, const struct queue_job *j)
+{
+	json_t *v = json_pack("{s:s,s:s,s:s,s:s,s:I,s:s}", "id", j->name, "name", j->name,
+			      "service", j->service_name, "state", queue_state_name(j->state),
+			      "attempt", (json_int_t)j->attempt, "reason", j->reason);
+
+	json_time(v, "created", j->created_ns);
+	json_time(v, "started", j->started_ns);
+	json_time(v, "finished", j->ended_ns);
+	if (j->exit_code >= 0)
+		json_object_set_new(v, "exit_code", json_integer(j->exit_code));
+	json_object_set_new(v, "input", json_string(input_of(q, j)));
+	json_object_set_new(v, "outputs_count", json_integer(j->outputs));
+	json_object_set_new(v, "run", json_sprintf("%lld", (long long)j->run));
+	return v;
+}
+
+static bool filter_of(struct req *q, struct queue_filter *f)
+{
+	struct span service = query_text(q, "service"), state = query_text(q, "state"),
+		    run = query_text(q, "run");
+	struct err e = { 0 };
+
+	*f = (struct queue_filter){ .state = -1, .owner = q->who.admin ? 0 : q->who.user };
+	if (service.n) {
+		auto_service_def struct service_def *d = NULL;
+
+		if (service_get(q->api->o.services, &q->who, service, &d, &e) < 0) {
+			reply_error(q, &e);
+			return false;
+		}
+		f->service = d->id;
+		f->owner = sees_all(q, d) ? 0 : q->who.user;
+	}
+	if (run.n) {
+		auto_free char *text = mem_strndup(run.p, run.n);
+
+		f->run = strtoll(text, NULL, 10);
+	}
+	if (state.n) {
+		enum queue_state s;
+
+		if (!queue_state_parse(state, &s)) {
+			reply_text(q, 400,
+				   "state: one of queued, staging, running, uploading, "
+				   "succeeded, failed, cancelled, dead");
+			return false;
+		}
+		f->state = s;
+	}
+	f->limit = (size_t)query_int(q, "limit", 100, 1, PAGE_MAX);
+	f->before = query_int(q, "after", 0, 0, INT64_MAX);
+	return true;
+}
+
+void api_jobs_list(struct req *q)
+{
+	struct queue_filter f;
+	struct queue_job *rows;
+	struct err e = { 0 };
+	json_t *list, *all;
+	size_t n;
+
+	if (!filter_of(q, &f))
+		return;
+	if (queue_list(q->api->o.queue, &f, http_arena(q->http), &rows, &n, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	list = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_of(q, &rows[i]));
+	all = json_pack("{s:o}", "jobs", list);
+	if (n == f.limit && n)
+		json_object_set_new(all, "next", json_sprintf("%lld", (long long)rows[n - 1].id));
+	reply_json(q, 200, all);
+}
+
+void api_jobs_summary(struct req *q)
+{
+	uint64_t counts[QUEUE_STATES];
+	struct queue_filter f;
+	struct err e = { 0 };
+	json_t *v;
+
+	if (!filter_of(q, &f))
+		return;
+	if (!q->who.admin && !f.service) {
+		reply_text(q, 400, "service: name one of your services");
+		return;
+	}
+	if (queue_counts(q->api->o.queue, f.service, f.run, counts, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	v = json_object();
+	for (unsigned i = 0; i < QUEUE_STATES; i++)
+		json_object_set_new(v, queue_state_name((enum queue_state)i),
+				    json_integer((json_int_t)counts[i]));
+	reply_json(q, 200, v);
+}
+
+static json_t *attempts_of(struct req *q, const struct queue_job *j)
+{
+	struct queue_attempt *a;
+	json_t *list = json_array();
+	struct err e = { 0 };
+	size_t n;
+
+	if (queue_attempts(q->api->o.queue, j->id, http_arena(q->http), &a, &n, &e) < 0)
+		return list;
+	for (size_t i = 0; i < n; i++) {
+		json_t *v =
+			json_pack("{s:i,s:s,s:s,s:s,s:s,s:I,s:I}", "number", (int)a[i].number,
+				  "driver", a[i].driver, "node", a[i].node, "outcome", a[i].outcome,
+				  "reason", a[i].reason, "memory_peak_bytes",
+				  (json_int_t)a[i].memory_peak, "cpu_us", (json_int_t)a[i].cpu_us);
+
+		json_time(v, "leased", a[i].leased_ns);
+		json_time(v, "started", a[i].started_ns);
+		json_time(v, "ended", a[i].ended_ns);
+		if (a[i].exit_code >= 0)
+			json_object_set_new(v, "exit_code", json_integer(a[i].exit_code));
+		if (a[i].signal)
+			json_object_set_new(v, "signal", json_integer(a[i].signal));
+		json_array_append_new(list, v);
+	}
+	return list;
+}
+
+static json_t *outputs_of(struct req *q, const struct queue_job *j)
+{
+	struct store_made *made;
+	json_t *list = json_array();
+	struct err e = { 0 };
+	size_t n;
+
+	if (store_made_by(q->api->o.store, j->id, PAGE_MAX, http_arena(q->http), &made, &n, &e) < 0)
+		return list;
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_pack("{s:s,s:s%,s:I}", "bucket", made[i].bucket,
+						      "key", made[i].key.p, made[i].key.n, "size",
+						      (json_int_t)made[i].size));
+	return list;
+}
+
+void api_jobs_get(struct req *q)
+{
+	struct queue_job j;
+	json_t *v;
+
+	if (!job_of(q, q->param[0], &j))
+		return;
+	v = json_of(q, &j);
+	json_object_set_new(v, "attempts", attempts_of(q, &j));
+	json_object_set_new(v, "outputs", outputs_of(q, &j));
+	reply_json(q, 200, v);
+}
+
+void api_jobs_cancel(struct req *q)
+{
+	struct queue_job j;
+	struct err e = { 0 };
+
+	if (!job_of(q, q->param[0], &j))
+		return;
+	if (dispatch_cancel(q->api->o.dispatch, j.id, &e) < 0)
+		reply_error(q, &e);
+	else
+		reply_empty(q, 202);
+}
+
+// ---- deleting --------------------------------------------------------------------------------------------
+
+struct purge {
+	struct queue *queue;
+	int64_t service, ids[DELETE_BATCH];
+	bool only_succeeded;
+	size_t n;
+};
+
+static int purge_in(struct db_conn *c, void *arg, struct err *e)
+{
+	struct purge *p = arg;
+
+	return queue_purge_in(p->queue, c, p->service, p->only_succeeded, DELETE_BATCH, p->ids,
+			      &p->n, e);
+}
+
+void api_logs_delete(struct req *q)
+{
+	auto_service_def struct service_def *d = req_service(q);
+	struct purge p = { .queue = q->api->o.queue, .only_succeeded = !query_flag(q, "all") };
+	struct err e = { 0 };
+
+	if (!d)
+		return;
+	if (!sees_all(q, d)) {
+		reply_text(q, 403, "only the owner may delete the jobs of a service");
+		return;
+	}
+	p.service = d->id;
+	if (!p.only_succeeded && dispatch_cancel_service(q->api->o.dispatch, d->id, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	do { // in pieces, so that other writers get between
+		if (db_write(q->api->o.db, purge_in, &p, &e) < 0) {
+			reply_error(q, &e);
+			return;
+		}
+		for (size_t i = 0; i < p.n; i++)
+			dispatch_log_remove(q->api->o.dispatch, p.ids[i], 32);
+	} while (p.n == DELETE_BATCH);
+	reply_empty(q, 204);
+}
+
+void api_logs_delete_one(struct req *q)
+{
+	struct queue_job j;
+	struct err e = { 0 };
+
+	if (!job_of_service(q, &j))
+		return;
+	if (j.state < QUEUE_SUCCEEDED) // as deleting a pod ends it
+		for (int i = 0; i < 200 && j.state < QUEUE_SUCCEEDED; i++) {
+			struct timespec pause = { .tv_nsec = 50 * 1000000 };
+
+			if (i == 0 && dispatch_cancel(q->api->o.dispatch, j.id, &e) < 0 &&
+			    e.code != ERR_CONFLICT)
+				break;
+			nanosleep(&pause, NULL);
+			if (queue_job_get(q->api->o.queue, j.id, http_arena(q->http), &j, &e) < 0)
+				break;
+		}
+	if (queue_delete(q->api->o.queue, j.id, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	dispatch_log_remove(q->api->o.dispatch, j.id, j.attempt);
+	reply_empty(q, 204);
+}
+
+// ---- logs ------------------------------------------------------------------------------------------------
+
+// A log on its way to a client: records become text, perhaps with a time before each line.
+struct log_stream {
+	struct api *api;
+	int64_t job;
+	unsigned attempt;
+	int fd;
+	off_t at;
+	unsigned stream; // 0 = both
+	bool times, follow, line_start;
+	char record[JOBLOG_RECORD_MAX];
+	struct buf text; // not yet sent
+	size_t sent;
+};
+
+static void add_text(struct log_stream *l, const struct joblog_record *r)
+{
+	struct span rest = span_make(l->record, r->size);
+	char when[CLOCK_TEXT_MAX];
+
+	if (!l->times) {
+		buf_add_span(&l->text, rest);
+		return;
+	}
+	while (rest.n) {
+		ptrdiff_t nl = span_find(rest, '\n');
+		size_t k = nl < 0 ? rest.n : (size_t)nl + 1;
+
+		if (l->line_start) {
+			clock_iso_s(r->wall_ns, when);
+			when[strlen(when) - 1] = '\0';
+			buf_printf(&l->text, "%s.%09lldZ ", when,
+				   (long long)(r->wall_ns % NS_PER_S));
+		}
+		buf_add(&l->text, rest.p, k);
+		l->line_start = nl >= 0;
+		rest = span_from(rest, k);
+	}
+}
+
+// Reads one more record into l->text; 0 = none there now.
+static int next_record(struct log_stream *l, struct err *e)
+{
+	struct joblog_record r;
+	int got = joblog_read(l->fd, &l->at, &r, l->record, e);
+
+	if (got > 0 && (!l->stream || r.stream == l->stream))
+		add_text(l, &r);
+	return got;
+}
+
+static bool attempt_over(struct log_stream *l)
+{
+	auto_arena struct arena mem = { 0 };
+	struct queue_job j;
+	struct err e = { 0 };
+
+	if (queue_job_get(l->api->o.queue, l->job, &mem, &j, &e) < 0)
+		return true;
+	return j.state >= QUEUE_SUCCEEDED || j.attempt != l->attempt || j.state == QUEUE_QUEUED;
+}
+
+static ssize_t log_read(void *owner, struct http_req *r unused_arg, uint64_t at unused_arg,
+			char *out, size_t max)
+{
+	struct log_stream *l = owner;
+	struct err e = { 0 };
+	bool over = false;
+
+	while (l->sent == l->text.n) {
+		int got;
+
+		buf_clear(&l->text);
+		l->sent = 0;
+		got = next_record(l, &e);
+		if (got < 0)
+			return HTTP_STREAM_FAIL;
+		if (got > 0)
+			continue;
+		if (!l->follow || over)
+			return HTTP_STREAM_END;
+		if (!attempt_over(l))
+			return HTTP_STREAM_PARK;
+		over = true; // one more look: the last record may have come in between
+	}
+	size_t k = l->text.n - l->sent < max ? l->text.n - l->sent : max;
+
+	memcpy(out, l->text.p + l->sent, k);
+	l->sent += k;
+	return (ssize_t)k;
+}
+
+static void log_close(void *owner)
+{
+	struct log_stream *l = owner;
+
+	if (l->follow) {
+		pthread_mutex_lock(&l->api->lock);
+		l->api->followers--;
+		pthread_mutex_unlock(&l->api->lock);
+	}
+	file_close(l->fd);
+	buf_release(&l->text);
+	mem_free(l);
+}
+
+static void stream_log(struct req *q, const struct queue_job *j, bool follow, unsigned stream)
+{
+	struct http_stream s = { .read = log_read, .close = log_close, .topic = TOPIC_LOGS };
+	struct log_stream *l;
+	struct err e = { 0 };
+	int fd = dispatch_log(q->api->o.dispatch, j->id, j->attempt, &e);
+
+	if (fd < 0) {
+		reply_text(q, 200, ""); // nothing was printed yet
+		return;
+	}
+	l = mem_zalloc(sizeof(*l));
+	*l = (struct log_stream){ .api = q->api,
+				  .job = j->id,
+				  .attempt = j->attempt,
+				  .fd = fd,
+				  .stream = stream,
+				  .times = query_flag(q, "timestamps"),
+				  .follow = follow,
+				  .line_start = true };
+	buf_init(&l->text, JOBLOG_RECORD_MAX * 40);
+	if (follow) {
+		pthread_mutex_lock(&q->api->lock);
+		q->api->followers++;
+		pthread_mutex_unlock(&q->api->lock);
+	}
+	s.owner = l;
+	http_reply_stream(q->http, 200, "text/plain; charset=utf-8", UINT64_MAX, &s);
+}
+
+void api_logs_get(struct req *q)
+{
+	struct queue_job j;
+
+	if (job_of_service(q, &j))
+		stream_log(q, &j, false, 0);
+}
+
+void api_jobs_log(struct req *q)
+{
+	struct span stream = query_text(q, "stream");
+	struct queue_job j;
+
+	if (!job_of(q, q->param[0], &j))
+		return;
+	if (stream.n && !span_is(stream, "stdout") && !span_is(stream, "stderr")) {
+		reply_text(q, 400, "stream: stdout or stderr");
+		return;
+	}
+	stream_log(q, &j, query_flag(q, "follow"),
+		   !stream.n		       ? 0
+		   : span_is(stream, "stdout") ? JOBLOG_STDOUT
+					       : JOBLOG_STDERR);
+}

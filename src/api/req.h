@@ -1,0 +1,122 @@
+// req: one API request and what the handlers share. Private to api.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "api/api.h"
+#include "auth/auth.h"
+#include "base/lock.h"
+#include "codec/json.h"
+#include "service/service.h"
+
+enum {
+	PARAMS_MAX = 2,
+	SERVICE_BODY_MAX = 3 << 20,
+	PAGE_DEFAULT = 70, // JOB_LISTING_LIMIT of the reference
+	PAGE_MAX = 1000,
+};
+
+struct req;
+
+struct route {
+	enum http_method method;
+	const char *pattern;				    // "/system/services/{}"
+	unsigned auth;					    // enum route_auth bits
+	enum { ROUTE_SHORT, ROUTE_LONG, ROUTE_ASYNC } kind; // on the loop, on a worker, suspended
+	size_t body_max; // 0 = the body is dropped; ROUTE_FILE: it goes to a file
+	void (*run)(struct req *q);
+};
+enum route_auth {
+	ROUTE_OPEN = 0,
+	ROUTE_BASIC = 1, // user and password
+	ROUTE_TOKEN = 2, // the service's token
+	ROUTE_ADMIN = 4, // the administrator only
+};
+#define ROUTE_FILE SIZE_MAX
+
+struct req {
+	struct api *api;
+	struct http_req *http;
+	const struct route *route;
+	struct span param[PARAMS_MAX]; // decoded
+	struct service_caller who;
+	struct auth_user user;
+	struct service_def *def; // by service token; else NULL
+	int body_fd;		 // ROUTE_FILE
+	uint64_t body_size;
+	struct pending *pending; // a sync call
+};
+
+// A call that waits for its job.
+struct pending {
+	struct pending *next;
+	struct req *req;
+	struct service_def *def;
+	int64_t job;	     // 0 until queued
+	int64_t deadline_ns; // monotonic
+	bool answered;
+};
+
+struct api {
+	struct api_options o;
+	pthread_mutex_t lock; // guards what follows
+	struct http_server *server;
+	struct pending *pending;
+	unsigned followers; // log streams that want ticks
+	bool stop;
+	pthread_cond_t wake;
+	pthread_t timer;
+	int tmp_dir;
+};
+
+enum { TOPIC_FEED = 1, TOPIC_LOGS = 2 };
+
+extern const struct route api_routes[];
+extern const size_t api_route_count;
+
+// ---- reply.c -------------------------------------------------------------------------------------------
+
+void reply_json(struct req *q, unsigned status, json_t *v); // takes the reference
+void reply_empty(struct req *q, unsigned status);
+void reply_text(struct req *q, unsigned status, const char *text);
+void reply_error(struct req *q, const struct err *e); // by its code
+void reply_unauthorized(struct req *q);
+// The query member as a number between min and max, or `otherwise` when absent or not one.
+int64_t query_int(struct req *q, const char *name, int64_t otherwise, int64_t min, int64_t max);
+struct span query_text(struct req *q, const char *name); // "" when absent
+bool query_flag(struct req *q, const char *name);	 // 1, true
+void json_time(json_t *o, const char *key, int64_t ns);	 // ISO with seconds; left out when 0
+// The service of param[0] as the caller may see it; answers 403/404 itself and returns NULL otherwise.
+struct service_def *req_service(struct req *q);
+
+// ---- handlers ------------------------------------------------------------------------------------------
+
+void api_health(struct req *q);
+void api_info(struct req *q);
+void api_config(struct req *q);
+void api_status(struct req *q);
+void api_services_list(struct req *q);
+void api_services_get(struct req *q);
+void api_services_create(struct req *q);
+void api_services_update(struct req *q);
+void api_services_remove(struct req *q);
+void api_job(struct req *q);
+void api_run(struct req *q);
+void api_run_gone(struct req *q);
+void api_run_tick(struct api *a); // deadlines and callers that hung up
+void api_logs_list(struct req *q);
+void api_logs_get(struct req *q);
+void api_logs_delete(struct req *q);
+void api_logs_delete_one(struct req *q);
+void api_jobs_list(struct req *q);
+void api_jobs_summary(struct req *q);
+void api_jobs_get(struct req *q);
+void api_jobs_cancel(struct req *q);
+void api_jobs_log(struct req *q);
+void api_feed(struct req *q);
+void api_images_list(struct req *q);
+void api_images_import(struct req *q);
+void api_images_remove(struct req *q);
+void api_users_add(struct req *q);
+void api_users_list(struct req *q);
+void api_buckets_list(struct req *q);
+void api_buckets_create(struct req *q);
+void api_buckets_remove(struct req *q);

@@ -1,0 +1,712 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dispatch/dispatch.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "db/db.h"
+#include "dispatch/job.h"
+#include "fdl/fdl.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+enum {
+	WORKERS = 4,
+	ACTIVE_MAX = 256,
+	LEASE_MS = 60000,
+	LOST_ATTEMPTS = 5,
+	PIDS_MAX = 1024,
+	GRACE_MS = 5000,
+	OUTPUTS_MAX = 10000,
+	READY_WINDOW = 128, // candidates looked at in one round
+	TICK_MS = 1000,
+	BUSY_DELAY_MS = 500,
+	LOST_DELAY_MS = 200,
+	END_WAIT_MS = 15000, // for jobs to end when we are told to end them
+};
+#define OUTPUT_MAX (UINT64_C(10) << 30)
+#define LOG_MAX (UINT64_C(16) << 20)
+#define SCRATCH_MAX (UINT64_C(1) << 30)
+
+// ---- jobs in memory ------------------------------------------------------------------------------------
+
+static struct job *find(struct dispatch *d, int64_t id)
+{
+	uint64_t key = (uint64_t)id;
+
+	return map_get(&d->active, map_key_u64(&key));
+}
+
+// With the lock held.
+static struct job *job_add(struct dispatch *d, const struct queue_job *row, struct service_def *def)
+{
+	struct job *j = mem_zalloc(sizeof(*j));
+	uint64_t key = (uint64_t)row->id;
+
+	j->row = *row;
+	j->row.key = arena_span(&j->mem, row->key);
+	j->def = def;
+	j->cpu_millis = def->fdl->cpu_millis;
+	j->memory_bytes = def->fdl->memory_bytes;
+	snprintf(j->id, sizeof(j->id), "j%lld", (long long)row->id);
+	map_put(&d->active, map_key_u64(&key), j);
+	d->cpu_used += j->cpu_millis;
+	d->memory_used += j->memory_bytes;
+	return j;
+}
+
+void job_release(struct dispatch *d, struct job *j)
+{
+	uint64_t key = (uint64_t)j->row.id;
+
+	pthread_mutex_lock(&d->lock);
+	map_remove(&d->active, map_key_u64(&key));
+	d->cpu_used -= j->cpu_millis;
+	d->memory_used -= j->memory_bytes;
+	d->look = true;
+	pthread_cond_signal(&d->wake);
+	pthread_cond_broadcast(&d->idle);
+	pthread_mutex_unlock(&d->lock);
+	service_def_put(j->def);
+	arena_release(&j->mem);
+	mem_free(j);
+}
+
+// With the lock held.
+static void give(struct dispatch *d, struct job *j, enum job_task task)
+{
+	j->task = task;
+	j->next = NULL;
+	*d->todo_tail = j;
+	d->todo_tail = &j->next;
+	pthread_cond_signal(&d->work);
+}
+
+// ---- what follows a failure ----------------------------------------------------------------------------
+
+static unsigned retry_bit(enum exec_outcome o)
+{
+	switch (o) {
+	case EXEC_EXITED:
+		return FDL_RETRY_EXIT;
+	case EXEC_SIGNALED:
+		return FDL_RETRY_SIGNAL;
+	case EXEC_OOM:
+		return FDL_RETRY_OOM;
+	case EXEC_TIMEOUT:
+		return FDL_RETRY_TIMEOUT;
+	case EXEC_DISK:
+		return FDL_RETRY_DISK;
+	case EXEC_SETUP_FAILED:
+		return FDL_RETRY_SETUP;
+	case EXEC_LOST:
+		return FDL_RETRY_LOST;
+	case EXEC_CANCELLED:
+		break;
+	}
+	return 0;
+}
+
+// Attempts that count: not those that only found the engine busy or were stopped with the daemon.
+static unsigned attempts_used(struct dispatch *d, const struct job *j)
+{
+	auto_arena struct arena mem = { 0 };
+	struct queue_attempt *a;
+	struct err ignored;
+	unsigned used = 0;
+	size_t n;
+
+	if (queue_attempts(d->o.queue, j->row.id, &mem, &a, &n, &ignored) < 0)
+		return j->row.attempt;
+	for (size_t i = 0; i < n; i++)
+		used += strcmp(a[i].outcome, "busy") != 0 && strcmp(a[i].outcome, "stopped") != 0;
+	return used;
+}
+
+enum queue_state job_after_failure(struct dispatch *d, struct job *j, enum exec_outcome outcome,
+				   int64_t *run_after_ns)
+{
+	const struct fdl_service *f = j->def->fdl;
+	unsigned used, allowed, back;
+	bool ours = outcome ==
+		    EXEC_LOST; // not the script's doing: tried again unless the service says no
+
+	*run_after_ns = 0;
+	if (j->cancel || outcome == EXEC_CANCELLED)
+		return QUEUE_CANCELLED;
+	used = attempts_used(d, j);
+	allowed = f->retry_attempts ? f->retry_attempts : ours ? d->o.lost_attempts : 1;
+	if (f->retry_on ? !(f->retry_on & retry_bit(outcome)) : !ours && !f->retry_attempts)
+		return QUEUE_FAILED;
+	if (used >= allowed)
+		return allowed > 1 ? QUEUE_DEAD : QUEUE_FAILED;
+	back = used > 16 ? 16 : used - (used > 0);
+	*run_after_ns = clock_wall_ns() +
+			(f->retry_backoff_s ? ((int64_t)f->retry_backoff_s << back) * NS_PER_S
+					    : LOST_DELAY_MS * NS_PER_MS);
+	return QUEUE_QUEUED;
+}
+
+int job_end(struct dispatch *d, struct job *j, const struct queue_result *r, bool may_retry,
+	    struct err *e)
+{
+	int64_t after = clock_wall_ns() + BUSY_DELAY_MS * NS_PER_MS;
+
+	return queue_end(d->o.queue, j->row.id, j->row.attempt,
+			 j->cancel   ? QUEUE_CANCELLED
+			 : may_retry ? QUEUE_QUEUED
+				     : QUEUE_FAILED,
+			 may_retry ? after : 0, r, e);
+}
+
+// ---- workers -------------------------------------------------------------------------------------------
+
+// The job never got to the driver.
+static void stage_failed(struct dispatch *d, struct job *j, const struct err *why)
+{
+	bool later = why->code == ERR_BUSY || why->code == ERR_UNAVAILABLE || why->code == ERR_FULL;
+	struct queue_result r = { .outcome = later ? "busy" : "stage",
+				  .exit_code = -1,
+				  .reason = why->msg };
+	struct dispatch_answer a = { .fd = -1 };
+	struct err e = { 0 };
+
+	if (job_end(d, j, &r, later, &e) < 0 && e.code != ERR_CONFLICT && e.code != ERR_NOT_FOUND)
+		log_error("dispatch", "job %s: %s", j->row.name, e.msg);
+	if (j->row.sync && (!later || j->cancel)) {
+		snprintf(a.reason, sizeof(a.reason), "%s", why->msg);
+		answer_deliver(d, j->row.id, &a);
+	}
+	job_release(d, j);
+}
+
+static void ask_end(struct dispatch *d, const char *job_id, unsigned attempt);
+
+static void stage(struct dispatch *d, struct job *j)
+{
+	int64_t id = j->row.id;
+	struct err e = { 0 };
+
+	if (stage_job(d, j, &e) < 0) {
+		stage_failed(d, j, &e);
+		return;
+	}
+	// From the submit on the job may end, be collected and freed at any time: look it up again. One that was
+	// cancelled while it was being staged did not reach the driver then.
+	pthread_mutex_lock(&d->lock);
+	j = find(d, id);
+	if (j && j->cancel && !j->ended)
+		ask_end(d, j->id, j->row.attempt);
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void *worker_main(void *arg)
+{
+	struct dispatch *d = arg;
+
+	pthread_mutex_lock(&d->lock);
+	for (;;) {
+		struct job *j = d->todo;
+
+		if (d->workers_stop)
+			break;
+		if (!j) {
+			pthread_cond_wait(&d->work, &d->lock);
+			continue;
+		}
+		d->todo = j->next;
+		if (!d->todo)
+			d->todo_tail = &d->todo;
+		pthread_mutex_unlock(&d->lock);
+		if (j->task == JOB_STAGE)
+			stage(d, j);
+		else
+			collect_job(d, j);
+		pthread_mutex_lock(&d->lock);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return NULL;
+}
+
+// ---- what the driver says ------------------------------------------------------------------------------
+
+static int64_t job_number(const char *id)
+{
+	return id[0] == 'j' ? strtoll(id + 1, NULL, 10) : 0;
+}
+
+static void on_started(void *owner, const char *id, unsigned attempt, int64_t started_ns,
+		       const char *node)
+{
+	struct dispatch *d = owner;
+
+	queue_started(d->o.queue, job_number(id), attempt, started_ns, node);
+}
+
+static void on_ended(void *owner, const char *id, unsigned attempt, const struct exec_result *r)
+{
+	struct dispatch *d = owner;
+	struct job *j;
+
+	pthread_mutex_lock(&d->lock);
+	j = find(d, job_number(id));
+	if (j && j->row.attempt == attempt && !j->ended) {
+		j->ended = true;
+		j->result = *r;
+		j->stopped = d->end_jobs && !j->cancel &&
+			     (r->outcome == EXEC_CANCELLED || r->outcome == EXEC_LOST);
+		give(d, j, JOB_COLLECT);
+	} else {
+		log_warn("dispatch", "an end of job %s attempt %u that is not active is ignored",
+			 id, attempt);
+	}
+	pthread_mutex_unlock(&d->lock);
+}
+
+struct exec_events dispatch_events(struct dispatch *d)
+{
+	return (struct exec_events){ d, on_started, on_ended };
+}
+
+// ---- the controller ------------------------------------------------------------------------------------
+
+// With the lock held.
+static bool fits(const struct dispatch *d, uint32_t cpu, uint64_t memory)
+{
+	if (d->active.count >= d->o.active_max)
+		return false;
+	if (!d->active.count)
+		return true; // alone it may run even when the machine shrank below its request
+	return (!d->capacity.cpu_millis || d->cpu_used + cpu <= d->capacity.cpu_millis) &&
+	       (!d->capacity.memory_bytes || d->memory_used + memory <= d->capacity.memory_bytes);
+}
+
+static void fail_without_service(struct dispatch *d, const struct queue_job *row,
+				 const struct err *why)
+{
+	struct queue_result r = { .outcome = "stage", .exit_code = -1, .reason = why->msg };
+	struct queue_lease_item it = { .job = row->id };
+	struct err e = { 0 };
+
+	if (queue_lease(d->o.queue, &it, 1, d->driver->ops->name, d->o.lease_ms, &e) < 0 ||
+	    !it.attempt || queue_end(d->o.queue, row->id, it.attempt, QUEUE_FAILED, 0, &r, &e) < 0)
+		log_warn("dispatch", "job %s: %s", row->name, e.msg);
+}
+
+struct choice {
+	struct queue_lease_item items[READY_WINDOW];
+	struct job *jobs[READY_WINDOW];
+	size_t n;
+};
+
+// Picks from the ready ones what fits beside what runs; larger jobs do not hold up smaller ones behind them.
+static void choose(struct dispatch *d, const struct queue_job *ready, size_t n, struct choice *c)
+{
+	for (size_t i = 0; i < n; i++) {
+		auto_service_def struct service_def *def = NULL;
+		struct err e = { 0 };
+
+		if (service_revision(d->o.services, ready[i].service, ready[i].revision, &def, &e) <
+		    0) {
+			fail_without_service(d, &ready[i], &e);
+			continue;
+		}
+		pthread_mutex_lock(&d->lock);
+		if (!find(d, ready[i].id) &&
+		    fits(d, def->fdl->cpu_millis, def->fdl->memory_bytes)) {
+			c->items[c->n].job = ready[i].id;
+			c->jobs[c->n++] = job_add(d, &ready[i], mem_take(&def));
+		}
+		pthread_mutex_unlock(&d->lock);
+	}
+}
+
+static void lease_chosen(struct dispatch *d, struct choice *c)
+{
+	struct err e = { 0 };
+	bool bad = c->n && queue_lease(d->o.queue, c->items, c->n, d->driver->ops->name,
+				       d->o.lease_ms, &e) < 0;
+
+	if (bad)
+		log_warn("dispatch", "lease: %s", e.msg);
+	for (size_t i = 0; i < c->n; i++) {
+		struct job *j = c->jobs[i];
+
+		if (bad || !c->items[i].attempt) {
+			job_release(d, j);
+			continue;
+		}
+		j->row.attempt = c->items[i].attempt;
+		pthread_mutex_lock(&d->lock);
+		give(d, j, JOB_STAGE);
+		pthread_mutex_unlock(&d->lock);
+	}
+}
+
+// One round; *next_ns (wall) = when a delayed job becomes ready. True when there may be more to take at once.
+static bool round_of(struct dispatch *d, int64_t *next_ns)
+{
+	auto_arena struct arena mem = { 0 };
+	struct choice c = { .n = 0 };
+	struct queue_job *ready;
+	struct err e = { 0 };
+	size_t n;
+
+	*next_ns = 0;
+	pthread_mutex_lock(&d->lock);
+	d->added_seen = queue_added(d->o.queue);
+	bool room = fits(d, 1, 0);
+	pthread_mutex_unlock(&d->lock);
+	if (!room)
+		return false;
+	if (queue_ready(d->o.queue, clock_wall_ns(), READY_WINDOW, &mem, &ready, &n, next_ns, &e) <
+	    0) {
+		log_warn("dispatch", "looking for jobs: %s", e.msg);
+		return false;
+	}
+	choose(d, ready, n, &c);
+	lease_chosen(d, &c);
+	return c.n == READY_WINDOW;
+}
+
+static void renew_leases(struct dispatch *d)
+{
+	size_t at = 0;
+	void *value;
+
+	pthread_mutex_lock(&d->lock);
+	while (map_next(&d->active, &at, NULL, &value))
+		queue_renew(d->o.queue, ((struct job *)value)->row.id, d->o.lease_ms);
+	answer_expire(d, false);
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void *controller_main(void *arg)
+{
+	struct dispatch *d = arg;
+	int64_t renewed = clock_mono_ns();
+
+	pthread_mutex_lock(&d->lock);
+	while (!d->stopping) {
+		int64_t next, tick = clock_mono_ns() + TICK_MS * NS_PER_MS, now;
+		bool more;
+
+		d->look = false;
+		pthread_mutex_unlock(&d->lock);
+		more = round_of(d, &next);
+		if (clock_mono_ns() - renewed > d->o.lease_ms * NS_PER_MS / 3) {
+			renew_leases(d);
+			renewed = clock_mono_ns();
+		}
+		now = clock_wall_ns();
+		if (next && next - now < TICK_MS * NS_PER_MS)
+			tick = clock_mono_ns() + (next > now ? next - now : 0);
+		pthread_mutex_lock(&d->lock);
+		while (!more && !d->stopping && !d->look && lock_wait(&d->wake, &d->lock, tick))
+			;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return NULL;
+}
+
+// After each commit, on the writer thread.
+static void on_commit(void *owner)
+{
+	struct dispatch *d = owner;
+
+	pthread_mutex_lock(&d->lock);
+	if (queue_added(d->o.queue) != d->added_seen && !d->look) {
+		d->look = true;
+		pthread_cond_signal(&d->wake);
+	}
+	pthread_mutex_unlock(&d->lock);
+}
+
+// ---- starting and stopping -----------------------------------------------------------------------------
+
+static int open_folder(const char *data, const char *name, struct err *e)
+{
+	auto_free char *path = mem_printf("%s/%s", data, name);
+
+	if (file_mkdirs(path, 0700, e) < 0)
+		return -1;
+	return file_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0, e);
+}
+
+int dispatch_open(struct dispatch **out, const struct dispatch_options *o, struct err *e)
+{
+	struct dispatch *d = mem_zalloc(sizeof(*d));
+
+	d->o = *o;
+#define DEFAULT(field, value) d->o.field = o->field ? o->field : (value)
+	DEFAULT(workers, WORKERS);
+	DEFAULT(active_max, ACTIVE_MAX);
+	DEFAULT(lease_ms, LEASE_MS);
+	DEFAULT(lost_attempts, LOST_ATTEMPTS);
+	DEFAULT(output_bytes_max, OUTPUT_MAX);
+	DEFAULT(log_bytes_max, LOG_MAX);
+	DEFAULT(scratch_bytes_max, SCRATCH_MAX);
+	DEFAULT(pids_max, PIDS_MAX);
+	DEFAULT(grace_ms, GRACE_MS);
+	DEFAULT(outputs_max, OUTPUTS_MAX);
+#undef DEFAULT
+	d->todo_tail = &d->todo;
+	pthread_mutex_init(&d->lock, NULL);
+	lock_cond_init(&d->wake);
+	lock_cond_init(&d->work);
+	lock_cond_init(&d->idle);
+	d->logs_dir = -1;
+	d->tmp_dir = open_folder(o->data_dir, "tmp", e);
+	if (d->tmp_dir >= 0)
+		d->logs_dir = open_folder(o->data_dir, "logs", e);
+	if (d->logs_dir < 0) {
+		dispatch_close(d);
+		return -1;
+	}
+	*out = d;
+	return 0;
+}
+
+// A job that the last life had leased and never handed over, or whose engine knows nothing of it.
+static void back_to_queue(struct dispatch *d, const struct queue_job *row)
+{
+	struct queue_result r = { .outcome = "stopped",
+				  .exit_code = -1,
+				  .reason = "the daemon was restarted before the job began" };
+	struct err e = { 0 };
+
+	if (queue_end(d->o.queue, row->id, row->attempt, QUEUE_QUEUED, 0, &r, &e) < 0)
+		log_warn("dispatch", "job %s: %s", row->name, e.msg);
+}
+
+static void adopt_one(struct dispatch *d, const struct queue_job *row)
+{
+	auto_service_def struct service_def *def = NULL;
+	struct job *j;
+	struct err e = { 0 };
+
+	if (service_revision(d->o.services, row->service, row->revision, &def, &e) < 0) {
+		back_to_queue(d, row);
+		return;
+	}
+	pthread_mutex_lock(&d->lock);
+	j = job_add(d, row, mem_take(&def));
+	pthread_mutex_unlock(&d->lock);
+	if (d->driver->ops->adopt(d->driver, j->id, row->attempt, &e) == 0)
+		return; // j belongs to the callbacks now
+	if (e.code != ERR_NOT_FOUND)
+		log_warn("dispatch", "job %s cannot be taken back: %s", row->name, e.msg);
+	back_to_queue(d, row);
+	job_release(d, j);
+}
+
+int dispatch_start(struct dispatch *d, struct exec_driver *driver, struct err *e)
+{
+	auto_arena struct arena mem = { 0 };
+	struct queue_job *rows;
+	size_t n;
+
+	d->driver = driver;
+	d->driver->ops->capacity(d->driver, &d->capacity);
+	if (queue_active(d->o.queue, &mem, &rows, &n, e) < 0)
+		return -1;
+	d->worker_count = d->o.workers;
+	d->workers = mem_zalloc(d->worker_count * sizeof(*d->workers));
+	for (unsigned i = 0; i < d->worker_count; i++)
+		lock_thread_start(&d->workers[i], "dispatch-work", worker_main, d);
+	for (size_t i = 0; i < n; i++)
+		adopt_one(d, &rows[i]);
+	db_on_commit(d->o.db, on_commit, d);
+	lock_thread_start(&d->controller, "dispatch", controller_main, d);
+	d->started = true;
+	return 0;
+}
+
+// With the lock held: asks the driver to end a job. The lock is given up for the call.
+static void ask_end(struct dispatch *d, const char *job_id, unsigned attempt)
+{
+	char id[EXEC_JOB_ID_MAX];
+	struct err e = { 0 };
+
+	memcpy(id, job_id, sizeof(id));
+	pthread_mutex_unlock(&d->lock);
+	if (d->driver->ops->cancel(d->driver, id, attempt, &e) < 0 && e.code != ERR_NOT_FOUND)
+		log_warn("dispatch", "ending job %s: %s", id, e.msg);
+	pthread_mutex_lock(&d->lock);
+}
+
+static void end_all(struct dispatch *d)
+{
+	int64_t deadline = clock_mono_ns() + END_WAIT_MS * NS_PER_MS;
+	auto_arena struct arena mem = { 0 };
+	struct span key;
+	size_t at = 0, n = 0;
+	void *value;
+
+	pthread_mutex_lock(&d->lock);
+	d->end_jobs = true;
+	int64_t *ids = arena_alloc(&mem, (d->active.count + 1) * sizeof(*ids));
+
+	while (map_next(&d->active, &at, &key, &value))
+		ids[n++] = ((struct job *)value)->row.id;
+	for (size_t i = 0; i < n; i++) {
+		struct job *j = find(d, ids[i]);
+
+		if (j && !j->ended)
+			ask_end(d, j->id, j->row.attempt);
+	}
+	while (d->active.count && lock_wait(&d->idle, &d->lock, deadline))
+		;
+	pthread_mutex_unlock(&d->lock);
+}
+
+void dispatch_stop(struct dispatch *d, bool end_jobs)
+{
+	if (!d->started)
+		return;
+	pthread_mutex_lock(&d->lock);
+	d->stopping = true;
+	pthread_cond_broadcast(&d->wake);
+	pthread_mutex_unlock(&d->lock);
+	pthread_join(d->controller, NULL);
+	if (end_jobs)
+		end_all(d);
+	pthread_mutex_lock(&d->lock);
+	d->workers_stop = true;
+	pthread_cond_broadcast(&d->work);
+	pthread_mutex_unlock(&d->lock);
+	for (unsigned i = 0; i < d->worker_count; i++)
+		pthread_join(d->workers[i], NULL);
+	db_off_commit(d->o.db, d);
+	d->driver->ops->close(d->driver, end_jobs);
+	d->driver = NULL;
+	d->started = false;
+}
+
+void dispatch_close(struct dispatch *d)
+{
+	size_t at = 0;
+	void *value;
+
+	if (!d)
+		return;
+	check(!d->started);
+	while (map_next(&d->active, &at, NULL, &value)) {
+		struct job *j =
+			value; // goes on without us, or waits to be collected by the next life
+
+		service_def_put(j->def);
+		arena_release(&j->mem);
+		mem_free(j);
+	}
+	map_release(&d->active);
+	answer_expire(d, true);
+	map_release(&d->waiters);
+	mem_free(d->workers);
+	file_close(d->tmp_dir);
+	file_close(d->logs_dir);
+	pthread_mutex_destroy(&d->lock);
+	mem_free(d);
+}
+
+// ---- cancelling ----------------------------------------------------------------------------------------
+
+int dispatch_cancel(struct dispatch *d, int64_t job, struct err *e)
+{
+	struct dispatch_answer a = { .fd = -1, .reason = "cancelled" };
+	int ended = queue_cancel(d->o.queue, job, e);
+	struct job *j;
+
+	if (ended < 0)
+		return -1;
+	if (ended) {
+		pthread_mutex_lock(&d->lock);
+		uint64_t key = (uint64_t)job;
+		bool waited = map_get(&d->waiters, map_key_u64(&key));
+		pthread_mutex_unlock(&d->lock);
+		if (waited)
+			answer_deliver(d, job, &a);
+		return 0;
+	}
+	pthread_mutex_lock(&d->lock);
+	j = find(d, job);
+	if (j) {
+		j->cancel = true;
+		if (!j->ended)
+			ask_end(d, j->id, j->row.attempt);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return 0;
+}
+
+static int cancel_queued(struct dispatch *d, int64_t service, struct err *e)
+{
+	for (;;) {
+		auto_arena struct arena mem = { 0 };
+		struct queue_filter f = { .service = service, .state = QUEUE_QUEUED, .limit = 256 };
+		struct queue_job *jobs;
+		size_t n;
+
+		if (queue_list(d->o.queue, &f, &mem, &jobs, &n, e) < 0)
+			return -1;
+		for (size_t i = 0; i < n; i++)
+			if (dispatch_cancel(d, jobs[i].id, e) < 0 && e->code != ERR_CONFLICT)
+				return -1;
+		if (n < f.limit)
+			return 0;
+	}
+}
+
+// With the lock held: asks the active jobs of the service to end; the number that is still active. The walk starts
+// again after each one, since the lock was given up.
+static size_t cancel_active(struct dispatch *d, int64_t service)
+{
+	size_t at = 0, left = 0;
+	void *value;
+
+	while (map_next(&d->active, &at, NULL, &value)) {
+		struct job *j = value;
+
+		if (j->row.service != service)
+			continue;
+		left++;
+		if (j->cancel)
+			continue;
+		j->cancel = true;
+		if (!j->ended) {
+			ask_end(d, j->id, j->row.attempt);
+			at = left = 0;
+		}
+	}
+	return left;
+}
+
+int dispatch_cancel_service(struct dispatch *d, int64_t service, struct err *e)
+{
+	int64_t deadline = clock_mono_ns() + END_WAIT_MS * NS_PER_MS;
+	bool in_time = true;
+	size_t left;
+
+	if (cancel_queued(d, service, e) < 0)
+		return -1;
+	pthread_mutex_lock(&d->lock);
+	while ((left = cancel_active(d, service)) && in_time)
+		in_time = lock_wait(&d->idle, &d->lock, deadline);
+	pthread_mutex_unlock(&d->lock);
+	return left ? err_set(e, ERR_TIMEOUT, "%zu jobs of the service do not end", left) : 0;
+}
+
+void dispatch_usage(struct dispatch *d, struct dispatch_usage *out)
+{
+	auto_lock held = lock_hold(&d->lock);
+
+	*out = (struct dispatch_usage){ .active = (unsigned)d->active.count,
+					.cpu_millis_used = d->cpu_used,
+					.cpu_millis_total = d->capacity.cpu_millis,
+					.memory_used = d->memory_used,
+					.memory_total = d->capacity.memory_bytes,
+					.driver = d->driver ? d->driver->ops->name : "none" };
+	memcpy(out->limits, d->capacity.limits, sizeof(out->limits));
+}

@@ -1,0 +1,85 @@
+// dispatch: takes jobs off the queue, has them run by a driver, and accounts what became of them.
+// Purpose: admission by CPU and memory, staging of inputs, collecting of outputs, retries, answers to calls
+//   that wait. Outputs become visible all together, in the transaction that ends their job.
+// Owner: one controller thread and a few workers; each active job belongs to one of them at a time.
+// Threads: every call is safe from any thread; answers are delivered on a worker and must not block.
+// Errors: as said at each call. Nothing here is lost by a crash: what was active is adopted at the next start.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/err.h"
+#include "exec/exec.h"
+
+#include <stdint.h>
+
+struct db;
+struct dispatch;
+struct queue;
+struct services;
+struct store;
+
+struct dispatch_options {
+	struct db *db;
+	struct store *store;
+	struct queue *queue;
+	struct services *services;
+	const char *data_dir;	// logs/ and tmp/ below it are ours
+	unsigned workers;	// 0 = 4
+	unsigned active_max;	// jobs at once, whatever their size; 0 = 256
+	int64_t lease_ms;	// renewed while a job is active; 0 = 60,000
+	unsigned lost_attempts; // tries of a job whose engine lost it; 0 = 5
+	// where a service says nothing:
+	uint64_t output_bytes_max;  // 0 = 10 GiB
+	uint64_t log_bytes_max;	    // 0 = 16 MiB
+	uint64_t scratch_bytes_max; // 0 = 1 GiB, at most the job's memory
+	uint32_t pids_max;	    // 0 = 1024
+	int64_t timeout_ms;	    // 0 = none
+	int64_t grace_ms;	    // 0 = 5,000
+	unsigned outputs_max;	    // files of one job; 0 = 10,000
+};
+
+must_check int dispatch_open(struct dispatch **out, const struct dispatch_options *o,
+			     struct err *e);
+// To be given to the driver that dispatch_start() gets.
+struct exec_events dispatch_events(struct dispatch *d);
+// Adopts what an earlier life left and begins to dispatch. The driver is closed by dispatch_stop().
+must_check int dispatch_start(struct dispatch *d, struct exec_driver *driver, struct err *e);
+// end_jobs: running jobs are ended and go back to the queue; else they go on without us.
+void dispatch_stop(struct dispatch *d, bool end_jobs);
+void dispatch_close(struct dispatch *d); // after stop; NULL is fine
+
+// Ends a queued or running job as cancelled. ERR_NOT_FOUND, ERR_CONFLICT (over already).
+must_check int dispatch_cancel(struct dispatch *d, int64_t job, struct err *e);
+// Cancels all queued and active jobs of a service and waits until none is active.
+must_check int dispatch_cancel_service(struct dispatch *d, int64_t service, struct err *e);
+
+// What a waiting call gets (supervisor contract: base64 of one output file, of a zip of several, else what the
+// script printed).
+struct dispatch_answer {
+	bool ok; // the script ended with 0
+	int fd;	 // the body, size bytes from its start; the receiver's
+	uint64_t size;
+	const char *type; // Content-Type; static
+	char reason[256]; // when not ok
+	bool timed_out;	  // the job ran into its time limit
+};
+typedef void (*dispatch_answer_fn)(void *owner, const struct dispatch_answer *a);
+
+// Calls fn once when the sync job has ended (perhaps before this returns, on this thread).
+must_check int dispatch_wait(struct dispatch *d, int64_t job, dispatch_answer_fn fn, void *owner,
+			     struct err *e);
+// The caller went away: fn will not be called any more (it may be running on another thread: then this waits
+// for it). The job is cancelled when `cancel` says so.
+void dispatch_wait_forget(struct dispatch *d, int64_t job, bool cancel);
+
+// The log of an attempt, running or over: a descriptor of records of exec/joblog.h. ERR_NOT_FOUND.
+must_check int dispatch_log(struct dispatch *d, int64_t job, unsigned attempt, struct err *e);
+void dispatch_log_remove(struct dispatch *d, int64_t job, unsigned attempts);
+
+struct dispatch_usage {
+	unsigned active;
+	uint32_t cpu_millis_used, cpu_millis_total;
+	uint64_t memory_used, memory_total;
+	char limits[256]; // what the driver cannot limit, "" = nothing
+	const char *driver;
+};
+void dispatch_usage(struct dispatch *d, struct dispatch_usage *out);

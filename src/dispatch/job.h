@@ -1,0 +1,97 @@
+// job: an active job and what the files of this module share. Private to dispatch.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/lock.h"
+#include "base/map.h"
+#include "dispatch/dispatch.h"
+#include "queue/queue.h"
+#include "service/service.h"
+
+enum { RESPONSE_KEEP_S = 60 };
+
+// What a worker does next with a job.
+enum job_task { JOB_STAGE, JOB_COLLECT };
+
+struct job {
+	struct job *next; // in the workers' list
+	enum job_task task;
+	struct arena mem;
+	struct queue_job row; // as it was leased; attempt is the running one
+	struct service_def *def;
+	char id[EXEC_JOB_ID_MAX]; // the driver's name for it
+	uint32_t cpu_millis;
+	uint64_t memory_bytes;
+	bool cancel;  // asked for by somebody
+	bool ended;   // the driver said so; `result` is set
+	bool stopped; // ended because the daemon stops: back to the queue, not counted
+	struct exec_result result;
+};
+
+// Somebody waits for a sync job, or its answer waits for somebody.
+struct waiter {
+	dispatch_answer_fn fn; // NULL: nobody came yet
+	void *owner;
+	struct dispatch_answer answer;
+	bool answered;
+	bool calling;	    // fn runs now, on another thread
+	int64_t expires_ns; // monotonic; an answer nobody fetched
+};
+
+struct dispatch {
+	struct dispatch_options o;
+	struct exec_driver *driver;
+	int tmp_dir, logs_dir;
+
+	pthread_mutex_t lock; // guards what follows
+	pthread_cond_t wake;  // for the controller
+	pthread_cond_t work;  // for the workers
+	pthread_cond_t idle;  // a job left the active ones, or a waiter was called
+	struct map active;    // job id -> struct job
+	uint32_t cpu_used;
+	uint64_t memory_used;
+	struct job *todo, **todo_tail;
+	struct map waiters; // job id -> struct waiter
+	bool started, stopping, end_jobs, workers_stop, look;
+	uint64_t added_seen;
+	pthread_t controller;
+	pthread_t *workers;
+	unsigned worker_count;
+	struct exec_capacity capacity;
+};
+
+// stage.c: lays the inputs out and hands the job to the driver. 0 when the driver has it; else ERR_BUSY or
+// ERR_UNAVAILABLE (try later), anything else: the job cannot run.
+must_check int stage_job(struct dispatch *d, struct job *j, struct err *e);
+
+// collect.c: accounts a job that the driver ended: outputs and final state in one commit. *again when it went
+// back to the queue.
+void collect_job(struct dispatch *d, struct job *j);
+
+// answer.c: what a waiting call gets; made before the outputs are moved away.
+void answer_make(struct dispatch *d, struct job *j, int output_dir, struct dispatch_answer *a);
+void answer_deliver(struct dispatch *d, int64_t job, struct dispatch_answer *a);
+void answer_expire(struct dispatch *d, bool all);
+
+// output.c: the files below a job's output directory.
+struct output_file {
+	struct output_file *next;
+	const char *name; // relative
+	uint64_t size;
+};
+// Every regular file, in order of names. ERR_INVALID when there is anything else (a link, a device), a name
+// that cannot be a key, or more files than allowed.
+must_check int output_walk(int dir, unsigned max, struct arena *mem, struct output_file **out,
+			   size_t *n, struct err *e);
+
+// joblogs.c
+must_check int joblog_keep(struct dispatch *d, const struct job *j, struct err *e);
+
+// Lets a job go: it is accounted, or back in the queue.
+void job_release(struct dispatch *d, struct job *j);
+// Ends the attempt without outputs; the retry policy decides where the job goes.
+must_check int job_end(struct dispatch *d, struct job *j, const struct queue_result *r,
+		       bool may_retry, struct err *e);
+// Where a job goes after a failure, and when it may run again.
+enum queue_state job_after_failure(struct dispatch *d, struct job *j, enum exec_outcome outcome,
+				   int64_t *run_after_ns);
+const char *outcome_name(enum exec_outcome o);

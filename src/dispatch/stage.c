@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// stage: from a leased job to a spec that a driver runs.
+#include "base/mem.h"
+#include "base/rand.h"
+#include "dispatch/event.h"
+#include "dispatch/job.h"
+#include "fdl/fdl.h"
+#include "store/store.h"
+
+#include <inttypes.h>
+
+enum { ENV_MAX = FDL_ENV_MAX * 2 + 64, ORDINARY_INPUT_MAX = 64 << 20 };
+
+struct env_list {
+	struct exec_env *env;
+	size_t n;
+	struct arena *mem;
+};
+
+static void env_add(struct env_list *l, const char *name, const char *value)
+{
+	check(l->n < ENV_MAX);
+	l->env[l->n++] = (struct exec_env){ name, value };
+}
+
+static void env_build(struct env_list *l, const struct job *j, const struct event *ev)
+{
+	const struct fdl_service *f = j->def->fdl;
+	const char *threads = arena_printf(l->mem, "%u", (f->cpu_millis + 999) / 1000);
+	static const char *const pools[] = { "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+					     "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS" };
+
+	for (size_t i = 0; i < ARRAY_LEN(pools); i++) // libraries would count the machine's cores
+		env_add(l, pools[i], threads);
+	for (size_t i = 0; i < f->variable_count; i++)
+		env_add(l, f->variables[i].name, f->variables[i].value);
+	for (size_t i = 0; i < f->secret_count; i++)
+		env_add(l, f->secrets[i].name, f->secrets[i].value);
+	for (size_t i = 0; i < ev->var_count && l->n < ENV_MAX - 16; i++)
+		env_add(l, ev->vars[i].name, ev->vars[i].value);
+	env_add(l, "JOB_UUID", arena_strdup(l->mem, j->row.name));
+	env_add(l, "RESOURCE_ID", "local");
+	env_add(l, "OSCAR_SERVICE_NAME", f->name);
+	env_add(l, "OSCAR_SERVICE_TOKEN", j->def->token);
+	env_add(l, "OSCAR_SERVICE_BASE_PATH",
+		arena_printf(l->mem, "/system/services/%s/exposed", f->name));
+	if (ev->kind == EVENT_STORAGE && strcmp(ev->provider, "webdav") != 0 &&
+	    strcmp(ev->provider, "rucio") != 0) {
+		env_add(l, "STORAGE_OBJECT_KEY", ev->key);
+		env_add(l, "EVENT_TIME", ev->time);
+	}
+}
+
+// The bytes of an object that is not one file (inline, or joined parts).
+static int read_whole(struct store_reader *r, uint64_t size, struct arena *mem, struct span *out,
+		      struct err *e)
+{
+	char *to;
+	uint64_t at = 0;
+
+	if (store_reader_inline(r, out))
+		return 0;
+	if (size > ORDINARY_INPUT_MAX)
+		return err_set(
+			e, ERR_UNSUPPORTED,
+			"the input is an object of several parts and %" PRIu64
+			" bytes: objects of parts above %d MiB are not staged yet, upload it "
+			"in one piece",
+			size, ORDINARY_INPUT_MAX >> 20);
+	to = arena_alloc(mem, (size_t)size + 1);
+	while (at < size) {
+		ssize_t k = store_reader_pread(r, at, to + at, (size_t)(size - at), e);
+
+		if (k <= 0)
+			return k ? -1
+				 : err_set(e, ERR_CORRUPT, "the input is shorter than its record");
+		at += (uint64_t)k;
+	}
+	*out = span_make(to, (size_t)size);
+	return 0;
+}
+
+static int object_input(struct dispatch *d, const struct job *j, const struct event *ev,
+			struct arena *mem, struct exec_input *in, struct err *e)
+{
+	auto_reader struct store_reader *r = NULL;
+	char path[128];
+	struct store_object o;
+	int bad;
+
+	if (strcmp(ev->provider, "minio") != 0 || strcmp(ev->provider_id, "default") != 0)
+		return err_set(
+			e, ERR_UNSUPPORTED,
+			"the event is of storage %s.%s, for which this cluster has no credentials",
+			ev->provider, ev->provider_id);
+	bad = j->row.version ? store_reader_open_version(d->o.store, j->row.bucket, j->row.key,
+							 j->row.version, mem, &o, &r, e)
+			     : store_reader_open(d->o.store, span_of(ev->bucket), span_of(ev->key),
+						 0, mem, &o, &r, e);
+	if (bad < 0)
+		return e->code == ERR_NOT_FOUND
+			       ? err_set(e, ERR_NOT_FOUND,
+					 "the input %s/%s is gone: it was deleted or "
+					 "overwritten before the job ran",
+					 ev->bucket, ev->key)
+			       : err_wrap(e, "input %s/%s", ev->bucket, ev->key);
+	in->name = ev->file_name;
+	if (store_reader_path(r, path, sizeof(path))) {
+		in->content = arena_strdup(mem, path);
+		return 0;
+	}
+	return read_whole(r, o.size, mem, &in->bytes, e);
+}
+
+static int input_build(struct dispatch *d, const struct job *j, const struct event *ev,
+		       struct arena *mem, struct exec_input *in, size_t *n, struct err *e)
+{
+	char uuid_text[RAND_UUID_TEXT];
+	uint8_t uuid[16];
+
+	*n = 0;
+	if (ev->kind == EVENT_UNKNOWN) {
+		rand_uuid(uuid);
+		*n = 1;
+		*in = (struct exec_input){
+			.name = arena_printf(mem, "event-file-%s", rand_uuid_text(uuid, uuid_text)),
+			.bytes = ev->body,
+		};
+		return 0;
+	}
+	if (j->def->fdl->skip_stage_in)
+		return 0;
+	*n = 1;
+	*in = (struct exec_input){ 0 };
+	return object_input(d, j, ev, mem, in, e);
+}
+
+static uint64_t or_default(uint64_t value, uint64_t otherwise)
+{
+	return value ? value : otherwise;
+}
+
+int stage_job(struct dispatch *d, struct job *j, struct err *e)
+{
+	auto_arena struct arena mem = { 0 };
+	const struct fdl_service *f = j->def->fdl;
+	struct env_list env = { arena_alloc(&mem, ENV_MAX * sizeof(struct exec_env)), 0, &mem };
+	struct exec_input input;
+	struct exec_spec spec;
+	struct event ev;
+	struct span payload;
+	size_t inputs;
+
+	if (queue_payload(d->o.queue, j->row.id, &mem, &payload, e) < 0 ||
+	    event_parse(payload, &mem, &ev, e) < 0 ||
+	    input_build(d, j, &ev, &mem, &input, &inputs, e) < 0)
+		return -1;
+	env_build(&env, j, &ev);
+	spec = (struct exec_spec){
+		.job = j->id,
+		.attempt = j->row.attempt,
+		.service = f->name,
+		.image = j->def->image_id,
+		.script = span_of(f->script),
+		.event = payload,
+		.env = env.env,
+		.env_count = env.n,
+		.inputs = &input,
+		.input_count = inputs,
+		.input_file = inputs ? input.name : NULL,
+		.memory_bytes = f->memory_bytes,
+		.cpu_millis = f->cpu_millis,
+		.pids_max = f->pids_max ? f->pids_max : d->o.pids_max,
+		.output_bytes_max = or_default(f->output_bytes_max, d->o.output_bytes_max),
+		.scratch_bytes_max = d->o.scratch_bytes_max < f->memory_bytes
+					     ? d->o.scratch_bytes_max
+					     : f->memory_bytes,
+		.log_bytes_max = or_default(f->log_bytes_max, d->o.log_bytes_max),
+		.timeout_ms = f->timeout_s ? f->timeout_s * 1000 : d->o.timeout_ms,
+		.grace_ms = d->o.grace_ms,
+		.network = f->network_host ? EXEC_NETWORK_HOST : EXEC_NETWORK_NONE,
+	};
+	return d->driver->ops->submit(d->driver, &spec, e);
+}
