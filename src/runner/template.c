@@ -206,8 +206,10 @@ static int make_dev(const char *top, bool real, struct err *e)
 		auto_free char *path = mem_printf("%s/dev/%s", top, nodes[i].name);
 		auto_free char *host = mem_printf("/dev/%s", nodes[i].name);
 
+		// chmod, for the umask takes away what everybody needs.
 		if (real &&
-		    mknod(path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) < 0)
+		    (mknod(path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) < 0 ||
+		     chmod(path, 0666) < 0))
 			return err_sys(e, ERR_IO, errno, "make %s", path);
 		if (real)
 			continue;
