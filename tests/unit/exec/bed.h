@@ -18,6 +18,7 @@
 #include "exec/joblog.h"
 #include "exec/sandbox/sandbox.h"
 #include "runner/jobdir.h"
+#include "runner/proto.h"
 #include "runner/runner.h"
 
 #include <errno.h>
@@ -80,7 +81,8 @@ static inline void bed_pause_ms(int n)
 	nanosleep(&t, NULL);
 }
 
-// ---- the helper: 'S' start a runner, 'K' kill -9 the runner, 'P'+pid kill -9 a process ----
+// Orders to the helper: 'S' start a runner, 'K' kill -9 it, 'T' ask it to leave, 'P'+pid kill -9 a process, 'U' be
+// a stranger to it.
 
 static inline pid_t bed_runner_pid(const char *data)
 {
@@ -89,6 +91,31 @@ static inline pid_t bed_runner_pid(const char *data)
 	auto_fd int fd = open(path, O_RDWR | O_CLOEXEC);
 
 	return fd >= 0 && fcntl(fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK ? l.l_pid : 0;
+}
+
+// A process of some other user says hello. Needs root.
+static inline bool bed_stranger_is_served(const struct bed *b)
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	if (pid == 0) {
+		struct proto_plain hello = { .head = proto_head(PROTO_HELLO) };
+		struct err e = { 0 };
+		char answer[1024];
+		int fd;
+
+		if (setresgid(4242, 4242, 4242) < 0 || setresuid(4242, 4242, 4242) < 0)
+			_exit(3);
+		fd = runner_connect(b->data, &e);
+		if (fd < 0)
+			_exit(2);
+		fcntl(fd, F_SETFL, 0);
+		_exit(send(fd, &hello, sizeof(hello), MSG_NOSIGNAL) > 0 &&
+		      recv(fd, answer, sizeof(answer), 0) > 0);
+	}
+	waitpid(pid, &status, 0);
+	return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
 }
 
 static inline void bed_helper(const struct bed *b, int sock)
@@ -121,6 +148,9 @@ static inline void bed_helper(const struct bed *b, int sock)
 				answer = 'n';
 			while (pid && kill(pid, 0) == 0 && bed_runner_pid(b->data) == pid)
 				bed_pause_ms(2);
+			break;
+		case 'U':
+			answer = bed_stranger_is_served(b) ? 'y' : 'n';
 			break;
 		default:
 			pid = (pid_t)strtol(order + 1, NULL, 10);
@@ -242,8 +272,6 @@ static inline void bed_close(struct bed *b)
 		printf("# %s\n", e.msg);
 	mem_free(b);
 }
-
-// ---- jobs ----
 
 static inline struct exec_spec bed_spec(const char *job, const char *script)
 {
