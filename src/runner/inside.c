@@ -9,13 +9,10 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
-#include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 enum { SHM_MAX = 64 << 20 };
@@ -136,17 +133,6 @@ static int build_root(const struct sandbox *s, struct err *e)
 	return 0;
 }
 
-static int loopback_up(struct err *e)
-{
-	auto_fd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq r = { .ifr_name = "lo" };
-
-	r.ifr_flags = IFF_UP | IFF_RUNNING;
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &r) < 0)
-		return err_sys(e, ERR_IO, errno, "bring up the loopback network");
-	return 0;
-}
-
 static int become_inner_root(const struct sandbox *s, struct err *e)
 {
 	char c;
@@ -205,8 +191,6 @@ static int prepare(const struct sandbox *s, struct err *e)
 		return -1;
 	if (sethostname("oscar", 5) < 0)
 		return err_sys(e, ERR_IO, errno, "set the host name");
-	if (s->start->network == PROTO_NETWORK_NONE && loopback_up(e) < 0)
-		return -1;
 	return build_root(s, e) < 0 ? -1 : lock_in(s, e);
 }
 

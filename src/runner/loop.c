@@ -32,7 +32,7 @@ enum {
 	SWEEP_MS = 500,
 	HELLO_MS = 5000,
 	MESSAGES_A_TURN = 64,
-	FD_SPARE = 64,
+	FD_SPARE = 128,
 };
 
 struct job {
@@ -40,6 +40,7 @@ struct job {
 	uint32_t attempt;
 	pid_t shim; // 0 = of an earlier runner
 	int dir;
+	int net; // given back when the shim has ended well
 	int64_t started_wall_ns;
 	bool tell_started, tell_ended; // not sent yet
 };
@@ -73,6 +74,7 @@ static struct job *add(struct runner *r, const char *id, uint32_t attempt, int d
 	memcpy(j->id, id, sizeof(j->id));
 	j->attempt = attempt;
 	j->dir = dir;
+	j->net = -1;
 	j->shim = shim;
 	r->adopted += !shim;
 	map_put(&r->jobs, span_of(jobdir_name(name, id, attempt)), j);
@@ -85,6 +87,7 @@ static void drop(struct runner *r, struct job *j)
 
 	map_remove(&r->jobs, span_of(jobdir_name(name, j->id, j->attempt)));
 	close(j->dir);
+	file_close(j->net);
 	mem_free(j);
 	if (!r->jobs.count)
 		r->idle_since_ns = clock_mono_ns();
@@ -196,9 +199,9 @@ static int compare_fds(const void *a, const void *b)
 // A shim keeps only what it uses: another job's folder or the runner's own sockets must not stay open in it.
 static void close_others(const struct runner *r, const struct shim_job *s)
 {
-	int keep[16] = { 2,	    s->jobdir,	   s->alive,	   s->ctl,
+	int keep[16] = { 2,	    s->jobdir,	   s->alive,	   s->ctl,	 s->net,
 			 s->notify, r->world.data, r->world.idmap, r->world.root };
-	size_t n = 8;
+	size_t n = 9;
 
 	for (int k = 0; k < CGROUP_KINDS; k++)
 		keep[n++] = r->world.cgroups.at[k].dir;
@@ -237,11 +240,12 @@ static int make_ctl(int dir, struct err *e)
 }
 
 // Starts the shim; the job's process id, or -1. ERR_EXISTS when the attempt began before.
-static pid_t start_shim(struct runner *r, const struct proto_start *m, int dir, struct err *e)
+static pid_t start_shim(struct runner *r, const struct proto_start *m, int dir, int net,
+			struct err *e)
 {
 	auto_fd int alive = jobdir_alive_make(dir, e);
 	auto_fd int ctl = alive < 0 ? -1 : make_ctl(dir, e);
-	struct shim_job s = { &r->world, m, dir, alive, ctl, r->notify[1] };
+	struct shim_job s = { &r->world, m, dir, alive, ctl, net, r->notify[1] };
 	pid_t pid;
 
 	if (ctl < 0)
@@ -269,8 +273,8 @@ static void on_start(struct runner *r, const struct proto_start *m)
 	struct job *j = find(r, m->job, m->attempt);
 	struct err e = { 0 };
 	char name[JOBDIR_NAME_MAX];
-	int dir;
-	pid_t pid;
+	int dir, net = -1;
+	pid_t pid = -1;
 
 	if (j) { // sent again by a daemon that was not sure
 		if (j->started_wall_ns)
@@ -283,11 +287,15 @@ static void on_start(struct runner *r, const struct proto_start *m)
 	}
 	refresh(r);
 	dir = open_jobdir(r, jobdir_name(name, m->job, m->attempt), &e);
-	pid = dir < 0 ? -1 : start_shim(r, m, dir, &e);
+	if (dir >= 0 && m->network == PROTO_NETWORK_NONE)
+		net = world_net_get(&r->world, &e);
+	if (dir >= 0 && (net >= 0 || m->network != PROTO_NETWORK_NONE))
+		pid = start_shim(r, m, dir, net, &e);
 	if (pid > 0) {
-		add(r, m->job, m->attempt, dir, pid);
+		add(r, m->job, m->attempt, dir, pid)->net = net;
 		return;
 	}
+	world_net_put(&r->world, net);
 	if (dir >= 0 && e.code == ERR_EXISTS) {
 		// It began and ended before; its folder tells how.
 		job_ended(r, add(r, m->job, m->attempt, dir, -1));
@@ -416,13 +424,17 @@ static void reap(struct runner *r)
 		void *value;
 		size_t at = 0;
 
-		if (!WIFEXITED(status) || WEXITSTATUS(status))
-			r->sweep_ns = clock_mono_ns() + SWEEP_MS * NS_PER_MS;
 		while (map_next(&r->jobs, &at, NULL, &value)) {
 			struct job *j = value;
 
 			if (j->shim != pid)
 				continue;
+			if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+				world_net_put(&r->world, j->net);
+				j->net = -1;
+			} else {
+				r->sweep_ns = clock_mono_ns() + SWEEP_MS * NS_PER_MS;
+			}
 			job_ended(r, j);
 			break;
 		}
@@ -571,8 +583,8 @@ static int open_signals(struct runner *r, struct err *e)
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		if (setrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > FD_SPARE * 2 &&
-		    r->limit > files.rlim_cur - FD_SPARE)
-			r->limit = (unsigned)files.rlim_cur - FD_SPARE;
+		    r->limit > (files.rlim_cur - FD_SPARE) / 2)
+			r->limit = (unsigned)(files.rlim_cur - FD_SPARE) / 2;
 	}
 	return 0;
 }
@@ -639,6 +651,7 @@ static void close_all(struct runner *r)
 		struct job *j = value;
 
 		close(j->dir);
+		file_close(j->net);
 		mem_free(j);
 	}
 	map_release(&r->jobs);

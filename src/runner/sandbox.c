@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_start *m)
+void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_start *m, int net)
 {
-	*s = (struct sandbox){ .world = w, .start = m, .go = -1, .report = -1 };
+	*s = (struct sandbox){ .world = w, .start = m, .go = -1, .report = -1, .net = net };
 	s->cgroup = (struct cgroup_job){ { -1, -1, -1, -1 }, { -1, -1, -1, -1 }, -1 };
 	s->std[0] = s->std[1] = s->std[2] = -1;
 	s->tree_root = s->tree_oscar = s->tree_output = s->tree_resolv = s->tree_hosts = -1;
@@ -207,8 +207,6 @@ static pid_t clone_child(struct sandbox *s, int *pidfd, struct err *e)
 	};
 	pid_t pid;
 
-	if (s->start->network == PROTO_NETWORK_NONE)
-		a.flags |= CLONE_NEWNET;
 	if (s->cgroup.unified >= 0) {
 		a.flags |= SYS_CLONE_INTO_CGROUP;
 		a.cgroup = (uint64_t)s->cgroup.unified;
@@ -226,6 +224,8 @@ static int launch(struct sandbox *s, struct sandbox_parent *p, struct err *e)
 
 	if (setns(w->root, CLONE_NEWNS) < 0)
 		return err_sys(e, ERR_IO, errno, "enter the sandbox's root");
+	if (s->net >= 0 && setns(s->net, CLONE_NEWNET) < 0)
+		return err_sys(e, ERR_IO, errno, "enter the sandbox's network");
 	if (pipe2(gate, O_CLOEXEC) < 0)
 		return err_sys(e, ERR_IO, errno, "pipe");
 	s->go = gate[0];

@@ -35,6 +35,7 @@ struct sandbox {
 	int tree_root; // detached mounts: image (-1 = host), /oscar, /oscar/output
 	int tree_oscar;
 	int tree_output;
+	int net;		     // network namespace, borrowed; -1 = the host's
 	int tree_resolv, tree_hosts; // of the host, with its network only; else -1
 	struct sandbox_input *inputs;
 	char *env_text; // the strings of `env`
@@ -55,7 +56,7 @@ struct sandbox_parent {
 must_check int sandbox_start(struct sandbox *s, int jobdir, struct sandbox_parent *out,
 			     struct err *e);
 void sandbox_release(struct sandbox *s);
-void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_start *m);
+void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_start *m, int net);
 
 // The child's part, in runner/inside.c. Never returns.
 no_return void inside_run(const struct sandbox *s);

@@ -421,7 +421,7 @@ no_return void shim_run(const struct shim_job *j)
 	prctl(PR_SET_NAME, "oscar-shim", 0, 0, 0);
 	setsid();
 	s.log_left = j->start->log_bytes_max ? j->start->log_bytes_max : default_log;
-	sandbox_init(&s.sandbox, j->world, j->start);
+	sandbox_init(&s.sandbox, j->world, j->start, j->net);
 	run(&s);
 	remove_cgroup(&s);
 	if (!s.exit.ended_wall_ns)

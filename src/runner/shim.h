@@ -12,6 +12,7 @@ struct shim_job {
 	int jobdir;
 	int alive;  // locked
 	int ctl;    // FIFO of orders, open for reading and writing
+	int net;    // network namespace of the job, -1 = the host's
 	int notify; // pipe of the runner for struct shim_note; may have lost its reader
 };
 

@@ -9,9 +9,12 @@
 #include "runner/template.h"
 
 #include <limits.h>
+#include <net/if.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -224,8 +227,62 @@ int world_open(struct world *w, const struct runner_options *o, struct err *e)
 	return 0;
 }
 
+static int loopback_up(struct err *e)
+{
+	auto_fd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq r = { .ifr_name = "lo" };
+
+	r.ifr_flags = IFF_UP | IFF_RUNNING;
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &r) < 0)
+		return err_sys(e, ERR_IO, errno, "bring up the loopback network");
+	return 0;
+}
+
+// A process that shares our descriptors makes it: we ourselves could not come back from there without the rights
+// of real root.
+int world_net_get(struct world *w, struct err *e)
+{
+	struct sys_clone_args a = { .flags = CLONE_FILES, .exit_signal = SIGCHLD };
+	auto_fd int fd = -1;
+	int status = -1;
+	pid_t pid;
+
+	if (w->net_count)
+		return w->nets[--w->net_count];
+	fd = file_open(AT_FDCWD, "/dev/null", O_RDONLY, 0, e); // keeps the number
+	if (fd < 0)
+		return -1;
+	pid = sys_clone3(&a);
+	if (pid == 0) {
+		struct err unused = { 0 };
+		int ns;
+
+		if (unshare(CLONE_NEWNET) < 0 || loopback_up(&unused) < 0)
+			_exit(1);
+		ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+		status = ns < 0 || dup3(ns, fd, O_CLOEXEC) < 0;
+		close(ns);
+		_exit(status);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (pid < 0 || status)
+		return err_set(e, ERR_IO, "cannot make a network namespace");
+	return file_take(&fd);
+}
+
+void world_net_put(struct world *w, int net)
+{
+	if (net >= 0 && w->net_count < WORLD_NETS_MAX)
+		w->nets[w->net_count++] = net;
+	else
+		file_close(net);
+}
+
 void world_close(struct world *w)
 {
+	while (w->net_count)
+		close(w->nets[--w->net_count]);
 	cgroup_close(&w->cgroups);
 	filter_release(&w->filter);
 	file_close(w->root);

@@ -8,7 +8,7 @@
 
 #include <sys/types.h>
 
-enum { WORLD_MASKS_MAX = 16, WORLD_STAMPS = 3 };
+enum { WORLD_MASKS_MAX = 16, WORLD_STAMPS = 3, WORLD_NETS_MAX = 64 };
 
 // A path below /proc that is hidden or made read-only.
 struct world_mask {
@@ -31,6 +31,8 @@ struct world {
 	struct cgroup_base cgroups;
 	struct world_mask masks[WORLD_MASKS_MAX];
 	unsigned mask_count;
+	int nets[WORLD_NETS_MAX]; // empty network namespaces, ready for use
+	unsigned net_count;
 	char limits[256]; // what does not hold here, in plain words; "" = everything holds
 };
 
@@ -39,6 +41,12 @@ struct runner_options;
 // Fails with ERR_UNSUPPORTED and what is missing where sandboxes cannot be made at all.
 must_check int world_open(struct world *w, const struct runner_options *o, struct err *e);
 void world_close(struct world *w);
+
+// A network namespace with nothing but its loopback, to be given back once nobody is in it any more, or to be
+// closed. The kernel takes a millisecond to make one and as long to clear one away, so they are used again:
+// what one job could leave in it for the next is at most a TCP port of the loopback in its minute of rest.
+must_check int world_net_get(struct world *w, struct err *e);
+void world_net_put(struct world *w, int net);
 
 // Makes the root file system anew when the host's programs were changed. Failure keeps the old one.
 void world_refresh(struct world *w);
