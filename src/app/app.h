@@ -1,0 +1,60 @@
+// app: main() and what joins all parts: `oscar serve`, `oscar runner`, `oscar stop`; every other word is the
+// command line's (cli). The only module that knows all others.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/arena.h"
+#include "base/err.h"
+
+#include <sys/types.h>
+
+// ---- options.c -----------------------------------------------------------------------------------------
+
+struct serve_options {
+	const char *data;    // absolute
+	const char *db;	     // database folder, NULL = DATA
+	const char *content; // content folder, NULL = DATA/content
+	const char *listen, *s3_listen;
+	const char *user; // the daemon's, when started as root; NULL = oscar or nobody
+	const char *log_level;
+	const char *runtime; // exec driver
+	unsigned workers;
+	bool quiet;
+};
+
+// 0 = go on, 1 = done (help was asked for), -1 = wrong usage (the text is on stderr).
+int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_options *out);
+int runner_options_run(int argc, char **argv);
+int stop_options_run(int argc, char **argv);
+
+// The data folder when none is named: /var/lib/oscar for root, else the XDG state folder.
+const char *default_data_dir(struct arena *mem);
+// An absolute path without needing it to exist. NULL when the working directory is unknown.
+const char *absolute_path(struct arena *mem, const char *path);
+
+// ---- credentials.c -------------------------------------------------------------------------------------
+
+struct credentials {
+	char username[65], password[129], access_key[129], secret_key[129];
+	bool generated; // made now
+	char path[4096];
+};
+// From the environment (OSCAR_USERNAME, OSCAR_PASSWORD, MINIO_ACCESS_KEY, MINIO_SECRET_KEY), else from
+// DATA/credentials.json, which is made with random ones (mode 0600) when it is missing.
+must_check int credentials_load(const char *data, struct credentials *out, struct err *e);
+
+// ---- rights.c ------------------------------------------------------------------------------------------
+
+struct rights {
+	uid_t uid;
+	gid_t gid;
+	bool drop; // we are root and shall not stay it
+};
+must_check int rights_find(const char *user, struct rights *out, struct err *e);
+// Hands a folder that the daemon must own to its user.
+must_check int rights_give(const struct rights *r, const char *path, struct err *e);
+// For good: user, group, no new privileges, no core files.
+must_check int rights_drop(const struct rights *r, struct err *e);
+
+// ---- serve.c -------------------------------------------------------------------------------------------
+
+int serve(const struct serve_options *o);

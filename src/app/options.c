@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/app.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "exec/sandbox/sandbox.h"
+#include "runner/runner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+static const char serve_help[] =
+	"Usage: oscar serve [OPTION]...\n"
+	"Object store, event queue, runner and REST API in one process.\n"
+	"\n"
+	"  --data DIR            where everything is kept (root: /var/lib/oscar,\n"
+	"                        else ~/.local/state/oscar)\n"
+	"  --listen HOST:PORT    REST API and web (default 127.0.0.1:8080; port 0: any free one)\n"
+	"  --s3-listen HOST:PORT S3 (default 127.0.0.1:9000)\n"
+	"  --db DIR              the database apart from the data; not on a network file system\n"
+	"  --content DIR         object contents apart from the data\n"
+	"  --user NAME           as root: the user the daemon becomes (default: oscar, else "
+	"nobody)\n"
+	"  --log-level LEVEL     debug, info, warn or error (default info)\n"
+	"\n"
+	"Credentials come from OSCAR_USERNAME, OSCAR_PASSWORD, MINIO_ACCESS_KEY and\n"
+	"MINIO_SECRET_KEY, else from DIR/credentials.json, made at the first start.\n"
+	"SIGTERM ends the daemon and leaves its jobs running; SIGINT (or `oscar stop`)\n"
+	"ends the jobs as well: they go back to the queue.\n"
+	"\n"
+	"Examples:\n"
+	"  oscar serve\n"
+	"  oscar serve --data /srv/oscar --listen 0.0.0.0:8080 --s3-listen 0.0.0.0:9000\n";
+
+const char *absolute_path(struct arena *mem, const char *path)
+{
+	char cwd[4096];
+
+	if (path[0] == '/')
+		return arena_strdup(mem, path);
+	return getcwd(cwd, sizeof(cwd)) ? arena_printf(mem, "%s/%s", cwd, path) : NULL;
+}
+
+const char *default_data_dir(struct arena *mem)
+{
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+	const struct passwd *pw;
+
+	if (geteuid() == 0)
+		return "/var/lib/oscar";
+	if (state && state[0] == '/')
+		return arena_printf(mem, "%s/oscar", state);
+	if (!home || !*home) {
+		pw = getpwuid(geteuid());
+		home = pw ? pw->pw_dir : "/tmp";
+	}
+	return arena_printf(mem, "%s/.local/state/oscar", home);
+}
+
+enum {
+	OPT_DATA = 1,
+	OPT_DB,
+	OPT_CONTENT,
+	OPT_LISTEN,
+	OPT_S3,
+	OPT_USER,
+	OPT_LEVEL,
+	OPT_WORKERS,
+	OPT_HELP
+};
+
+int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_options *out)
+{
+	static const struct option longs[] = {
+		{ "data", 1, NULL, OPT_DATA },	     { "db", 1, NULL, OPT_DB },
+		{ "content", 1, NULL, OPT_CONTENT }, { "listen", 1, NULL, OPT_LISTEN },
+		{ "s3-listen", 1, NULL, OPT_S3 },    { "user", 1, NULL, OPT_USER },
+		{ "log-level", 1, NULL, OPT_LEVEL }, { "workers", 1, NULL, OPT_WORKERS },
+		{ "help", 0, NULL, OPT_HELP },	     { 0 },
+	};
+	uint64_t number;
+	int c;
+
+	*out = (struct serve_options){ .listen = "127.0.0.1:8080",
+				       .s3_listen = "127.0.0.1:9000",
+				       .log_level = "info" };
+	optind = 0;
+	while ((c = getopt_long(argc, argv, "h", longs, NULL)) >= 0) {
+		switch (c) {
+		case OPT_DATA:
+			out->data = absolute_path(mem, optarg);
+			break;
+		case OPT_DB:
+			out->db = absolute_path(mem, optarg);
+			break;
+		case OPT_CONTENT:
+			out->content = absolute_path(mem, optarg);
+			break;
+		case OPT_LISTEN:
+			out->listen = optarg;
+			break;
+		case OPT_S3:
+			out->s3_listen = optarg;
+			break;
+		case OPT_USER:
+			out->user = optarg;
+			break;
+		case OPT_LEVEL:
+			out->log_level = optarg;
+			break;
+		case OPT_WORKERS:
+			if (!span_to_u64(span_of(optarg), &number) || !number || number > 256) {
+				fprintf(stderr, "oscar serve: --workers: a number from 1 to 256\n");
+				return -1;
+			}
+			out->workers = (unsigned)number;
+			break;
+		case OPT_HELP:
+		case 'h':
+			fputs(serve_help, stdout);
+			return 1;
+		default:
+			fprintf(stderr, "Try `oscar serve --help`.\n");
+			return -1;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "oscar serve: %s: options only\n", argv[optind]);
+		return -1;
+	}
+	if (!out->data)
+		out->data = default_data_dir(mem);
+	return 0;
+}
+
+// ---- runner --------------------------------------------------------------------------------------------
+
+int runner_options_run(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "data", 1, NULL, 'd' },    { "user", 1, NULL, 'u' }, { "group", 1, NULL, 'g' },
+		{ "idle-ms", 1, NULL, 'i' }, { "help", 0, NULL, 'h' }, { 0 },
+	};
+	auto_arena struct arena mem = { 0 };
+	struct runner_options o = { .user = geteuid(), .group = getegid(), .supervise = true };
+	const struct passwd *pw;
+	bool grouped = false;
+	uint64_t n;
+	int c;
+
+	optind = 0;
+	while ((c = getopt_long(argc, argv, "h", longs, NULL)) >= 0) {
+		if (c == 'd') {
+			o.data_dir = absolute_path(&mem, optarg);
+		} else if (c == 'u' && span_to_u64(span_of(optarg), &n) && n < UINT32_MAX) {
+			o.user = (uid_t)n;
+		} else if (c == 'g' && span_to_u64(span_of(optarg), &n) && n < UINT32_MAX) {
+			o.group = (gid_t)n;
+			grouped = true;
+		} else if (c == 'i' && span_to_u64(span_of(optarg), &n) && n < INT32_MAX) {
+			o.idle_ms = (int64_t)n;
+		} else {
+			fputs("Usage: oscar runner --data DIR [--user UID] [--group GID] "
+			      "[--idle-ms N]\n"
+			      "The process that makes sandboxes; `oscar serve` starts it.\n",
+			      c == 'h' ? stdout : stderr);
+			return c == 'h' ? 0 : 2;
+		}
+	}
+	if (!o.data_dir)
+		o.data_dir = default_data_dir(&mem);
+	pw = grouped ? NULL : getpwuid(o.user);
+	if (pw)
+		o.group = pw->pw_gid;
+	return runner_main(&o);
+}
+
+// ---- stop ----------------------------------------------------------------------------------------------
+
+enum { STOP_WAIT_MS = 30000, STOP_POLL_MS = 50 };
+
+static void nobody_started(void *owner unused_arg, const char *job unused_arg,
+			   unsigned attempt unused_arg, int64_t ns unused_arg,
+			   const char *node unused_arg)
+{
+}
+
+static void nobody_ended(void *owner unused_arg, const char *job unused_arg,
+			 unsigned attempt unused_arg, const struct exec_result *r unused_arg)
+{
+}
+
+// The daemon is away: its jobs may still run. They are ended; the next daemon finds them and queues them again.
+static int end_left_jobs(const char *data)
+{
+	struct exec_sandbox_options o = { .data_dir = data, .connect_ms = 500 };
+	struct exec_events ev = { NULL, nobody_started, nobody_ended };
+	struct exec_driver *d;
+	struct err e = { 0 };
+
+	if (exec_sandbox_open(&d, &o, &ev, &e) < 0) {
+		fprintf(stderr, "oscar stop: %s\n", e.msg);
+		return 1;
+	}
+	d->ops->close(d, true);
+	return 0;
+}
+
+int stop_options_run(int argc, char **argv)
+{
+	auto_arena struct arena mem = { 0 };
+	const char *data = argc == 3 && strcmp(argv[1], "--data") == 0
+				   ? absolute_path(&mem, argv[2])
+			   : argc == 1 ? default_data_dir(&mem)
+				       : NULL;
+	auto_buf struct buf text;
+	struct err e = { 0 };
+	auto_fd int fd = -1;
+	uint64_t pid;
+
+	buf_init(&text, 64);
+	if (!data) {
+		fputs("Usage: oscar stop [--data DIR]\nEnds the daemon and its jobs; unfinished "
+		      "jobs go "
+		      "back to the queue.\n",
+		      stderr);
+		return 2;
+	}
+	fd = open(arena_printf(&mem, "%s/lock", data), O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		fprintf(stderr, "oscar stop: %s is no data folder of oscar\n", data);
+		return 3;
+	}
+	if (flock(fd, LOCK_SH | LOCK_NB) == 0)
+		return end_left_jobs(data);
+	if (file_read_path(AT_FDCWD, arena_printf(&mem, "%s/lock", data), &text, &e) < 0 ||
+	    !span_to_u64(span_trim(buf_span(&text)), &pid) || pid < 2 || pid > INT32_MAX) {
+		fprintf(stderr, "oscar stop: %s/lock holds no process number\n", data);
+		return 1;
+	}
+	if (kill((pid_t)pid, SIGINT) < 0) {
+		fprintf(stderr, "oscar stop: process %d: %s\n", (int)pid, strerror(errno));
+		return errno == EPERM ? 4 : 1;
+	}
+	for (int i = 0; i < STOP_WAIT_MS / STOP_POLL_MS; i++) {
+		struct timespec pause = { .tv_nsec = STOP_POLL_MS * 1000000L };
+
+		if (flock(fd, LOCK_SH | LOCK_NB) == 0)
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+	fprintf(stderr, "oscar stop: process %d does not end\n", (int)pid);
+	return 5;
+}

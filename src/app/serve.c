@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+// serve: one daemon from its folders to its listeners and back.
+#include "api/api.h"
+#include "app/app.h"
+#include "auth/auth.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "codec/json.h"
+#include "db/db.h"
+#include "db/schema.h"
+#include "dispatch/dispatch.h"
+#include "exec/sandbox/sandbox.h"
+#include "image/image.h"
+#include "queue/queue.h"
+#include "runner/runner.h"
+#include "s3/s3.h"
+#include "service/service.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct daemon {
+	const struct serve_options *o;
+	struct rights rights;
+	int lock; // held for the daemon's life
+	struct credentials cred;
+	struct db *db;
+	struct auth *auth;
+	struct store *store;
+	struct queue *queue;
+	struct images *images;
+	struct services *services;
+	struct dispatch *dispatch;
+	struct exec_driver *driver;
+	struct api *api;
+	struct s3 *s3;
+	struct http_server *api_server, *s3_server;
+	char s3_url[300], api_url[300];
+};
+
+// ---- folders and the lock ------------------------------------------------------------------------------
+
+static int make_folder(struct daemon *d, const char *path, mode_t mode, struct err *e)
+{
+	if (file_mkdirs(path, 0755, e) < 0 || rights_give(&d->rights, path, e) < 0)
+		return -1;
+	return chmod(path, mode) < 0 ? err_sys(e, ERR_IO, errno, "chmod %s", path) : 0;
+}
+
+// A second daemon on the same data would ruin it.
+static int lock_data(struct daemon *d, struct err *e)
+{
+	auto_free char *path = mem_printf("%s/lock", d->o->data);
+	char pid[16];
+	int n;
+
+	d->lock = file_open(AT_FDCWD, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0644, e);
+	if (d->lock < 0)
+		return -1;
+	if (flock(d->lock, LOCK_EX | LOCK_NB) < 0)
+		return err_set(
+			e, ERR_BUSY,
+			"another oscar serves %s already: stop it (oscar stop --data %s) or choose "
+			"another --data",
+			d->o->data, d->o->data);
+	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(d->lock, 0) < 0)
+		return err_sys(e, ERR_IO, errno, "%s", path);
+	return file_pwrite_all(d->lock, pid, (size_t)n, 0, e);
+}
+
+static int prepare_folders(struct daemon *d, struct err *e)
+{
+	static const char *const names[] = { "tmp", "logs", "jobs", "images", "run" };
+	static const mode_t modes[] = { 0700, 0700, 0711, 0711, 0711 };
+
+	if (make_folder(d, d->o->data, 0711, e) < 0 || lock_data(d, e) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		auto_free char *path = mem_printf("%s/%s", d->o->data, names[i]);
+
+		if (make_folder(d, path, modes[i], e) < 0)
+			return -1;
+	}
+	if (d->o->db && make_folder(d, d->o->db, 0700, e) < 0)
+		return -1;
+	return d->o->content ? make_folder(d, d->o->content, 0711, e) : 0;
+}
+
+static int reachable(struct daemon *d, struct err *e)
+{
+	if (access(d->o->data, R_OK | W_OK | X_OK) == 0)
+		return 0;
+	return err_set(
+		e, ERR_DENIED,
+		"user %d cannot reach %s: give the folders above it mode o+x, or choose another "
+		"--data or --user",
+		(int)d->rights.uid, d->o->data);
+}
+
+// ---- parts ---------------------------------------------------------------------------------------------
+
+static int resolve_image(void *owner, const char *name, char out[static SERVICE_IMAGE_MAX],
+			 struct err *e)
+{
+	struct daemon *d = owner;
+
+	return image_resolve(d->images, name, out, SERVICE_IMAGE_MAX, e);
+}
+
+static void capacity(void *owner, uint32_t *cpu, uint64_t *memory)
+{
+	struct daemon *d = owner;
+	struct exec_capacity c = { 0 };
+
+	if (!d->driver)
+		return;
+	d->driver->ops->capacity(d->driver, &c);
+	*cpu = c.cpu_millis;
+	*memory = c.memory_bytes;
+}
+
+static int open_store(struct daemon *d, struct err *e)
+{
+	const char *folder = d->o->db ? d->o->db : d->o->data;
+	auto_free char *path = mem_printf("%s/oscar.db", folder);
+	struct db_options dbo = { .path = path,
+				  .migrations = schema_migrations,
+				  .migration_count = schema_migration_count };
+	struct store_options so = { .data_dir = d->o->data, .content_dir = d->o->content };
+	struct image_options io = { .data_dir = d->o->data };
+
+	if (db_open(&d->db, &dbo, e) < 0)
+		return -1;
+	so.db = io.db = d->db;
+	if (auth_open(&d->auth, d->db, e) < 0 ||
+	    auth_set_admin(d->auth, d->cred.username, d->cred.password, d->cred.access_key,
+			   d->cred.secret_key, e) < 0 ||
+	    store_open(&d->store, &so, e) < 0 || queue_open(&d->queue, d->db, e) < 0)
+		return -1;
+	return images_open(&d->images, &io, e);
+}
+
+static int respawn(void *owner, struct err *e)
+{
+	struct daemon *d = owner;
+	struct runner_spawn_options o = { .data_dir = d->o->data, .user = d->rights.uid };
+
+	if (d->rights.drop)
+		return err_set(e, ERR_UNAVAILABLE,
+			       "the runner is gone; its supervisor starts it again");
+	return runner_spawn(&o, e);
+}
+
+static int open_jobs(struct daemon *d, struct err *e)
+{
+	struct service_options svo = { .db = d->db,
+				       .store = d->store,
+				       .queue = d->queue,
+				       .auth = d->auth,
+				       .owner = d,
+				       .resolve_image = resolve_image,
+				       .capacity = capacity };
+	struct dispatch_options dio = { .db = d->db,
+					.store = d->store,
+					.queue = d->queue,
+					.data_dir = d->o->data,
+					.workers = d->o->workers };
+	struct exec_sandbox_options xo = { .data_dir = d->o->data,
+					   .respawn = respawn,
+					   .respawn_owner = d };
+	struct store_sink sink = { .changed = service_object_changed };
+	struct exec_events ev;
+
+	if (services_open(&d->services, &svo, e) < 0)
+		return -1;
+	sink.owner = d->services;
+	store_set_sink(d->store, &sink);
+	dio.services = d->services;
+	if (dispatch_open(&d->dispatch, &dio, e) < 0)
+		return -1;
+	ev = dispatch_events(d->dispatch);
+	if (exec_sandbox_open(&d->driver, &xo, &ev, e) < 0)
+		return -1;
+	return dispatch_start(d->dispatch, d->driver, e);
+}
+
+// "http://HOST:PORT" with the port that was really bound.
+static void url_of(const char *listen, unsigned port, char *out, size_t size)
+{
+	struct span host = span_of(listen);
+	ptrdiff_t colon = span_rfind(host, ':');
+
+	host = colon < 0 ? host : span_head(host, (size_t)colon);
+	if (!host.n || span_is(host, "0.0.0.0") || span_is(host, "[::]"))
+		host = SPAN("127.0.0.1");
+	snprintf(out, size, "http://" SPAN_FMT ":%u", SPAN_ARG(host), port);
+}
+
+static int open_servers(struct daemon *d, struct err *e)
+{
+	struct authn_options no = { 0 };
+	struct s3_options s3o = { .auth = d->auth, .store = d->store };
+	struct http_options s3h = { .listen = d->o->s3_listen, .name = "s3", .workers = S3_WORKERS };
+	struct api_options ao = { .db = d->db,
+				  .auth = d->auth,
+				  .store = d->store,
+				  .queue = d->queue,
+				  .services = d->services,
+				  .dispatch = d->dispatch,
+				  .images = d->images,
+				  .data_dir = d->o->data,
+				  .version = OSCAR_VERSION };
+	struct http_options ah = { .listen = d->o->listen, .name = "api" };
+
+	if (s3_open(&d->s3, &s3o, e) < 0)
+		return -1;
+	s3h.handler = s3_handler(d->s3);
+	if (http_server_open(&d->s3_server, &s3h, e) < 0)
+		return err_wrap(e, "--s3-listen");
+	url_of(d->o->s3_listen, http_server_port(d->s3_server), d->s3_url, sizeof(d->s3_url));
+	ao.s3_endpoint = d->s3_url;
+	if (api_open(&d->api, &ao, e) < 0)
+		return -1;
+	ah.handler = api_handler(d->api);
+	if (http_server_open(&d->api_server, &ah, e) < 0)
+		return err_wrap(e, "--listen");
+	api_attach(d->api, d->api_server);
+	url_of(d->o->listen, http_server_port(d->api_server), d->api_url, sizeof(d->api_url));
+	return 0;
+}
+
+// ---- telling that we are there -------------------------------------------------------------------------
+
+// sd_notify(3), the datagram itself: a library for one message is not worth its start-up.
+static void notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	auto_fd int fd = -1;
+
+	if (!path || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof(a.sun_path))
+		return;
+	memcpy(a.sun_path, path, strlen(path));
+	if (path[0] == '@')
+		a.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 ||
+	    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&a,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path))) < 0)
+		log_warn("serve", "systemd could not be told \"%s\"", state);
+}
+
+static int say_ready(struct daemon *d, struct err *e)
+{
+	auto_json json_t *v =
+		json_pack("{s:b,s:s,s:s}", "ready", 1, "api", d->api_url, "s3", d->s3_url);
+	auto_free char *text = codec_json_text(v, CODEC_JSON_PLAIN);
+	auto_free char *path = mem_printf("%s/ready.json", d->o->data);
+
+	if (file_replace(AT_FDCWD, path, 0644, text, strlen(text), e) < 0)
+		return -1;
+	printf("%s\n", text);
+	fflush(stdout);
+	if (d->cred.generated)
+		log_info("serve", "new credentials are in %s", d->cred.path);
+	notify("READY=1");
+	return 0;
+}
+
+// ---- life ----------------------------------------------------------------------------------------------
+
+static int start(struct daemon *d, struct err *e)
+{
+	struct runner_spawn_options ro = { .data_dir = d->o->data };
+
+	if (rights_find(d->o->user, &d->rights, e) < 0 || prepare_folders(d, e) < 0)
+		return -1;
+	ro.user = d->rights.uid;
+	if (runner_spawn(&ro, e) < 0)
+		return err_wrap(e, "runner");
+	if (rights_drop(&d->rights, e) < 0 || reachable(d, e) < 0)
+		return -1;
+	umask(0077);
+	if (credentials_load(d->o->data, &d->cred, e) < 0 || open_store(d, e) < 0 ||
+	    open_jobs(d, e) < 0 || open_servers(d, e) < 0)
+		return -1;
+	mem_wipe(d->cred.password, sizeof(d->cred.password));
+	mem_wipe(d->cred.secret_key, sizeof(d->cred.secret_key));
+	return say_ready(d, e);
+}
+
+static void finish(struct daemon *d, bool end_jobs)
+{
+	auto_free char *ready = mem_printf("%s/ready.json", d->o->data);
+
+	notify("STOPPING=1");
+	if (d->api)
+		api_detach(d->api);
+	http_server_close(d->api_server);
+	http_server_close(d->s3_server);
+	if (d->dispatch)
+		dispatch_stop(d->dispatch, end_jobs);
+	dispatch_close(d->dispatch);
+	api_close(d->api);
+	s3_close(d->s3);
+	services_close(d->services);
+	images_close(d->images);
+	queue_close(d->queue);
+	store_close(d->store);
+	auth_close(d->auth);
+	db_close(d->db);
+	unlink(ready);
+	file_close(d->lock);
+}
+
+int serve(const struct serve_options *o)
+{
+	struct daemon d = { .o = o, .lock = -1 };
+	enum log_level level;
+	struct err e = { 0 };
+	sigset_t set;
+	int got = SIGTERM;
+
+	if (!log_level_parse(o->log_level, &level)) {
+		fprintf(stderr, "oscar serve: --log-level: debug, info, warn or error\n");
+		return 2;
+	}
+	log_set_level(level);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	if (start(&d, &e) < 0) {
+		fprintf(stderr, "oscar serve: %s\n", e.msg);
+		finish(&d, false);
+		return 1;
+	}
+	sigwait(&set, &got);
+	log_info("serve",
+		 got == SIGINT ? "stopping; jobs go back to the queue" : "leaving; jobs go on");
+	finish(&d, got == SIGINT);
+	return 0;
+}
