@@ -2,17 +2,17 @@
 #include "api/api.h"
 
 #include "api/req.h"
+#include "authn/authn.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "codec/text.h"
 #include "codec/url.h"
 #include "db/db.h"
 
 #include <errno.h>
 #include <fcntl.h>
 
-enum { TICK_MS = 200, SYNC_TIMEOUT_MS = 300000, EVENT_MAX = 16 << 20, AUTHORIZATION_MAX = 1024 };
+enum { TICK_MS = 200, SYNC_TIMEOUT_MS = 300000, EVENT_MAX = 16 << 20 };
 #define IMAGE_MAX (UINT64_C(64) << 30)
 
 #define B ROUTE_BASIC
@@ -93,42 +93,25 @@ static const struct route *find_route(struct req *q)
 
 // ---- who is it -----------------------------------------------------------------------------------------
 
-static bool by_basic(struct req *q, struct span credentials)
-{
-	char plain[AUTHORIZATION_MAX];
-	struct span name, rest;
-	struct err e;
-	ptrdiff_t n;
-
-	n = text_unbase64(plain, sizeof(plain), span_trim(credentials));
-	if (n < 0)
-		return false;
-	rest = span_make(plain, (size_t)n);
-	name = span_cut(&rest, ':');
-	bool ok = auth_password(q->api->o.auth, name, rest, &q->user, &e) == 0;
-
-	mem_wipe(plain, sizeof(plain));
-	return ok;
-}
-
 static bool authenticate(struct req *q)
 {
-	struct span h = http_header(q->http, "Authorization"), token;
 	unsigned auth = q->route->auth;
+	struct authn_api who;
 	struct err e;
 
 	if (auth == ROUTE_OPEN)
 		return true;
-	if (h.p && span_starts_nocase(h, SPAN("Bearer ")) && (auth & ROUTE_TOKEN)) {
-		token = span_trim(span_from(h, 7));
-		if (service_by_token(q->api->o.services, q->param[0], token, &q->def, &e) < 0)
+	if (authn_api_request(q->api->o.authn, q->http, &who, &e) < 0)
+		return false;
+	if (who.scheme == AUTHN_BEARER && (auth & ROUTE_TOKEN)) {
+		if (service_by_token(q->api->o.services, q->param[0], who.token, &q->def, &e) < 0)
 			return false;
 		q->who = (struct service_caller){ .user = q->def->owner, .name = "" };
 		return true;
 	}
-	if (!h.p || h.n > AUTHORIZATION_MAX || !span_starts_nocase(h, SPAN("Basic ")) ||
-	    !by_basic(q, span_from(h, 6)))
+	if (who.scheme != AUTHN_BASIC)
 		return false;
+	q->user = who.user;
 	q->who = (struct service_caller){ .user = q->user.id,
 					  .admin = q->user.admin,
 					  .name = q->user.name };

@@ -9,6 +9,7 @@
 
 struct api;
 struct auth;
+struct authn;
 struct db;
 struct dispatch;
 struct images;
@@ -19,6 +20,7 @@ struct store;
 struct api_options {
 	struct db *db;
 	struct auth *auth;
+	struct authn *authn;
 	struct store *store;
 	struct queue *queue;
 	struct services *services;

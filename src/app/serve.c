@@ -3,6 +3,7 @@
 #include "api/api.h"
 #include "app/app.h"
 #include "auth/auth.h"
+#include "authn/authn.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -28,6 +29,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+enum { S3_WORKERS = 32 }; // each takes part in the group commit
+
 struct daemon {
 	const struct serve_options *o;
 	struct rights rights;
@@ -35,6 +38,7 @@ struct daemon {
 	struct credentials cred;
 	struct db *db;
 	struct auth *auth;
+	struct authn *authn;
 	struct store *store;
 	struct queue *queue;
 	struct images *images;
@@ -208,9 +212,11 @@ static void url_of(const char *listen, unsigned port, char *out, size_t size)
 
 static int open_servers(struct daemon *d, struct err *e)
 {
-	struct authn_options no = { 0 };
-	struct s3_options s3o = { .auth = d->auth, .store = d->store };
-	struct http_options s3h = { .listen = d->o->s3_listen, .name = "s3", .workers = S3_WORKERS };
+	struct authn_options no = { .auth = d->auth };
+	struct s3_options s3o = { .store = d->store, .auth = d->auth };
+	struct http_options s3h = { .listen = d->o->s3_listen,
+				    .name = "s3",
+				    .workers = S3_WORKERS };
 	struct api_options ao = { .db = d->db,
 				  .auth = d->auth,
 				  .store = d->store,
@@ -222,8 +228,9 @@ static int open_servers(struct daemon *d, struct err *e)
 				  .version = OSCAR_VERSION };
 	struct http_options ah = { .listen = d->o->listen, .name = "api" };
 
-	if (s3_open(&d->s3, &s3o, e) < 0)
-		return -1;
+	authn_open(&d->authn, &no);
+	s3o.authn = ao.authn = d->authn;
+	s3_open(&d->s3, &s3o);
 	s3h.handler = s3_handler(d->s3);
 	if (http_server_open(&d->s3_server, &s3h, e) < 0)
 		return err_wrap(e, "--s3-listen");
@@ -313,6 +320,7 @@ static void finish(struct daemon *d, bool end_jobs)
 	dispatch_close(d->dispatch);
 	api_close(d->api);
 	s3_close(d->s3);
+	authn_close(d->authn);
 	services_close(d->services);
 	images_close(d->images);
 	queue_close(d->queue);

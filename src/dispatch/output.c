@@ -70,7 +70,8 @@ static int take_entry(struct walk *w, int dir, const char *prefix, const char *n
 
 static int walk_dir(struct walk *w, int dir, const char *prefix, unsigned depth, struct err *e)
 {
-	int again = fcntl(dir, F_DUPFD_CLOEXEC, 3), bad = 0;
+	// Opened anew, not duplicated: a duplicate would share how far it was read.
+	int again = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), bad = 0;
 	DIR *list = again < 0 ? NULL : fdopendir(again);
 	struct dirent *d;
 

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Runs everything that CI runs and counts it.  usage: tests/run.py [SUITE...]
+
+Suites: lint unit clang asan tsan e2e. Each failed suite shows its log; the last line is the sum.
+"""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+os.chdir(ROOT)
+os.environ["PATH"] = "/usr/bin:/bin:/usr/sbin:/sbin:" + os.environ.get("PATH", "")
+count = {"passed": 0, "failed": 0, "skipped": 0}
+CC = {"gcc": "gcc", "clang": "clang-14"}
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def add(name, passed, failed, skipped, seconds, log=""):
+    count["passed"] += passed
+    count["failed"] += failed
+    count["skipped"] += skipped
+    say(f"{name:<28} {passed} passed, {failed} failed, {skipped} skipped  ({seconds:.0f} s)")
+    if failed and log:
+        say("\n".join("    " + line for line in log.splitlines()[-80:]))
+
+
+def run(cmd, **kw):
+    return subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", **kw)
+
+
+def step(name, cmd, **kw):
+    start = time.time()
+    done = run(cmd, **kw)
+    ok = done.returncode == 0
+    add(name, int(ok), int(not ok), 0, time.time() - start, done.stdout)
+    return ok
+
+
+def sources(*suffixes):
+    return [str(p.relative_to(ROOT)) for top in ("src", "tests", "bench") for p in
+            sorted((ROOT / top).rglob("*")) if p.suffix in suffixes]
+
+
+def lint():
+    step("format", ["clang-format-14", "--dry-run", "-Werror"] + sources(".c", ".h"))
+    build("build", "gcc")
+    step("cppcheck", ["cppcheck", "--quiet", "--error-exitcode=1", "--std=c17", "-j2",
+                      "--enable=warning", "--inline-suppr", "--library=posix",
+                      "--suppressions-list=tests/lint/cppcheck.txt", "-Isrc", "src"])
+    start = time.time()
+    files = [f for f in sources(".c") if f.startswith("src/")]
+    halves = [files[0::2], files[1::2]]
+    jobs = [subprocess.Popen(["clang-tidy-14", "--quiet", "-p", "build", *half],
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            for half in halves]
+    out = "".join(j.communicate()[0] for j in jobs)
+    bad = any(j.returncode for j in jobs)
+    add("clang-tidy", int(not bad), int(bad), 0, time.time() - start, out)
+
+
+def build(folder, compiler, *options):
+    """Sets up and builds; a compiler's warning is an error."""
+    env = dict(os.environ, CC=CC[compiler])
+    if not (ROOT / folder / "build.ninja").exists():
+        done = run(["meson", "setup", folder, *options], env=env)
+        if done.returncode:
+            add(f"setup {folder}", 0, 1, 0, 0, done.stdout)
+            return False
+    done = run(["ninja", "-C", folder, "--quiet"])
+    if done.returncode:
+        add(f"build {folder}", 0, 1, 0, 0, done.stdout)
+        return False
+    return True
+
+
+def meson_tests(name, folder, suites, env=None):
+    start = time.time()
+    cmd = ["meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", "-t", "4"]
+    for s in suites:
+        cmd += ["--suite", s]
+    done = run(cmd, env=dict(os.environ, **(env or {})))
+    passed = failed = skipped = 0
+    log = ROOT / folder / "meson-logs" / "testlog.json"
+    if log.exists():
+        for line in log.read_text().splitlines():
+            t = json.loads(line)
+            taps = re.findall(r"^(not )?ok \d+(.*)$", t.get("stdout") or "", re.M)
+            if taps:
+                passed += sum(1 for bad, rest in taps if not bad and "# SKIP" not in rest.upper())
+                skipped += sum(1 for bad, rest in taps if "# SKIP" in rest.upper())
+                failed += sum(1 for bad, rest in taps if bad and "# SKIP" not in rest.upper())
+                if t["result"] not in ("OK", "SKIP") and not any(bad for bad, _ in taps):
+                    failed += 1
+            elif t["result"] == "OK":
+                passed += 1
+            elif t["result"] == "SKIP":
+                skipped += 1
+            else:
+                failed += 1
+    if done.returncode and not failed:
+        failed = 1
+    add(name, passed, failed, skipped, time.time() - start, done.stdout)
+
+
+def unit():
+    if build("build", "gcc"):
+        meson_tests("unit (gcc)", "build", ["lint", "unit", "fuzz"])
+
+
+def clang():
+    if build("build-clang", "clang"):
+        add("builds with clang", 1, 0, 0, 0)
+
+
+def asan():
+    if build("build-asan", "gcc", "-Db_sanitize=address,undefined"):
+        meson_tests("unit (address, undefined)", "build-asan", ["unit", "fuzz"],
+                    {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "halt_on_error=1"})
+
+
+def tsan():
+    if build("build-tsan", "gcc", "-Db_sanitize=thread"):
+        meson_tests("unit (thread)", "build-tsan", ["unit"],
+                    {"TSAN_OPTIONS": "halt_on_error=1:suppressions=" + str(ROOT / "tests/lint/tsan.txt")})
+
+
+def pytest(name, folder):
+    start = time.time()
+    report = ROOT / "build" / f"{name}.xml"
+    done = run([sys.executable if not os.path.exists("/usr/bin/python3") else "/usr/bin/python3",
+                "-m", "pytest", "-q", "-rs", "-x" if os.environ.get("FAIL_FAST") else "-q",
+                f"--junitxml={report}", folder])
+    passed = failed = skipped = 0
+    if report.exists():
+        for s in ET.parse(report).getroot().iter("testsuite"):
+            total, bad = int(s.get("tests")), int(s.get("failures")) + int(s.get("errors"))
+            skipped += int(s.get("skipped"))
+            failed += bad
+            passed += total - bad - int(s.get("skipped"))
+    if done.returncode and not failed:
+        failed = 1
+    add(name, passed, failed, skipped, time.time() - start, done.stdout)
+    for line in done.stdout.splitlines():
+        if line.startswith("SKIPPED"):
+            say("    " + line)
+
+
+def e2e():
+    if build("build", "gcc"):
+        run(["make", "build"])
+        for folder in ("tests/e2e", "tests/compat", "tests/crash"):
+            if (ROOT / folder).exists():
+                pytest(folder.split("/")[1], folder)
+
+
+ALL = {"unit": unit, "e2e": e2e, "asan": asan, "tsan": tsan, "clang": clang, "lint": lint}
+for suite in sys.argv[1:] or ALL:
+    ALL[suite]()
+say(f"{count['passed']} passed, {count['failed']} failed, {count['skipped']} skipped")
+sys.exit(count["failed"] > 0)
