@@ -89,7 +89,7 @@ static int start(const struct runner_spawn_options *o, struct err *e)
 
 		if (again == 0)
 			become_runner(o, failed[1]);
-		_exit(again < 0);
+		_exit(again < 0 ? 1 : 0);
 	}
 	close(failed[1]);
 	if (pid < 0) {
