@@ -1,0 +1,314 @@
+// cli: finds the command, runs it, and turns errors into words and an exit status. Owner: see cli.h.
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/cli.h"
+
+#include "cli/private.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static const struct cli_option wait_options[] = {
+	{ 'w', "wait", NULL, "until all jobs that follow from it have ended" },
+	{ 0, "timeout", "TIME", "with --wait: give up after 90s, 5m, 2h" },
+	{ 'p', "provider", "TYPE.ID", "only minio.default can be reached" },
+	{ 0, NULL, NULL, NULL },
+};
+
+static const struct cli_option apply_options[] = {
+	{ 'c', "cluster", "ID", "only the services under this cluster id" },
+	{ 0, NULL, NULL, NULL },
+};
+
+static const struct cli_option call_options[] = {
+	{ 'f', "file-input", "FILE", "send this file (- = standard input)" },
+	{ 'i', "text-input", "TEXT", "send this text" },
+	{ 't', "token", "TOKEN", "the service's token instead of a login" },
+	{ 'O', "output-file", "FILE", "where the result goes (else standard output)" },
+	{ 'w', "wait", NULL, "job: until it has ended" },
+	{ 0, "timeout", "TIME", "give up after 90s, 5m, 2h" },
+	{ 0, NULL, NULL, NULL },
+};
+
+static const struct cli_option get_options[] = {
+	{ 0, "latest", NULL, "the newest object of the prefix" },
+	{ 0, NULL, NULL, NULL },
+};
+
+static const struct cli_option jobs_options[] = {
+	{ 's', "service", "NAME", "jobs of this service" },
+	{ 0, "state", "STATE", "queued, staging, running, uploading, succeeded, failed, cancelled, dead" },
+	{ 'r', "run", "ID", "jobs of this run (all that follows from one upload)" },
+	{ 'n', "limit", "N", "at most so many (default 100)" },
+	{ 0, "summary", NULL, "counts by state" },
+	{ 0, "timeout", "TIME", "of wait: give up after 90s, 5m, 2h" },
+	{ 0, NULL, NULL, NULL },
+};
+
+static const struct cli_option logs_options[] = {
+	{ 'f', "follow", NULL, "go on while the job runs; of a service also with the jobs to come" },
+	{ 0, "stream", "stdout|stderr", "only this one" },
+	{ 't', "timestamps", NULL, "the time in front of each line" },
+	{ 0, NULL, NULL, NULL },
+};
+
+static const struct cli_option events_options[] = {
+	{ 0, "after", "ID", "what came after this event" },
+	{ 'n', "limit", "N", "end after so many" },
+	{ 0, NULL, NULL, NULL },
+};
+
+static const struct cli_option user_options[] = {
+	{ 0, "s3-key", "KEY", "access key of its own for S3" },
+	{ 0, "s3-secret", "SECRET", "the key's secret; - reads it from standard input" },
+	{ 0, NULL, NULL, NULL },
+};
+
+static const struct cli_option map_options[] = {
+	{ 0, "image", "IMAGE", "host (this machine's programs) or an imported image" },
+	{ 's', "script", "FILE", "runs once a file: $INPUT_FILE_PATH in, $TMP_OUTPUT_DIR out" },
+	{ 0, "cpu", "N", "cores a job (default 1)" },
+	{ 0, "memory", "SIZE", "memory a job (default 512Mi)" },
+	{ 0, "job-timeout", "TIME", "a job may run so long" },
+	{ 'e', "env", "NAME=VALUE", "a variable of the script; may be repeated" },
+	{ 0, "network", NULL, "let the script use the network" },
+	{ 0, "timeout", "TIME", "give up after 90s, 5m, 2h" },
+	{ 0, "keep", NULL, "leave service, data and server as they are" },
+	{ 0, NULL, NULL, NULL },
+};
+
+const struct cli_command cli_commands[] = {
+	{ "map", NULL, "IN_DIR OUT_DIR", 2, 2, "run a script on every file of a folder",
+	  "  oscar map --image host --script count.sh texts/ counts/\n"
+	  "  oscar map --image tools:1 --script convert.sh -e QUALITY=90 photos/ small/\n",
+	  map_options, cli_map },
+	{ "apply", NULL, "FILE", 1, 1, "create or update the services of an FDL file",
+	  "  oscar apply video-process.yaml\n", apply_options, cli_apply },
+	{ "delete", NULL, "FILE", 1, 1, "remove the services of an FDL file",
+	  "  oscar delete video-process.yaml\n", apply_options, cli_delete },
+	{ "fdl check", NULL, "FILE", 1, 1, "look for faults in an FDL file, without a server",
+	  "  oscar fdl check video-process.yaml\n", NULL, cli_fdl_check },
+	{ "service list", "service ls", "", 0, 0, "services", "  oscar service list -o json\n", NULL,
+	  cli_service_list },
+	{ "service get", NULL, "NAME", 1, 1, "one service, as YAML",
+	  "  oscar service get detect\n  oscar service get detect -o json\n", NULL, cli_service_get },
+	{ "service remove", "service delete|service rm", "NAME…", 1, -1, "remove services",
+	  "  oscar service remove detect people\n", NULL, cli_service_remove },
+	{ "service run", NULL, "NAME", 1, 1, "call a service and print its result",
+	  "  oscar service run cowsay -i hello\n  oscar service run resize -f in.jpg -O out.jpg\n",
+	  call_options, cli_service_run },
+	{ "service job", NULL, "NAME", 1, 1, "queue a job of a service",
+	  "  oscar service job cowsay -i hello\n  oscar service job cowsay -f event.json --wait\n",
+	  call_options, cli_service_job },
+	{ "put-file", "service put-file", "SERVICE FILE [KEY]", 2, 3,
+	  "upload a file to a service's input",
+	  "  oscar put-file video-split holiday.mp4\n"
+	  "  oscar put-file --wait video-split holiday.mp4 demo-videos/in/trip.mp4\n",
+	  wait_options, cli_put_file },
+	{ "get-file", "service get-file", "SERVICE [PATH] TO", 2, 3,
+	  "download results: one object, or all below PATH/",
+	  "  oscar get-file detect results/                # all of its first output\n"
+	  "  oscar get-file detect demo-results/shapes/v-00001.json .\n",
+	  get_options, cli_get_file },
+	{ "list-files", "service list-files", "SERVICE [PATH]", 1, 2,
+	  "objects of a service's output (or below PATH)",
+	  "  oscar list-files detect\n  oscar list-files detect demo-frames/in\n", NULL,
+	  cli_list_files },
+	{ "delete-file", "service delete-file", "SERVICE PATH", 2, 2, "delete one object",
+	  "  oscar delete-file detect demo-results/shapes/v-00001.json\n", NULL, cli_delete_file },
+	{ "jobs list", "jobs", "", 0, 0, "jobs, newest first",
+	  "  oscar jobs --state failed\n  oscar jobs --summary -o json\n", jobs_options,
+	  cli_jobs_list },
+	{ "jobs get", NULL, "JOB", 1, 1, "one job: attempts, outputs, reasons", NULL, NULL,
+	  cli_jobs_get },
+	{ "jobs cancel", NULL, "JOB…", 1, -1, "end jobs", NULL, NULL, cli_jobs_cancel },
+	{ "jobs wait", NULL, "", 0, 0, "until no job (of a service, of a run) is left",
+	  "  oscar jobs wait --service detect --timeout 10m\n", jobs_options, cli_jobs_wait },
+	{ "logs", "service logs", "SERVICE|JOB", 1, 1, "a job's log; of a service, its newest job's",
+	  "  oscar logs -f detect\n", logs_options, cli_logs },
+	{ "events", NULL, "", 0, 0, "follow what happens on the server", "  oscar events -o json\n",
+	  events_options, cli_events },
+	{ "bucket list", "bucket ls", "", 0, 0, "buckets", NULL, NULL, cli_bucket_list },
+	{ "image import", NULL, "FILE|DIR NAME:TAG", 2, 2,
+	  "make an image of a tar file or a folder with a root file system",
+	  "  oscar image import rootfs.tar tools:1\n", NULL, cli_image_import },
+	{ "image list", "image ls", "", 0, 0, "images", NULL, NULL, cli_image_list },
+	{ "image rm", "image remove|image delete", "NAME…", 1, -1, "remove images", NULL, NULL,
+	  cli_image_remove },
+	{ "user add", NULL, "NAME", 1, 1, "add a user",
+	  "  oscar user add ana --s3-key ANA --s3-secret -\n", user_options, cli_user_add },
+	{ "info", "cluster info", "", 0, 0, "version of the server", NULL, NULL, cli_info },
+	{ "health", NULL, "", 0, 0, "is the server well?", NULL, NULL, cli_health },
+	{ 0 },
+};
+
+// Words of the path that argv begins with, or 0.
+static int path_matches(struct span path, int argc, char **argv)
+{
+	int n = 0;
+
+	while (path.n > 0) {
+		struct span word = span_cut(&path, ' ');
+
+		if (n >= argc || !span_is(word, argv[n]))
+			return 0;
+		n++;
+	}
+	return n;
+}
+
+static const struct cli_command *find_command(int argc, char **argv, int *words)
+{
+	const struct cli_command *best = NULL;
+
+	*words = 0;
+	for (const struct cli_command *cmd = cli_commands; cmd->path; cmd++) {
+		struct span paths = span_of(cmd->alias ? cmd->alias : "");
+		int n = path_matches(span_of(cmd->path), argc, argv);
+
+		while (n == 0 && paths.n > 0)
+			n = path_matches(span_cut(&paths, '|'), argc, argv);
+		if (n > *words) {
+			*words = n;
+			best = cmd;
+		}
+	}
+	return best;
+}
+
+static bool is_noun(const char *word)
+{
+	struct span w = span_of(word);
+
+	for (const struct cli_command *cmd = cli_commands; cmd->path; cmd++)
+		if (span_starts(span_of(cmd->path), w) && cmd->path[w.n] == ' ')
+			return true;
+	return false;
+}
+
+static bool is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
+// No command was found: help, or what is wrong.
+static int without_command(int argc, char **argv, FILE *out, FILE *err)
+{
+	if (argc == 0) {
+		cli_help_all(err);
+		return CLI_USAGE;
+	}
+	if (is_help(argv[0])) {
+		if (argc > 1 && is_noun(argv[1]))
+			cli_help_noun(out, argv[1]);
+		else
+			cli_help_all(out);
+		return CLI_OK;
+	}
+	if (is_noun(argv[0])) {
+		bool asked = argc > 1 && is_help(argv[1]);
+
+		cli_help_noun(asked ? out : err, argv[0]);
+		return asked ? CLI_OK : CLI_USAGE;
+	}
+	fprintf(err, "oscar: unknown command \"%.40s\"; `oscar --help` lists them\n", argv[0]);
+	return CLI_USAGE;
+}
+
+static enum cli_exit exit_of(enum err_code code)
+{
+	switch ((int)code) {
+	case ERR_NOT_FOUND:
+		return CLI_NOT_FOUND;
+	case ERR_UNAUTH:
+	case ERR_DENIED:
+		return CLI_AUTH;
+	case ERR_UNAVAILABLE:
+	case ERR_TIMEOUT:
+		return CLI_UNREACHABLE;
+	case ERR_CANCELLED:
+		return CLI_INTERRUPTED;
+	default:
+		return CLI_FAILED;
+	}
+}
+
+static void print_hint(const struct cli *c, enum err_code code)
+{
+	if (code == ERR_UNAVAILABLE && c->endpoint)
+		fprintf(c->err,
+			"  is the server running? `oscar serve` starts one here; "
+			"OSCAR_ENDPOINT names another (now %s)\n",
+			c->endpoint);
+	else if (code == ERR_UNAUTH)
+		fprintf(c->err, "  set OSCAR_USERNAME and OSCAR_PASSWORD to those of the server\n");
+	else if (code == ERR_BUSY || code == ERR_FULL)
+		fprintf(c->err, "  the server has no room for it now; try again later\n");
+}
+
+static int report(struct cli *c, const struct err *e)
+{
+	cli_progress_end(c);
+	if (e->code == ERR_CANCELLED) {
+		fprintf(c->err, "oscar: interrupted\n");
+		return CLI_INTERRUPTED;
+	}
+	fprintf(c->err, "oscar: %s: %s\n", c->command->path, cli_clean(c, e->msg));
+	print_hint(c, e->code);
+	return exit_of(e->code);
+}
+
+static bool wants_progress(const struct cli *c)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(fileno(c->err)) && (!term || strcmp(term, "dumb") != 0) &&
+	       !cli_opt(c, "no-progress");
+}
+
+static int run_command(struct cli *c, int argc, char **argv)
+{
+	struct err e = { 0 };
+	int got;
+
+	if (cli_args_read(c, argc, argv, &e) < 0) {
+		fprintf(c->err, "oscar: %s: %s\n  `oscar %s --help` shows how it is used\n",
+			c->command->path, e.msg, c->command->path);
+		return CLI_USAGE;
+	}
+	if (cli_opt(c, "help")) {
+		cli_help_command(c->out, c->command);
+		return CLI_OK;
+	}
+	c->progress = wants_progress(c);
+	cli_interrupt_catch();
+	got = c->command->run(c, &e);
+	if (got < 0)
+		got = report(c, &e);
+	if (fflush(c->out) != 0 && got == 0) {
+		fprintf(c->err, "oscar: %s: the output could not be written\n", c->command->path);
+		got = CLI_FAILED;
+	}
+	cli_interrupt_restore();
+	return got;
+}
+
+int cli_run(int argc, char **argv, FILE *out, FILE *err)
+{
+	struct cli c = { .out = out, .err = err };
+	int words, got;
+
+	argc--;
+	argv++;
+	c.command = find_command(argc, argv, &words);
+	if (!c.command || (words == 1 && argc > 1 && is_noun(argv[0]) && is_help(argv[1])))
+		return without_command(argc, argv, out, err);
+	got = run_command(&c, argc - words, argv + words);
+	cli_session_close(&c);
+	arena_release(&c.a);
+	return got;
+}
+
+int cli_main(int argc, char **argv)
+{
+	return cli_run(argc, argv, stdout, stderr);
+}
