@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "dispatch/dispatch.h"
+#include "queue/queue.h"
 
 // The service that is called: that of the token, else the one the caller may see.
 static struct service_def *called(struct req *q)
@@ -21,16 +22,20 @@ static struct service_def *called(struct req *q)
 void api_job(struct req *q)
 {
 	auto_service_def struct service_def *d = called(q);
+	struct queue_job made;
 	struct err e = { 0 };
 	int64_t job;
 
 	if (!d)
 		return;
 	if (service_call(q->api->o.services, d, q->who.user, http_body(q->http), false, &job, &e) <
-	    0)
+	    0) {
 		reply_error(q, &e);
-	else
-		reply_empty(q, 201);
+		return;
+	}
+	if (queue_job_get(q->api->o.queue, job, http_arena(q->http), &made, &e) == 0)
+		http_reply_headerf(q->http, "X-Oscar-Job", "%s", made.name); // ours: who waits needs it
+	reply_empty(q, 201);
 }
 
 // ---- waiting calls -------------------------------------------------------------------------------------
