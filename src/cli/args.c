@@ -8,7 +8,8 @@
 const struct cli_option cli_common_options[] = {
 	{ 'h', "help", NULL, "this text" },
 	{ 'o', "output", "table|json|yaml", "form of what is printed" },
-	{ 0, "endpoint", "URL", "the server; else OSCAR_ENDPOINT, the config file, or this machine's" },
+	{ 0, "endpoint", "URL",
+	  "the server; else OSCAR_ENDPOINT, the config file, or this machine's" },
 	{ 0, "no-progress", NULL, "no progress line" },
 	{ 0, NULL, NULL, NULL },
 };
@@ -70,8 +71,8 @@ static int take_option(struct cli *c, int argc, char **argv, int *i, struct err 
 	if (!o)
 		return err_set(e, ERR_INVALID, "unknown option %.40s", arg);
 	if (!o->value)
-		return joined ? err_set(e, ERR_INVALID, "--%s takes no value", o->name) :
-				keep(c, o, "", e);
+		return joined ? err_set(e, ERR_INVALID, "--%s takes no value", o->name)
+			      : keep(c, o, "", e);
 	if (joined)
 		return keep(c, o, value.p, e);
 	if (*i + 1 >= argc)
@@ -237,7 +238,8 @@ void cli_help_all(FILE *out)
 	for (const struct cli_command *cmd = cli_commands; cmd->path; cmd++)
 		print_command_line(out, cmd);
 	fputs("\n`oscar COMMAND --help` shows options and examples.\n"
-	      "Server and login: OSCAR_ENDPOINT, OSCAR_USERNAME, OSCAR_PASSWORD; without them a server\n"
+	      "Server and login: OSCAR_ENDPOINT, OSCAR_USERNAME, OSCAR_PASSWORD; without them a "
+	      "server\n"
 	      "of yours on this machine is found by itself.\n",
 	      out);
 }

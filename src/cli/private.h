@@ -32,12 +32,12 @@ enum { CLI_OPTIONS_MAX = 32, CLI_WORDS_MAX = 64 };
 
 struct cli;
 struct cli_command {
-	const char *path;  // "service list"
-	const char *alias; // other words for the same, "|" between them; NULL = none
-	const char *words; // what follows, as help shows it; "" = nothing
-	int min, max;	   // how many words; max -1 = any number up to CLI_WORDS_MAX
-	const char *help;  // one line
-	const char *examples; // lines, NULL = none
+	const char *path;		  // "service list"
+	const char *alias;		  // other words for the same, "|" between them; NULL = none
+	const char *words;		  // what follows, as help shows it; "" = nothing
+	int min, max;			  // how many words; max -1 = any number up to CLI_WORDS_MAX
+	const char *help;		  // one line
+	const char *examples;		  // lines, NULL = none
 	const struct cli_option *options; // NULL = the common ones only
 	int (*run)(struct cli *c, struct err *e); // 0, an exit status above 0, or negative with `e`
 };
@@ -104,7 +104,7 @@ void cli_print_yaml(struct cli *c, const json_t *v);
 
 // A text of the server's for a terminal.
 const char *cli_clean(struct cli *c, const char *text);
-const char *cli_size(struct cli *c, uint64_t bytes);	   // "1.5 MiB"
+const char *cli_size(struct cli *c, uint64_t bytes);	  // "1.5 MiB"
 const char *cli_duration(struct cli *c, int64_t seconds); // "1:05"
 
 // One line on `err` that is drawn over; nothing happens unless c->progress.
@@ -175,6 +175,11 @@ must_check int cli_s3_delete(struct cli *c, const char *bucket, const char *key,
 // All objects below a prefix, in the order of their keys, into the cli's arena.
 must_check int cli_s3_list(struct cli *c, const char *bucket, const char *prefix,
 			   struct cli_object **out, size_t *count, struct err *e);
+
+// The local name of a key below a folder, whose own folders are made. Keys are of strangers: ERR_INVALID
+// when one would climb out of it.
+must_check int cli_local_path(struct cli *c, const char *dir, const char *name, const char **out,
+			      struct err *e);
 
 // ---- shared by commands --------------------------------------------------------------------------------
 

@@ -96,8 +96,8 @@ static void take_local_server(struct cli *c)
 	auto_json json_t *login = NULL;
 
 	if (!data)
-		data = geteuid() == 0 ? "/var/lib/oscar" :
-					xdg_path(c, "XDG_STATE_HOME", ".local/state", "");
+		data = geteuid() == 0 ? "/var/lib/oscar"
+				      : xdg_path(c, "XDG_STATE_HOME", ".local/state", "");
 	if (!data)
 		return;
 	ready = read_settings(c, arena_printf(&c->a, "%s/ready.json", data));
@@ -183,7 +183,9 @@ int cli_ask(struct cli *c, const struct cli_request *r, struct http_answer *out,
 		.take = r->take,
 		.owner = r->owner,
 		.body_max = JSON_MAX,
-		.timeout_ms = r->timeout_ms < 0 ? 0 : r->timeout_ms ? r->timeout_ms : 60000,
+		.timeout_ms = r->timeout_ms < 0 ? 0
+			      : r->timeout_ms	? r->timeout_ms
+						: 60000,
 		.tries = is_repeatable(r) ? 4 : 1,
 		.no_auth = r->bearer != NULL,
 	};

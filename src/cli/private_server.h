@@ -1,0 +1,19 @@
+// private_server: a server of one command's own, on free ports of the loopback and in a folder of its own,
+// gone when the command ends. Owner: the caller. Threads: one. Errors: ERR_UNAVAILABLE with the server's
+// last words, ERR_IO.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "cli/private.h"
+
+#include <sys/types.h>
+
+struct private_server {
+	pid_t pid; // 0 = none
+	const char *dir;
+};
+
+// Starts it and points the cli's session at it.
+must_check int private_server_start(struct cli *c, struct private_server *s, struct err *e);
+
+// Ends it with its jobs; removes its folder unless `keep`.
+void private_server_stop(struct cli *c, struct private_server *s, bool keep);
