@@ -109,22 +109,18 @@ static bool allowed_family(unsigned f)
 
 static int socket_rules(scmp_filter_ctx c, uint32_t eperm)
 {
-	int bad = 0;
+	const struct scmp_arg_cmp above = { 0, SCMP_CMP_GT, FAMILY_LAST, 0 };
+	int bad = rule(c, eperm, "socket", 1, &above);
 
 	for (unsigned f = 0; f <= FAMILY_LAST && !bad; f++) {
-		struct scmp_arg_cmp family = SCMP_A0_64(SCMP_CMP_EQ, f);
-		struct scmp_arg_cmp raw[] = { family,
-					      SCMP_A1_64(SCMP_CMP_MASKED_EQ, TYPE_MASK, SOCK_RAW) };
+		const struct scmp_arg_cmp raw[] = {
+			{ 0, SCMP_CMP_EQ, f, 0 }, { 1, SCMP_CMP_MASKED_EQ, TYPE_MASK, SOCK_RAW }
+		};
 
 		if (!allowed_family(f))
-			bad = rule(c, eperm, "socket", 1, &family);
+			bad = rule(c, eperm, "socket", 1, raw);
 		else if (f == AF_INET || f == AF_INET6)
 			bad = rule(c, eperm, "socket", 2, raw);
-	}
-	if (!bad) {
-		struct scmp_arg_cmp above = SCMP_A0_64(SCMP_CMP_GT, FAMILY_LAST);
-
-		bad = rule(c, eperm, "socket", 1, &above);
 	}
 	return bad;
 }
@@ -139,8 +135,8 @@ static int all_rules(scmp_filter_ctx c)
 	for (size_t i = 0; i < ARRAY_LEN(absent) && !bad; i++)
 		bad = rule(c, enosys, absent[i], 0, NULL);
 	for (size_t i = 0; i < ARRAY_LEN(clone_flags) && !bad; i++) {
-		struct scmp_arg_cmp flag =
-			SCMP_A0_64(SCMP_CMP_MASKED_EQ, clone_flags[i], clone_flags[i]);
+		const struct scmp_arg_cmp flag = { 0, SCMP_CMP_MASKED_EQ, clone_flags[i],
+						   clone_flags[i] };
 
 		bad = rule(c, eperm, "clone", 1, &flag);
 	}

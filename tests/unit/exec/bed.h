@@ -307,6 +307,7 @@ static inline unsigned bed_find(struct bed *b, const char *job, unsigned attempt
 {
 	unsigned n = 0;
 
+	*out = (struct bed_event){ .attempt = attempt };
 	for (unsigned i = 0; i < b->count && i < BED_EVENTS; i++)
 		if (b->events[i].ended == ended && b->events[i].attempt == attempt &&
 		    strcmp(b->events[i].job, job) == 0) {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bed.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 static int setup(void **state)
 {
 	*state = bed_open(false);
@@ -584,6 +587,111 @@ static unsigned count_lines(const char *path, const char *word)
 	return n;
 }
 
+// A small image: a shell, what it links to, and the folders that an import makes.
+static bool make_image(const struct bed *b, const char *id, const char *but)
+{
+	auto_free char *script = mem_printf(
+		"set -e; umask 022; r=%s/images/%s/rootfs; mkdir -p $r; cd $r; "
+		"mkdir -p bin proc dev tmp oscar sys etc usr/bin; "
+		": >etc/hosts; : >etc/resolv.conf; : >etc/hostname; echo image >etc/name; "
+		"for p in /bin/sh /bin/cat /bin/ls /bin/touch; do cp -L $p bin/; "
+		"for l in $(ldd $p | grep -o '/[^ ]*'); do mkdir -p .${l%%/*}; cp -Ln $l .$l; "
+		"done; done; "
+		"rm -rf ./%s",
+		b->data, id, but);
+	pid_t pid = fork();
+	int status = -1;
+
+	if (pid == 0) {
+		execl("/bin/sh", "sh", "-c", script, (char *)NULL);
+		_exit(1);
+	}
+	waitpid(pid, &status, 0);
+	return status == 0;
+}
+
+static void an_image_is_the_root(void **state)
+{
+	struct bed *b = need(state);
+	struct exec_spec s =
+		bed_spec("image", "cat /etc/name; cat; touch /x 2>/dev/null || echo ro; "
+				  "touch /tmp/x /oscar/output/x && ls /usr/bin /oscar; "
+				  "cat /etc/hosts; echo /home* /root* /var*");
+
+	assert_true(make_image(b, "a1", "nothing"));
+	s.image = "a1";
+	struct exec_result r = bed_run(b, &s);
+	auto_free char *out = bed_log(b, "image", JOBLOG_STDOUT);
+
+	assert_outcome(r, EXEC_EXITED);
+	assert_string_equal(out, "image\n{}ro\n/oscar:\nconfig\ninput\noutput\n\n/usr/bin:\n"
+				 "127.0.0.1 localhost oscar\n::1 localhost oscar\n"
+				 "/home* /root* /var*\n");
+	bed_forget(b, "image");
+}
+
+static void an_image_without_its_folders_says_so(void **state)
+{
+	static const char *const missing[][2] = { { "tmp", "/tmp" },
+						  { "oscar", "/oscar" },
+						  { "proc", "/proc" },
+						  { "dev", "/dev" },
+						  { "bin/sh", "no /bin/sh" } };
+	struct bed *b = need(state);
+
+	for (size_t i = 0; i < ARRAY_LEN(missing); i++) {
+		char id[16];
+		struct exec_spec s = bed_spec(id, "true");
+
+		snprintf(id, sizeof(id), "lacks%zu", i);
+		assert_true(make_image(b, id, missing[i][0]));
+		s.image = id;
+		struct exec_result r = bed_run(b, &s);
+
+		assert_outcome(r, EXEC_SETUP_FAILED);
+		if (!strstr(r.reason, "image") || !strstr(r.reason, missing[i][1]))
+			fail_msg("%s", r.reason);
+		bed_forget(b, id);
+	}
+}
+
+static void the_hosts_network_is_there_on_request(void **state)
+{
+	struct bed *b = need(state);
+	auto_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t n = sizeof(a);
+	char script[400];
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, n), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+	snprintf(script, sizeof(script),
+		 "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", %d), 2)' "
+		 "2>/dev/null || exit 1; cat /etc/hosts /etc/resolv.conf >$TMP_OUTPUT_DIR/names",
+		 ntohs(a.sin_port));
+	struct exec_spec s = bed_spec("network", script);
+
+	s.network = EXEC_NETWORK_HOST;
+	struct exec_result r = bed_run(b, &s);
+	auto_free char *names = bed_output(b, "network", "names");
+	auto_buf struct buf want;
+	struct err e = { 0 };
+
+	assert_outcome(r, EXEC_EXITED);
+	assert_int_equal(r.exit_code, 0);
+	buf_init(&want, 1 << 20);
+	if (file_read_path(AT_FDCWD, "/etc/hosts", &want, &e) < 0 ||
+	    file_read_path(AT_FDCWD, "/etc/resolv.conf", &want, &e) < 0)
+		printf("# %s\n", e.msg);
+	assert_string_equal(names, want.p);
+	bed_forget(b, "network");
+	s.network = EXEC_NETWORK_NONE;
+	s.job = "no-network-now";
+	assert_int_equal(bed_run(b, &s).exit_code, 1); // and only on request
+	bed_forget(b, s.job);
+}
+
 // Runs last: whatever the others did, the machine must look as if nothing had been.
 static void nothing_stays_behind(void **state)
 {
@@ -635,6 +743,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_fork_bomb_hurts_only_itself),
 		cmocka_unit_test(cpu_time_is_held_back),
 		cmocka_unit_test(many_at_once_all_end),
+		cmocka_unit_test(an_image_is_the_root),
+		cmocka_unit_test(an_image_without_its_folders_says_so),
+		cmocka_unit_test(the_hosts_network_is_there_on_request),
 		cmocka_unit_test(nothing_stays_behind),
 	};
 
