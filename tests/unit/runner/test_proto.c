@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// clang-format off
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+#include "base/mem.h"
+#include "runner/proto.h"
+
+enum { INPUTS = 2 };
+
+static const size_t size = sizeof(struct proto_start) + INPUTS * sizeof(struct proto_input);
+
+static struct proto_start *good(void)
+{
+	struct proto_start *m = mem_zalloc(PROTO_PACKET_MAX);
+
+	m->head = proto_head(PROTO_START);
+	snprintf(m->job, sizeof(m->job), "job-1");
+	m->attempt = 1;
+	snprintf(m->image, sizeof(m->image), "host");
+	m->input_count = INPUTS;
+	for (int i = 0; i < INPUTS; i++) {
+		snprintf(m->input[i].name, sizeof(m->input[i].name), "file %d", i);
+		snprintf(m->input[i].content, sizeof(m->input[i].content), "content/a/%d", i);
+	}
+	return m;
+}
+
+static void a_good_start_passes(void **state unused_arg)
+{
+	auto_free struct proto_start *m = good();
+	struct err e = { 0 };
+
+	assert_int_equal(proto_check_head(m, size, &e), 0);
+	assert_int_equal(proto_check_start(m, size, &e), 0);
+	m->input_count = 0;
+	assert_int_equal(proto_check_start(m, sizeof(*m), &e), 0);
+}
+
+static void sizes_must_agree(void **state unused_arg)
+{
+	auto_free struct proto_start *m = good();
+	struct err e = { 0 };
+
+	assert_int_equal(proto_check_start(m, size - 1, &e), -1);
+	assert_int_equal(proto_check_start(m, size + 1, &e), -1);
+	assert_int_equal(proto_check_start(m, 10, &e), -1);
+	m->input_count = UINT32_MAX; // must not overflow into a small size
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+	m->input_count = PROTO_INPUTS_MAX + 1;
+	assert_int_equal(
+		proto_check_start(m, sizeof(*m) + m->input_count * sizeof(m->input[0]), &e), -1);
+	assert_int_equal(proto_check_head(m, 7, &e), -1);
+	m->head.version++;
+	assert_int_equal(proto_check_head(m, size, &e), -1);
+	assert_non_null(strstr(e.msg, "version"));
+}
+
+static void wrong_fields_are_refused(void **state unused_arg)
+{
+	static const char *const jobs[] = { "", "A", "a_b", "a/b", "..", "a.b", "a b", "\xc3\xa4" };
+	static const char *const images[] = { "", "a-b", "A", "../x", "a/b", "sha256:ab" };
+	static const char *const names[] = { "", ".", "..", "a/b", "/" };
+	static const char *const paths[] = { "",    "/etc/passwd", "..", "a/../b", "a/..",
+					     "./a", "a//b",	   "a/", "a/.",	   "../a" };
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(jobs); i++) {
+		auto_free struct proto_start *m = good();
+
+		memset(m->job, 0, sizeof(m->job));
+		snprintf(m->job, sizeof(m->job), "%s", jobs[i]);
+		if (proto_check_start(m, size, &e) == 0)
+			fail_msg("job \"%s\" passes", jobs[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(images); i++) {
+		auto_free struct proto_start *m = good();
+
+		memset(m->image, 0, sizeof(m->image));
+		snprintf(m->image, sizeof(m->image), "%s", images[i]);
+		if (proto_check_start(m, size, &e) == 0)
+			fail_msg("image \"%s\" passes", images[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		auto_free struct proto_start *m = good();
+
+		memset(m->input[1].name, 0, sizeof(m->input[1].name));
+		snprintf(m->input[1].name, sizeof(m->input[1].name), "%s", names[i]);
+		if (proto_check_start(m, size, &e) == 0)
+			fail_msg("name \"%s\" passes", names[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		auto_free struct proto_start *m = good();
+
+		memset(m->input[1].content, 0, sizeof(m->input[1].content));
+		snprintf(m->input[1].content, sizeof(m->input[1].content), "%s", paths[i]);
+		if (proto_check_start(m, size, &e) == 0)
+			fail_msg("path \"%s\" passes", paths[i]);
+	}
+}
+
+static void texts_end_inside_their_field(void **state unused_arg)
+{
+	auto_free struct proto_start *m = good();
+	struct err e = { 0 };
+
+	memset(m->job, 'a', sizeof(m->job));
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+	memset(m->job, 0, sizeof(m->job));
+	m->job[0] = 'a';
+	m->job[5] = 'b'; // what stands behind the end is foreign, too
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+	m->job[5] = 0;
+	assert_int_equal(proto_check_start(m, size, &e), 0);
+	memset(m->input[0].content, 'a', sizeof(m->input[0].content));
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+}
+
+static void amounts_are_bounded(void **state unused_arg)
+{
+	auto_free struct proto_start *m = good();
+	struct err e = { 0 };
+
+	m->timeout_ms = -1;
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+	m->timeout_ms = INT64_MAX;
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+	m->timeout_ms = 0;
+	m->memory_bytes = UINT64_MAX;
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+	m->memory_bytes = 0;
+	m->network = 2;
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+	m->network = 0;
+	m->attempt = 0;
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_good_start_passes),
+		cmocka_unit_test(sizes_must_agree),
+		cmocka_unit_test(wrong_fields_are_refused),
+		cmocka_unit_test(texts_end_inside_their_field),
+		cmocka_unit_test(amounts_are_bounded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
