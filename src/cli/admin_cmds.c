@@ -202,7 +202,7 @@ int cli_user_add(struct cli *c, struct err *e)
 	struct cli_request r = { .method = "POST", .path = "/system/users" };
 
 	if (!key != !secret)
-		return err_set(e, ERR_INVALID, "--s3-key and --s3-secret go together");
+		return cli_usage(c, e, "--s3-key and --s3-secret go together");
 	if (read_secret(c, &secret, e) < 0)
 		return -1;
 	if (key) {

@@ -4,6 +4,7 @@
 #include "cli/private.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 
 const struct cli_option cli_common_options[] = {
 	{ 'h', "help", NULL, "this text" },
@@ -144,7 +145,19 @@ const char *cli_opt(const struct cli *c, const char *name)
 	return NULL;
 }
 
-int cli_opt_number(const struct cli *c, const char *name, int64_t max, int64_t *out, struct err *e)
+int cli_usage(struct cli *c, struct err *e, const char *fmt, ...)
+{
+	char text[200];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	c->wrong_usage = true;
+	return err_set(e, ERR_INVALID, "%s", text);
+}
+
+int cli_opt_number(struct cli *c, const char *name, int64_t max, int64_t *out, struct err *e)
 {
 	const char *text = cli_opt(c, name);
 	uint64_t value;
@@ -152,13 +165,13 @@ int cli_opt_number(const struct cli *c, const char *name, int64_t max, int64_t *
 	if (!text)
 		return 0;
 	if (!span_to_u64(span_of(text), &value) || value > (uint64_t)max)
-		return err_set(e, ERR_INVALID, "--%s %.20s: wanted a number up to %" PRId64, name,
-			       text, max);
+		return cli_usage(c, e, "--%s %.20s: wanted a number up to %" PRId64, name, text,
+				 max);
 	*out = (int64_t)value;
 	return 0;
 }
 
-int cli_opt_seconds(const struct cli *c, const char *name, int64_t *out, struct err *e)
+int cli_opt_seconds(struct cli *c, const char *name, int64_t *out, struct err *e)
 {
 	const char *text = cli_opt(c, name);
 	struct span digits = span_of(text);
@@ -174,8 +187,8 @@ int cli_opt_seconds(const struct cli *c, const char *name, int64_t *out, struct 
 			digits = span_head(digits, digits.n - 1);
 	}
 	if (!span_to_u64(digits, &value) || value > 10000000)
-		return err_set(e, ERR_INVALID, "--%s %.20s: wanted a time such as 90s, 5m or 2h",
-			       name, text);
+		return cli_usage(c, e, "--%s %.20s: wanted a time such as 90s, 5m or 2h", name,
+				 text);
 	*out = (int64_t)(value * unit);
 	return 0;
 }

@@ -257,7 +257,7 @@ static int report(struct cli *c, const struct err *e)
 	}
 	fprintf(c->err, "oscar: %s: %s\n", c->command->path, cli_clean(c, e->msg));
 	print_hint(c, e->code);
-	return exit_of(e->code);
+	return c->wrong_usage ? CLI_USAGE : exit_of(e->code);
 }
 
 static bool wants_progress(const struct cli *c)

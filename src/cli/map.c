@@ -447,7 +447,7 @@ static int prepare(struct map *m, struct err *e)
 	struct stat st;
 
 	if (!cli_opt(m->c, "script"))
-		return err_set(e, ERR_INVALID, "--script FILE is needed: what runs on each file");
+		return cli_usage(m->c, e, "--script FILE is needed: what runs on each file");
 	if (cli_opt_seconds(m->c, "timeout", &m->timeout_s, e) < 0 ||
 	    file_mkdirs(m->out, 0777, e) < 0)
 		return -1;

@@ -57,8 +57,8 @@ struct cli {
 	size_t word_count;
 	enum cli_format format;
 	bool format_given;
-	bool progress; // draw on `err`
-	bool colour;
+	bool progress;	  // draw on `err`
+	bool wrong_usage; // the error is about the words that were given
 
 	// The server, found at the first call.
 	const char *endpoint, *username, *password, *token; // endpoint without "/" at its end
@@ -75,10 +75,13 @@ must_check int cli_args_read(struct cli *c, int argc, char **argv, struct err *e
 
 // The option's value; "" for one without value; NULL when it was not given.
 const char *cli_opt(const struct cli *c, const char *name);
-must_check int cli_opt_number(const struct cli *c, const char *name, int64_t max, int64_t *out,
+must_check int cli_opt_number(struct cli *c, const char *name, int64_t max, int64_t *out,
 			      struct err *e); // *out stays when it was not given
 // "90", "90s", "5m", "2h" as seconds.
-must_check int cli_opt_seconds(const struct cli *c, const char *name, int64_t *out, struct err *e);
+must_check int cli_opt_seconds(struct cli *c, const char *name, int64_t *out, struct err *e);
+
+// Fills `e` and returns -1; the exit status becomes that of wrong usage.
+int cli_usage(struct cli *c, struct err *e, const char *fmt, ...) format_printf(3, 4);
 
 extern const struct cli_command cli_commands[]; // path NULL ends it
 void cli_help_all(FILE *out);

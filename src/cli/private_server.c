@@ -28,10 +28,13 @@ static int make_folder(struct cli *c, const char **out, struct err *e)
 	const char *base = cache && *cache == '/' ? cache
 			   : home && *home	  ? arena_printf(&c->a, "%s/.cache", home)
 						  : "/var/tmp";
-	char *dir = arena_printf(&c->a, "%s/oscar/map-XXXXXX", base);
+	char *dir;
 
-	if (file_mkdirs(arena_printf(&c->a, "%s/oscar", base), 0700, e) < 0)
+	if (geteuid() == 0) // the server will be another user, who cannot enter root's home
+		base = "/var/tmp";
+	else if (file_mkdirs(base, 0700, e) < 0)
 		return -1;
+	dir = arena_printf(&c->a, "%s/oscar-map-XXXXXX", base);
 	if (!mkdtemp(dir))
 		return err_sys(e, ERR_IO, errno, "create %s", dir);
 	*out = dir;

@@ -236,7 +236,7 @@ static int read_input(struct cli *c, struct span *out, struct err *e)
 	char *coded;
 
 	if (!file == !text)
-		return err_set(e, ERR_INVALID, "give either -f FILE or -i TEXT");
+		return cli_usage(c, e, "give either -f FILE or -i TEXT");
 	buf_init(&bytes, INPUT_MAX);
 	if (text)
 		buf_add_str(&bytes, text);
