@@ -57,10 +57,18 @@ static struct job *job_add(struct dispatch *d, const struct queue_job *row, stru
 	return j;
 }
 
+char *job_input_name(const struct job *j, char out[static JOB_INPUT_NAME_MAX])
+{
+	snprintf(out, JOB_INPUT_NAME_MAX, "input-%lld.%u", (long long)j->row.id, j->row.attempt);
+	return out;
+}
+
 void job_release(struct dispatch *d, struct job *j)
 {
 	uint64_t key = (uint64_t)j->row.id;
+	char input[JOB_INPUT_NAME_MAX];
 
+	unlinkat(d->tmp_dir, job_input_name(j, input), 0);
 	pthread_mutex_lock(&d->lock);
 	map_remove(&d->active, map_key_u64(&key));
 	d->cpu_used -= j->cpu_millis;

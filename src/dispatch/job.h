@@ -59,6 +59,10 @@ struct dispatch {
 	struct exec_capacity capacity;
 };
 
+// The copy of an input in tmp/ that staging may have made.
+enum { JOB_INPUT_NAME_MAX = 64 };
+char *job_input_name(const struct job *j, char out[static JOB_INPUT_NAME_MAX]);
+
 // stage.c: lays the inputs out and hands the job to the driver. 0 when the driver has it; else ERR_BUSY or
 // ERR_UNAVAILABLE (try later), anything else: the job cannot run.
 must_check int stage_job(struct dispatch *d, struct job *j, struct err *e);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // stage: from a leased job to a spec that a driver runs.
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "dispatch/event.h"
@@ -7,9 +8,9 @@
 #include "fdl/fdl.h"
 #include "store/store.h"
 
-#include <inttypes.h>
+#include <fcntl.h>
 
-enum { ENV_MAX = FDL_ENV_MAX * 2 + 64, ORDINARY_INPUT_MAX = 64 << 20 };
+enum { ENV_MAX = FDL_ENV_MAX * 2 + 64, COPY_CHUNK = 1 << 20 };
 
 struct env_list {
 	struct exec_env *env;
@@ -51,32 +52,32 @@ static void env_build(struct env_list *l, const struct job *j, const struct even
 	}
 }
 
-// The bytes of an object that is not one file (inline, or joined parts).
-static int read_whole(struct store_reader *r, uint64_t size, struct arena *mem, struct span *out,
-		      struct err *e)
+// An object that is not one file below the data folder (joined parts, content elsewhere) is copied to one of the
+// job's own, which goes when the job is over.
+static int copy_whole(struct dispatch *d, const struct job *j, struct store_reader *r,
+		      uint64_t size, struct arena *mem, struct exec_input *in, struct err *e)
 {
-	char *to;
-	uint64_t at = 0;
+	char name[JOB_INPUT_NAME_MAX];
+	auto_free char *chunk = mem_alloc(COPY_CHUNK);
+	auto_fd int fd = -1;
 
-	if (store_reader_inline(r, out))
+	if (store_reader_inline(r, &in->bytes))
 		return 0;
-	if (size > ORDINARY_INPUT_MAX)
-		return err_set(
-			e, ERR_UNSUPPORTED,
-			"the input is an object of several parts and %" PRIu64
-			" bytes: objects of parts above %d MiB are not staged yet, upload it "
-			"in one piece",
-			size, ORDINARY_INPUT_MAX >> 20);
-	to = arena_alloc(mem, (size_t)size + 1);
-	while (at < size) {
-		ssize_t k = store_reader_pread(r, at, to + at, (size_t)(size - at), e);
+	fd = file_open(d->tmp_dir, job_input_name(j, name),
+		       O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600, e);
+	if (fd < 0)
+		return -1;
+	for (uint64_t at = 0; at < size;) {
+		ssize_t k = store_reader_pread(r, at, chunk, COPY_CHUNK, e);
 
 		if (k <= 0)
 			return k ? -1
 				 : err_set(e, ERR_CORRUPT, "the input is shorter than its record");
+		if (file_write_all(fd, chunk, (size_t)k, e) < 0)
+			return -1;
 		at += (uint64_t)k;
 	}
-	*out = span_make(to, (size_t)size);
+	in->content = arena_printf(mem, "tmp/%s", name);
 	return 0;
 }
 
@@ -109,7 +110,7 @@ static int object_input(struct dispatch *d, const struct job *j, const struct ev
 		in->content = arena_strdup(mem, path);
 		return 0;
 	}
-	return read_whole(r, o.size, mem, &in->bytes, e);
+	return copy_whole(d, j, r, o.size, mem, in, e);
 }
 
 static int input_build(struct dispatch *d, const struct job *j, const struct event *ev,
