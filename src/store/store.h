@@ -310,6 +310,7 @@ struct store_upload {
 	int64_t created_ns;
 	struct span checksum; // algorithm and type as the client layer packed them
 	struct store_meta meta;
+	struct span tags; // the object gets them when it is completed
 };
 struct store_part {
 	unsigned number;

@@ -59,6 +59,7 @@ static void upload_from_row(struct db_stmt *q, struct arena *mem, struct store_u
 		.created_ns = db_col_int(q, 3),
 		.meta = { arena_span(mem, db_col_span(q, 4)) },
 		.checksum = arena_span(mem, db_col_span(q, 5)),
+		.tags = arena_span(mem, db_col_span(q, 6)),
 	};
 	snprintf(out->id, sizeof(out->id), SPAN_FMT, SPAN_ARG(db_col_span(q, 0)));
 }
@@ -73,7 +74,7 @@ static int upload_find(struct db_conn *c, struct span bucket, struct span key, s
 	if (bucket_find(c, bucket, &b, &versioning, e) < 0)
 		return -1;
 	q = db_query(c,
-		     "SELECT id,key,owner,created_ns,meta,checksum FROM uploads "
+		     "SELECT id,key,owner,created_ns,meta,checksum,tags FROM uploads "
 		     "WHERE bucket=?1 AND key=?2 AND id=?3",
 		     DB_ARGS(db_int(b.id), db_text(key), db_text(upload)), e);
 	got = q ? db_step(q, e) : -1;
@@ -193,7 +194,7 @@ int store_upload_list(struct store *s, struct span bucket, struct span prefix,
 	if (!c || bucket_find(c, bucket, &b, &versioning, e) < 0)
 		return -1;
 	q = db_query(c,
-		     "SELECT id,key,owner,created_ns,meta,checksum FROM uploads "
+		     "SELECT id,key,owner,created_ns,meta,checksum,tags FROM uploads "
 		     "WHERE bucket=?1 AND key>=?2 AND (key>?3 OR (key=?3 AND ?4<>'' AND id>?4)) "
 		     "ORDER BY key,id",
 		     DB_ARGS(db_int(b.id), db_text(prefix), db_text(after_key), db_text(after_id)),
@@ -322,7 +323,7 @@ static int complete_in(struct db_conn *c, void *arg, struct err *e)
 	w->out->key = arena_span(w->mem, w->o->key);
 	w->out->owner = up.owner;
 	w->out->meta = up.meta;
-	w->out->tags = w->o->tags;
+	w->out->tags = up.tags;
 	w->out->checksum = arena_span(w->mem, w->checksum);
 	w->out->parts = (unsigned)w->n;
 	if (forget_rows(c, w->upload, e) < 0)
