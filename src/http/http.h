@@ -136,6 +136,8 @@ void http_reply_headerf(struct http_req *r, const char *name, const char *fmt, .
 void http_reply(struct http_req *r, unsigned status, const char *type, struct span body); // copied
 // The bytes live until gone: in the request's arena, or static.
 void http_reply_kept(struct http_req *r, unsigned status, const char *type, struct span body);
+// Takes the buffer's memory; the buffer is empty afterwards.
+void http_reply_buf(struct http_req *r, unsigned status, const char *type, struct buf *body);
 void http_reply_text(struct http_req *r, unsigned status, const char *text);
 
 // Part of a file, by sendfile. The descriptor is the server's from now on.

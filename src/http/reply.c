@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "http/server.h"
 
 #include <stdarg.h>
@@ -72,6 +73,16 @@ void http_reply(struct http_req *r, unsigned status, const char *type, struct sp
 		return;
 	}
 	http_reply_kept(r, status, type, arena_span(&r->arena, body));
+}
+
+void http_reply_buf(struct http_req *r, unsigned status, const char *type, struct buf *body)
+{
+	size_t n = body->n;
+
+	if (second_answer(r, status))
+		return;
+	set_answer(r, status, type,
+		   MHD_create_response_from_buffer_with_free_callback(n, buf_take(body), mem_free));
 }
 
 void http_reply_text(struct http_req *r, unsigned status, const char *text)

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Conditions (RFC 9110 13) and ranges (RFC 9110 14), with what S3 does differently: several ranges, and those
+// that cannot be parsed, give the whole object.
+#include "base/clock.h"
+#include "s3/request.h"
+
+static struct span condition(struct s3_req *q, const char *prefix, const char *name)
+{
+	return http_header(q->http, arena_printf(q->mem, "%s%s", prefix, name));
+}
+
+// A list of entity tags, with or without quotes and W/, or "*".
+static bool tag_listed(struct span list, const char *etag)
+{
+	while (list.n) {
+		struct span one = span_trim(span_cut(&list, ','));
+
+		if (span_starts(one, SPAN("W/")))
+			one = span_from(one, 2);
+		if (one.n >= 2 && one.p[0] == '"' && one.p[one.n - 1] == '"')
+			one = span_make(one.p + 1, one.n - 2);
+		if (span_is(one, "*") || span_is(one, etag))
+			return true;
+	}
+	return false;
+}
+
+// Whole seconds since 1970, or -1 when there is no such header or no date in it.
+static int64_t condition_time(struct s3_req *q, const char *prefix, const char *name)
+{
+	struct span v = condition(q, prefix, name);
+	int64_t ns = v.p ? clock_parse_http(arena_strndup(q->mem, v.p, v.n)) : -1;
+
+	return ns < 0 ? -1 : ns / NS_PER_S;
+}
+
+enum s3_code s3_conditions(struct s3_req *q, const char *prefix, const struct store_object *o)
+{
+	struct span match = condition(q, prefix, "if-match");
+	struct span none = condition(q, prefix, "if-none-match");
+	int64_t since = condition_time(q, prefix, "if-modified-since");
+	int64_t unless = condition_time(q, prefix, "if-unmodified-since");
+	int64_t mtime = o->mtime_ns / NS_PER_S;
+	enum s3_code unchanged = prefix[0] ? S3_PRECONDITION_FAILED : S3_NOT_MODIFIED;
+
+	if (match.p && !tag_listed(match, o->etag))
+		return S3_PRECONDITION_FAILED;
+	if (!match.p && unless >= 0 && mtime > unless)
+		return S3_PRECONDITION_FAILED;
+	if (none.p && tag_listed(none, o->etag))
+		return unchanged;
+	if (!none.p && since >= 0 && mtime <= since)
+		return unchanged;
+	return S3_OK;
+}
+
+bool s3_write_conditions(struct s3_req *q, struct store_put_options *o)
+{
+	struct span match = http_header(q->http, "If-Match");
+	struct span none = http_header(q->http, "If-None-Match");
+
+	if (match.p && none.p)
+		return s3_failf(q, S3_INVALID_REQUEST, "Only one of If-Match and If-None-Match");
+	if (none.p && !span_is(none, "*"))
+		return s3_failf(q, S3_NOT_IMPLEMENTED, "If-None-Match of a write must be *");
+	o->if_none_match = none.p != NULL;
+	if (match.p && match.n >= 2 && match.p[0] == '"')
+		match = span_make(match.p + 1, match.n - 2);
+	if (match.p)
+		o->if_match = match;
+	return true;
+}
+
+enum s3_range s3_range(struct span header, uint64_t size, uint64_t *from, uint64_t *n)
+{
+	struct span last, first;
+	uint64_t a, b;
+
+	if (!span_starts(header, SPAN("bytes=")) || span_find(header, ',') >= 0 ||
+	    span_find(header, '-') < 0)
+		return S3_RANGE_WHOLE;
+	last = span_from(header, sizeof("bytes=") - 1);
+	first = span_trim(span_cut(&last, '-'));
+	last = span_trim(last);
+	if (!first.n) { // the last b bytes
+		if (!span_to_u64(last, &b))
+			return S3_RANGE_WHOLE;
+		if (!b || !size)
+			return S3_RANGE_NOT;
+		*n = b < size ? b : size;
+		*from = size - *n;
+		return S3_RANGE_PART;
+	}
+	b = UINT64_MAX;
+	if (!span_to_u64(first, &a) || (last.n && !span_to_u64(last, &b)) || b < a)
+		return S3_RANGE_WHOLE;
+	if (a >= size)
+		return S3_RANGE_NOT;
+	*from = a;
+	*n = (b < size ? b + 1 : size) - a;
+	return S3_RANGE_PART;
+}

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading and deleting objects.
+#include "s3/request.h"
+
+// ---- reading -------------------------------------------------------------------------------------------
+
+static void send_checksum(struct s3_req *q, const struct store_object *o)
+{
+	struct s3_sum_kept k = s3_sum_parse(o->checksum);
+
+	if (!span_eq_nocase(s3_header(q, "x-amz-checksum-mode"), SPAN("ENABLED")) ||
+	    k.kind == S3_SUM_NONE)
+		return;
+	http_reply_header(q->http, s3_sum_header(k.kind), k.value);
+	http_reply_header(q->http, "x-amz-checksum-type", k.type);
+}
+
+// Members that change the answer's headers are for those who sign.
+static bool overrides_allowed(struct s3_req *q)
+{
+	struct span rest = http_query_raw(q->http);
+
+	while (q->who.anonymous && rest.n)
+		if (span_starts(span_cut(&rest, '&'), SPAN("response-")))
+			return s3_failf(q, S3_INVALID_REQUEST,
+					"Request specific response headers cannot be used for "
+					"anonymous GET requests.");
+	return true;
+}
+
+// If-Range (RFC 9110 13.1.5): the range counts only for the version that the client has.
+static struct span range_header(struct s3_req *q, const struct store_object *o)
+{
+	struct span range = s3_header(q, "Range"), if_range = http_header(q->http, "If-Range");
+
+	if (if_range.p && !span_eq(if_range, span_of(arena_printf(q->mem, "\"%s\"", o->etag))))
+		return SPAN("");
+	return range;
+}
+
+// partNumber=1 of a plain object is the object.
+static bool check_part_number(struct s3_req *q, const struct store_object *o, bool *part)
+{
+	uint64_t number;
+
+	*part = s3_param(q, "partNumber").n > 0;
+	if (!s3_param_number(q, "partNumber", 0, UINT64_MAX, &number) || !*part)
+		return !q->failed;
+	if (o->parts)
+		return s3_failf(q, S3_NOT_IMPLEMENTED,
+				"Parts of a completed upload cannot be read");
+	return number == 1 || s3_failf(q, S3_INVALID_RANGE, "The requested part does not exist");
+}
+
+// What of the object is asked for; false when answered.
+static bool choose_range(struct s3_req *q, const struct store_object *o, uint64_t *from,
+			 uint64_t *n, unsigned *status)
+{
+	enum s3_code condition = s3_conditions(q, "", o);
+	bool part;
+
+	*from = 0;
+	*n = o->size;
+	*status = 200;
+	if (condition == S3_NOT_MODIFIED)
+		s3_meta_send(q, o);
+	if (condition != S3_OK)
+		return s3_fail(q, condition);
+	if (!check_part_number(q, o, &part))
+		return false;
+	switch (s3_range(range_header(q, o), o->size, from, n)) {
+	case S3_RANGE_NOT:
+		http_reply_headerf(q->http, "Content-Range", "bytes */%llu",
+				   (unsigned long long)o->size);
+		return s3_fail(q, S3_INVALID_RANGE);
+	case S3_RANGE_PART:
+		part = true;
+		break;
+	case S3_RANGE_WHOLE:
+		break;
+	}
+	if (part)
+		*status = 206;
+	if (part && *n)
+		http_reply_headerf(q->http, "Content-Range", "bytes %llu-%llu/%llu",
+				   (unsigned long long)*from, (unsigned long long)(*from + *n - 1),
+				   (unsigned long long)o->size);
+	return true;
+}
+
+static ssize_t read_more(void *owner, struct http_req *r unused_arg, uint64_t at, char *buf,
+			 size_t max)
+{
+	struct s3_req *q = owner;
+	uint64_t left = q->read_end - q->read_at - at;
+	struct err e = { 0 };
+	ssize_t got;
+
+	if (!left)
+		return HTTP_STREAM_END;
+	got = store_reader_pread(q->reader, q->read_at + at, buf, left < max ? (size_t)left : max,
+				 &e);
+	return got > 0 ? got : HTTP_STREAM_FAIL;
+}
+
+static void send_body(struct s3_req *q, unsigned status, const char *type, uint64_t from,
+		      uint64_t n)
+{
+	struct http_stream stream = { .owner = q, .read = read_more, .block = 256 << 10 };
+	struct span bytes;
+	uint64_t offset;
+	int fd;
+
+	if (store_reader_inline(q->reader, &bytes)) {
+		http_reply_kept(q->http, status, type,
+				span_head(span_from(bytes, (size_t)from), (size_t)n));
+	} else if (!n) {
+		http_reply_kept(q->http, status, type, SPAN(""));
+	} else if (store_reader_file(q->reader, from, n, &fd, &offset)) {
+		http_reply_file(q->http, status, type, fd, offset, n);
+	} else {
+		q->read_at = from;
+		q->read_end = from + n;
+		http_reply_stream(q->http, status, type, n, &stream);
+	}
+}
+
+static bool find(struct s3_req *q, struct store_object *o, bool open)
+{
+	struct store *s = q->s3->o.store;
+	struct err e = { 0 };
+	int64_t version;
+	int found;
+
+	if (!s3_param_version(q, s3_param(q, "versionId"), &version))
+		return false;
+	found = open ? store_reader_open(s, q->bucket_name, q->key, version, q->mem, o, &q->reader,
+					 &e)
+		     : store_object_get(s, q->bucket_name, q->key, version, q->mem, o, &e);
+	if (found == 0)
+		return true;
+	if (e.code == ERR_NOT_FOUND && o->delete_marker)
+		http_reply_header(q->http, "x-amz-delete-marker", SPAN("true"));
+	return s3_fail_store(q, &e);
+}
+
+void s3_object_get(struct s3_req *q)
+{
+	struct store_object o = { 0 };
+	uint64_t from, n;
+	unsigned status;
+
+	if (!overrides_allowed(q) || !find(q, &o, true) || !choose_range(q, &o, &from, &n, &status))
+		return;
+	s3_meta_send(q, &o);
+	if (status == 200)
+		send_checksum(q, &o);
+	send_body(q, status, s3_content_type(q, &o), from, n);
+}
+
+void s3_object_head(struct s3_req *q)
+{
+	struct store_object o = { 0 };
+	uint64_t from, n;
+	unsigned status;
+
+	if (!overrides_allowed(q) || !find(q, &o, false) ||
+	    !choose_range(q, &o, &from, &n, &status))
+		return;
+	s3_meta_send(q, &o);
+	if (status == 200)
+		send_checksum(q, &o);
+	http_reply_length(q->http, status, s3_content_type(q, &o), n);
+}
+
+// ---- attributes ----------------------------------------------------------------------------------------
+
+static bool listed(struct span list, const char *name)
+{
+	while (list.n)
+		if (span_eq_nocase(span_trim(span_cut(&list, ',')), span_of(name)))
+			return true;
+	return false;
+}
+
+static void add_checksum(struct buf *b, const struct store_object *o)
+{
+	struct s3_sum_kept k = s3_sum_parse(o->checksum);
+
+	if (k.kind == S3_SUM_NONE)
+		return;
+	xml_open(b, "Checksum");
+	buf_printf(b, "<Checksum%s>" SPAN_FMT "</Checksum%s>", s3_sum_name(k.kind),
+		   SPAN_ARG(k.value), s3_sum_name(k.kind));
+	xml_add(b, "ChecksumType", k.type);
+	xml_close(b, "Checksum");
+}
+
+void s3_object_attributes(struct s3_req *q)
+{
+	struct span wanted = s3_header(q, "x-amz-object-attributes");
+	struct store_object o = { 0 };
+	auto_buf struct buf b;
+
+	buf_init(&b, 0);
+	if (!wanted.n) {
+		s3_failf(q, S3_INVALID_ARGUMENT,
+			 "The x-amz-object-attributes header is missing or empty");
+		return;
+	}
+	if (!find(q, &o, false))
+		return;
+	s3_meta_send(q, &o);
+	s3_xml_begin(&b, "GetObjectAttributesResponse");
+	if (listed(wanted, "ETag"))
+		xml_add(&b, "ETag", span_of(o.etag));
+	if (listed(wanted, "Checksum"))
+		add_checksum(&b, &o);
+	if (listed(wanted, "ObjectParts") && o.parts) {
+		xml_open(&b, "ObjectParts");
+		xml_add_u64(&b, "TotalPartsCount", o.parts);
+		xml_close(&b, "ObjectParts");
+	}
+	if (listed(wanted, "StorageClass"))
+		xml_add(&b, "StorageClass", SPAN("STANDARD"));
+	if (listed(wanted, "ObjectSize"))
+		xml_add_u64(&b, "ObjectSize", o.size);
+	s3_xml_send(q, &b, "GetObjectAttributesResponse");
+}
+
+void s3_object_lock_get(struct s3_req *q)
+{
+	struct store_object o = { 0 };
+
+	if (find(q, &o, false))
+		s3_fail(q, S3_NO_RETENTION);
+}
+
+// ---- deleting ------------------------------------------------------------------------------------------
+
+void s3_object_delete(struct s3_req *q)
+{
+	struct store_deleted done;
+	struct err e = { 0 };
+	int64_t version;
+
+	if (!s3_param_version(q, s3_param(q, "versionId"), &version))
+		return;
+	if (store_delete(q->s3->o.store, q->bucket_name, q->key, version, &q->cause, &done, &e) <
+	    0) {
+		s3_fail_store(q, &e);
+		return;
+	}
+	if (done.delete_marker) {
+		struct store_object marker = { .version = done.version,
+					       .null_version = done.null_version };
+		char id[32];
+
+		s3_version_text(&marker, id);
+		http_reply_header(q->http, "x-amz-delete-marker", SPAN("true"));
+		http_reply_header(q->http, "x-amz-version-id", span_of(id));
+	}
+	s3_empty(q, 204);
+}
+
+struct victim {
+	struct span key, version_text;
+	const struct s3_error *error; // why it was not tried, or NULL
+	size_t item;
+};
+
+static void add_outcome(struct buf *b, const struct victim *v, const struct store_delete_item *it,
+			bool quiet)
+{
+	if (v->error) {
+		xml_open(b, "Error");
+		xml_add(b, "Key", v->key);
+		if (v->version_text.n)
+			xml_add(b, "VersionId", v->version_text);
+		xml_add(b, "Code", span_of(v->error->code));
+		xml_add(b, "Message", span_of(v->error->text));
+		xml_close(b, "Error");
+	} else if (!quiet) {
+		xml_open(b, "Deleted");
+		xml_add(b, "Key", v->key);
+		if (v->version_text.n)
+			xml_add(b, "VersionId", v->version_text);
+		if (it->done.delete_marker) {
+			struct store_object marker = { .version = it->done.version,
+						       .null_version = it->done.null_version };
+			char id[32];
+
+			s3_version_text(&marker, id);
+			xml_add_bool(b, "DeleteMarker", true);
+			xml_add(b, "DeleteMarkerVersionId", span_of(id));
+		}
+		xml_close(b, "Deleted");
+	}
+}
+
+static bool parse_version(struct span text, int64_t *out)
+{
+	char digits[17] = { 0 }, *end;
+
+	*out = 0;
+	if (!text.n || span_is(text, "null"))
+		return true;
+	if (text.n != 16)
+		return false;
+	memcpy(digits, text.p, 16);
+	*out = (int64_t)strtoull(digits, &end, 16);
+	return !*end && *out > 0;
+}
+
+// The keys to delete, with those that cannot be tried marked.
+static bool take_victims(struct s3_req *q, const struct xml_node *root, struct victim *all,
+			 size_t *count, struct store_delete_item *items, size_t *n)
+{
+	*count = *n = 0;
+	for (struct xml_node *o = xml_child(root, "Object"); o; o = xml_again(o)) {
+		struct victim *v = &all[*count];
+		int64_t version;
+
+		if (*count == STORE_PAGE_MAX)
+			return s3_fail(q, S3_MALFORMED_XML);
+		v->key = xml_text(o, "Key");
+		v->version_text = xml_text(o, "VersionId");
+		if (!v->key.n)
+			return s3_fail(q, S3_MALFORMED_XML);
+		++*count;
+		if (v->key.n > STORE_KEY_MAX) {
+			v->error = s3_error(S3_KEY_TOO_LONG);
+		} else if (!parse_version(v->version_text, &version)) {
+			v->error = s3_error(S3_NO_VERSION);
+		} else {
+			v->item = *n;
+			items[(*n)++] =
+				(struct store_delete_item){ .key = v->key, .version = version };
+		}
+	}
+	return *count > 0 || s3_fail(q, S3_MALFORMED_XML);
+}
+
+void s3_object_delete_many(struct s3_req *q)
+{
+	struct store_delete_item *items = arena_alloc(q->mem, STORE_PAGE_MAX * sizeof(*items));
+	struct victim *all = arena_alloc(q->mem, STORE_PAGE_MAX * sizeof(*all));
+	struct xml_node *root = NULL;
+	struct err e = { 0 };
+	auto_buf struct buf b;
+	size_t count, n;
+	bool quiet;
+
+	buf_init(&b, 0);
+	if (!s3_body_xml(q, "Delete", &root) || !take_victims(q, root, all, &count, items, &n))
+		return;
+	quiet = span_eq_nocase(xml_text(root, "Quiet"), SPAN("true"));
+	if (n && store_delete_many(q->s3->o.store, q->bucket_name, items, n, &q->cause, &e) < 0) {
+		s3_fail_store(q, &e);
+		return;
+	}
+	s3_xml_begin(&b, "DeleteResult");
+	for (size_t i = 0; i < count; i++)
+		add_outcome(&b, &all[i], &items[all[i].item], quiet);
+	s3_xml_send(q, &b, "DeleteResult");
+}

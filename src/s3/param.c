@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "s3/request.h"
+
+struct span s3_param(struct s3_req *q, const char *name)
+{
+	struct span v;
+
+	return http_query(q->http, name, &v) ? v : SPAN("");
+}
+
+bool s3_param_number(struct s3_req *q, const char *name, uint64_t missing, uint64_t max,
+		     uint64_t *out)
+{
+	struct span text = s3_param(q, name);
+
+	*out = missing;
+	if (!text.n)
+		return true;
+	if (!span_to_u64(text, out) || *out > INT32_MAX)
+		return s3_failf(q, S3_INVALID_ARGUMENT, "%s must be a number from 0 to %d", name,
+				INT32_MAX);
+	if (*out > max)
+		*out = max;
+	return true;
+}
+
+// A version's id is its number as sixteen digits; "null" names the one made without versioning.
+void s3_version_text(const struct store_object *o, char out[static 32])
+{
+	if (o->null_version)
+		memcpy(out, "null", 5);
+	else
+		snprintf(out, 32, "%016llx", (unsigned long long)o->version);
+}
+
+bool s3_param_version(struct s3_req *q, struct span text, int64_t *out)
+{
+	uint64_t v = 0;
+
+	*out = 0;
+	if (!text.n || span_is(text, "null"))
+		return true;
+	for (size_t i = 0; i < text.n; i++) {
+		const char *digits = "0123456789abcdef", *at = strchr(digits, text.p[i]);
+
+		if (text.n != 16 || !text.p[i] || !at || v >> 59)
+			return s3_failf(q, S3_INVALID_ARGUMENT, "Invalid version id specified");
+		v = v << 4 | (uint64_t)(at - digits);
+	}
+	*out = (int64_t)v;
+	return v ? true : s3_fail(q, S3_NO_VERSION);
+}
+
+bool s3_param_encoding(struct s3_req *q, bool *url)
+{
+	struct span text = s3_param(q, "encoding-type");
+
+	*url = span_eq_nocase(text, SPAN("url"));
+	if (text.n && !*url)
+		return s3_failf(q, S3_INVALID_ARGUMENT,
+				"Invalid Encoding Method specified in Request");
+	return true;
+}
+
+struct span s3_header(struct s3_req *q, const char *name)
+{
+	struct span v = http_header(q->http, name);
+
+	return v.p ? v : SPAN("");
+}
+
+bool s3_may(struct s3_req *q, const struct store_bucket *b, unsigned rights)
+{
+	struct auth_subject s = { .bucket = b->id,
+				  .owner = b->owner,
+				  .visibility = (enum auth_visibility)b->visibility };
+	struct err e = { 0 };
+
+	return auth_may(q->s3->o.auth, q->who.user.id, &s, rights, &e) == 0;
+}

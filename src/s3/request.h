@@ -1,0 +1,192 @@
+// request: one S3 request on its way, and what its operations share. Private to s3.
+// Owner: lives in the HTTP request's arena; what it opened is closed when the request is gone.
+// Threads: those of the HTTP request: one at a time.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "auth/auth.h"
+#include "authn/authn.h"
+#include "base/buf.h"
+#include "codec/aws_chunked.h"
+#include "codec/xml.h"
+#include "http/http.h"
+#include "s3/checksum.h"
+#include "s3/error.h"
+#include "s3/s3.h"
+#include "store/store.h"
+
+struct s3 {
+	struct s3_options o;
+};
+
+enum s3_level { S3_SERVICE, S3_BUCKET, S3_OBJECT };
+enum s3_body_kind {
+	S3_BODY_NONE,	// a body is read and dropped
+	S3_BODY_SMALL,	// collected and checked
+	S3_BODY_OBJECT, // streamed into q->put and checked
+};
+
+struct s3_req;
+
+// One line of the table in route.c: the first line that fits a request decides.
+struct s3_op {
+	const char *name;
+	enum http_method method;
+	enum s3_level level;
+	const char *sub;    // a query member that must be there, or NULL
+	const char *header; // a header that must be there, or NULL
+	unsigned rights;    // on the bucket; 0 = the operation looks itself
+	enum s3_body_kind body;
+	bool waits;			 // for the disk: runs on a worker
+	void (*begin)(struct s3_req *q); // before the body; NULL = nothing
+	void (*run)(struct s3_req *q);	 // when the body is complete: answers
+};
+
+struct s3_body {
+	struct aws_chunked chunked;
+	bool framed; // aws-chunked
+	bool check_sha256, check_md5;
+	struct digest sha256;
+	uint8_t md5[16];
+	struct s3_sum sum;
+	struct span sum_wanted; // base64 from a header; empty = from the trailer, or none
+	bool sum_in_trailer;
+	char sum_text[S3_SUM_TEXT]; // what was computed, after the end
+	struct buf small;
+	uint64_t size; // of the bytes proper
+};
+
+struct s3_req {
+	struct s3 *s3;
+	struct http_req *http;
+	struct arena *mem;
+	const struct s3_op *op;
+	struct authn_s3 who;
+	bool virtual_host;
+	struct span bucket_name, key;
+	struct store_bucket bucket; // for operations on a bucket or object
+	struct s3_body body;
+	struct store_put *put;
+	struct store_reader *reader;
+	uint64_t read_at, read_end; // of a streamed answer
+	struct store_cause cause;
+	struct store_upload upload; // of a part
+	unsigned part;
+	bool failed; // answered with an error: what still comes is dropped
+};
+
+// ---- answering (answer.c) ------------------------------------------------------------------------------
+
+// Each answers the request and returns false, so that a check may `return s3_fail(…)`.
+bool s3_fail(struct s3_req *q, enum s3_code code);
+bool s3_failf(struct s3_req *q, enum s3_code code, const char *fmt, ...) format_printf(3, 4);
+bool s3_fail_store(struct s3_req *q, const struct err *e);
+
+// An XML document: begin with its root element, send when it is complete.
+void s3_xml_begin(struct buf *b, const char *root);
+void s3_xml_send(struct s3_req *q, struct buf *b, const char *root);
+void s3_empty(struct s3_req *q, unsigned status);
+
+// Time as listings write it.
+void s3_xml_time(struct buf *b, const char *name, int64_t ns);
+void s3_xml_etag(struct buf *b, const char *etag);
+void s3_xml_owner(struct s3_req *q, struct buf *b, const char *name, int64_t user);
+
+// ---- reading a request (param.c) -----------------------------------------------------------------------
+
+// The query member, or the empty span.
+struct span s3_param(struct s3_req *q, const char *name);
+// A number of the query from 0 on; `missing` without it. Answers InvalidArgument otherwise.
+bool s3_param_number(struct s3_req *q, const char *name, uint64_t missing, uint64_t max,
+		     uint64_t *out);
+// versionId; 0 = the latest.
+bool s3_param_version(struct s3_req *q, struct span text, int64_t *out);
+bool s3_param_encoding(struct s3_req *q, bool *url);
+void s3_version_text(const struct store_object *o, char out[static 32]);
+struct span s3_header(struct s3_req *q, const char *name); // "" when absent
+bool s3_may(struct s3_req *q, const struct store_bucket *b, unsigned rights);
+
+// ---- bodies (body.c) -----------------------------------------------------------------------------------
+
+bool s3_body_begin(struct s3_req *q);
+void s3_body_piece(struct s3_req *q, struct span piece);
+bool s3_body_end(struct s3_req *q); // complete and right
+void s3_body_release(struct s3_req *q);
+bool s3_body_xml(struct s3_req *q, const char *root, struct xml_node **out);
+
+// ---- metadata (meta.c) ---------------------------------------------------------------------------------
+
+bool s3_meta_take(struct s3_req *q, struct store_meta *out);
+void s3_meta_send(struct s3_req *q, const struct store_object *o);
+const char *s3_content_type(struct s3_req *q, const struct store_object *o);
+// Headers that ask for what we do not offer.
+bool s3_headers_supported(struct s3_req *q);
+// Tags as a query string, checked; from the header x-amz-tagging or from XML.
+bool s3_tags_take(struct s3_req *q, struct span text, struct span *out);
+bool s3_tags_parse(struct s3_req *q, size_t max, struct span *out);
+void s3_tags_send(struct s3_req *q, struct span tags);
+unsigned s3_tags_count(struct span tags);
+
+// ---- conditions and ranges (condition.c) ---------------------------------------------------------------
+
+// prefix: "" or "x-amz-copy-source-". S3_OK, S3_NOT_MODIFIED or S3_PRECONDITION_FAILED.
+enum s3_code s3_conditions(struct s3_req *q, const char *prefix, const struct store_object *o);
+// If-Match and If-None-Match of a write.
+bool s3_write_conditions(struct s3_req *q, struct store_put_options *o);
+enum s3_range { S3_RANGE_WHOLE, S3_RANGE_PART, S3_RANGE_NOT };
+enum s3_range s3_range(struct span header, uint64_t size, uint64_t *from, uint64_t *n);
+
+// ---- operations ----------------------------------------------------------------------------------------
+
+const struct s3_op *s3_route(const struct s3_req *q);
+
+void s3_service_list(struct s3_req *q);
+
+void s3_bucket_create(struct s3_req *q);
+void s3_bucket_head(struct s3_req *q);
+void s3_bucket_delete(struct s3_req *q);
+void s3_bucket_location(struct s3_req *q);
+void s3_bucket_unset(struct s3_req *q); // documents that are not set, by q->op->sub
+void s3_bucket_unset_delete(struct s3_req *q);
+void s3_bucket_tags_get(struct s3_req *q);
+void s3_bucket_tags_put(struct s3_req *q);
+void s3_bucket_tags_delete(struct s3_req *q);
+void s3_acl_get(struct s3_req *q);
+void s3_acl_put(struct s3_req *q);
+void s3_not_implemented(struct s3_req *q);
+void s3_not_allowed(struct s3_req *q);
+
+void s3_list_v1(struct s3_req *q);
+void s3_list_v2(struct s3_req *q);
+void s3_list_versions(struct s3_req *q);
+
+void s3_object_get(struct s3_req *q);
+void s3_object_head(struct s3_req *q);
+void s3_object_attributes(struct s3_req *q);
+void s3_object_put_begin(struct s3_req *q);
+void s3_object_put(struct s3_req *q);
+void s3_object_delete(struct s3_req *q);
+void s3_object_delete_many(struct s3_req *q);
+void s3_object_copy(struct s3_req *q);
+void s3_object_tags_get(struct s3_req *q);
+void s3_object_tags_put(struct s3_req *q);
+void s3_object_tags_delete(struct s3_req *q);
+void s3_object_lock_get(struct s3_req *q);
+
+void s3_upload_create(struct s3_req *q);
+void s3_upload_part_begin(struct s3_req *q);
+void s3_upload_part(struct s3_req *q);
+void s3_upload_part_copy(struct s3_req *q);
+void s3_upload_complete(struct s3_req *q);
+void s3_upload_abort(struct s3_req *q);
+void s3_upload_parts(struct s3_req *q);
+void s3_upload_list(struct s3_req *q);
+
+// The options that every write shares; event names are those of the store's sink.
+void s3_put_options(struct s3_req *q, const char *event, struct store_put_options *o);
+// The source of a copy, checked for rights and conditions.
+struct s3_source {
+	struct span bucket, key;
+	int64_t version;
+	struct store_object object;
+};
+bool s3_copy_source(struct s3_req *q, struct s3_source *out);

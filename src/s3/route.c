@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which operation a request asks for. The first line that fits decides, so members and headers come before
+// the plain forms; a member that no line names falls through to the plain form, as the peers do it.
+#include "s3/request.h"
+
+// clang-format off
+#define GET_UNSET(sub_) \
+	{ "Get " sub_, HTTP_GET, S3_BUCKET, sub_, NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_bucket_unset }
+#define PUT_LATER(sub_) \
+	{ "Put " sub_, HTTP_PUT, S3_BUCKET, sub_, NULL, AUTH_OWN, S3_BODY_SMALL, false, NULL, s3_not_implemented }
+#define DELETE_UNSET(sub_) \
+	{ "Delete " sub_, HTTP_DELETE, S3_BUCKET, sub_, NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_bucket_unset_delete }
+#define LATER(method_, level_, sub_, rights_) \
+	{ sub_, method_, level_, sub_, NULL, rights_, S3_BODY_SMALL, false, NULL, s3_not_implemented }
+
+static const struct s3_op ops[] = {
+	{ "ListBuckets", HTTP_GET, S3_SERVICE, NULL, NULL, 0, S3_BODY_NONE, false, NULL, s3_service_list },
+
+	{ "GetBucketLocation", HTTP_GET, S3_BUCKET, "location", NULL, AUTH_LIST, S3_BODY_NONE, false, NULL, s3_bucket_location },
+	{ "ListMultipartUploads", HTTP_GET, S3_BUCKET, "uploads", NULL, AUTH_LIST, S3_BODY_NONE, false, NULL, s3_upload_list },
+	{ "ListObjectVersions", HTTP_GET, S3_BUCKET, "versions", NULL, AUTH_LIST, S3_BODY_NONE, false, NULL, s3_list_versions },
+	{ "GetBucketTagging", HTTP_GET, S3_BUCKET, "tagging", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_bucket_tags_get },
+	{ "GetBucketAcl", HTTP_GET, S3_BUCKET, "acl", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_acl_get },
+	GET_UNSET("accelerate"), GET_UNSET("cors"), GET_UNSET("encryption"), GET_UNSET("lifecycle"),
+	GET_UNSET("logging"), GET_UNSET("notification"), GET_UNSET("object-lock"),
+	GET_UNSET("ownershipControls"), GET_UNSET("policy"), GET_UNSET("policyStatus"),
+	GET_UNSET("publicAccessBlock"), GET_UNSET("replication"), GET_UNSET("requestPayment"),
+	GET_UNSET("versioning"), GET_UNSET("website"),
+	LATER(HTTP_GET, S3_BUCKET, "analytics", AUTH_OWN), LATER(HTTP_GET, S3_BUCKET, "inventory", AUTH_OWN),
+	LATER(HTTP_GET, S3_BUCKET, "metrics", AUTH_OWN), LATER(HTTP_GET, S3_BUCKET, "intelligent-tiering", AUTH_OWN),
+
+	{ "PutBucketTagging", HTTP_PUT, S3_BUCKET, "tagging", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_bucket_tags_put },
+	{ "PutBucketAcl", HTTP_PUT, S3_BUCKET, "acl", NULL, AUTH_OWN, S3_BODY_SMALL, false, NULL, s3_acl_put },
+	PUT_LATER("accelerate"), PUT_LATER("analytics"), PUT_LATER("cors"), PUT_LATER("encryption"),
+	PUT_LATER("intelligent-tiering"), PUT_LATER("inventory"), PUT_LATER("lifecycle"), PUT_LATER("logging"),
+	PUT_LATER("metrics"), PUT_LATER("notification"), PUT_LATER("object-lock"),
+	PUT_LATER("ownershipControls"), PUT_LATER("policy"), PUT_LATER("publicAccessBlock"),
+	PUT_LATER("replication"), PUT_LATER("requestPayment"), PUT_LATER("versioning"), PUT_LATER("website"),
+
+	{ "DeleteBucketTagging", HTTP_DELETE, S3_BUCKET, "tagging", NULL, AUTH_OWN, S3_BODY_NONE, true, NULL, s3_bucket_tags_delete },
+	DELETE_UNSET("cors"), DELETE_UNSET("encryption"), DELETE_UNSET("lifecycle"),
+	DELETE_UNSET("ownershipControls"), DELETE_UNSET("policy"), DELETE_UNSET("publicAccessBlock"),
+	DELETE_UNSET("replication"), DELETE_UNSET("website"),
+
+	{ "DeleteObjects", HTTP_POST, S3_BUCKET, "delete", NULL, AUTH_WRITE, S3_BODY_SMALL, true, NULL, s3_object_delete_many },
+	{ "HeadBucket", HTTP_HEAD, S3_BUCKET, NULL, NULL, AUTH_LIST, S3_BODY_NONE, false, NULL, s3_bucket_head },
+	{ "CreateBucket", HTTP_PUT, S3_BUCKET, NULL, NULL, 0, S3_BODY_SMALL, true, NULL, s3_bucket_create },
+	{ "DeleteBucket", HTTP_DELETE, S3_BUCKET, NULL, NULL, AUTH_OWN, S3_BODY_NONE, true, NULL, s3_bucket_delete },
+	{ "ListObjectsV2", HTTP_GET, S3_BUCKET, "list-type", NULL, AUTH_LIST, S3_BODY_NONE, false, NULL, s3_list_v2 },
+	{ "ListObjects", HTTP_GET, S3_BUCKET, NULL, NULL, AUTH_LIST, S3_BODY_NONE, false, NULL, s3_list_v1 },
+
+	{ "ListParts", HTTP_GET, S3_OBJECT, "uploadId", NULL, AUTH_WRITE, S3_BODY_NONE, false, NULL, s3_upload_parts },
+	{ "GetObjectTagging", HTTP_GET, S3_OBJECT, "tagging", NULL, AUTH_READ, S3_BODY_NONE, false, NULL, s3_object_tags_get },
+	{ "GetObjectAcl", HTTP_GET, S3_OBJECT, "acl", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_acl_get },
+	{ "GetObjectAttributes", HTTP_GET, S3_OBJECT, "attributes", NULL, AUTH_READ, S3_BODY_NONE, false, NULL, s3_object_attributes },
+	{ "GetObjectRetention", HTTP_GET, S3_OBJECT, "retention", NULL, AUTH_READ, S3_BODY_NONE, false, NULL, s3_object_lock_get },
+	{ "GetObjectLegalHold", HTTP_GET, S3_OBJECT, "legal-hold", NULL, AUTH_READ, S3_BODY_NONE, false, NULL, s3_object_lock_get },
+	LATER(HTTP_GET, S3_OBJECT, "torrent", AUTH_READ),
+	{ "GetObject", HTTP_GET, S3_OBJECT, NULL, NULL, AUTH_READ, S3_BODY_NONE, false, NULL, s3_object_get },
+	{ "HeadObject", HTTP_HEAD, S3_OBJECT, NULL, NULL, AUTH_READ, S3_BODY_NONE, false, NULL, s3_object_head },
+
+	{ "PutObjectTagging", HTTP_PUT, S3_OBJECT, "tagging", NULL, AUTH_WRITE, S3_BODY_SMALL, true, NULL, s3_object_tags_put },
+	{ "PutObjectAcl", HTTP_PUT, S3_OBJECT, "acl", NULL, AUTH_OWN, S3_BODY_SMALL, false, NULL, s3_acl_put },
+	LATER(HTTP_PUT, S3_OBJECT, "retention", AUTH_WRITE), LATER(HTTP_PUT, S3_OBJECT, "legal-hold", AUTH_WRITE),
+	{ "UploadPartCopy", HTTP_PUT, S3_OBJECT, "uploadId", "x-amz-copy-source", AUTH_WRITE, S3_BODY_NONE, true, NULL, s3_upload_part_copy },
+	{ "UploadPart", HTTP_PUT, S3_OBJECT, "uploadId", NULL, AUTH_WRITE, S3_BODY_OBJECT, true, s3_upload_part_begin, s3_upload_part },
+	{ "CopyObject", HTTP_PUT, S3_OBJECT, NULL, "x-amz-copy-source", AUTH_WRITE, S3_BODY_NONE, true, NULL, s3_object_copy },
+	{ "PutObject", HTTP_PUT, S3_OBJECT, NULL, NULL, AUTH_WRITE, S3_BODY_OBJECT, true, s3_object_put_begin, s3_object_put },
+
+	{ "DeleteObjectTagging", HTTP_DELETE, S3_OBJECT, "tagging", NULL, AUTH_WRITE, S3_BODY_NONE, true, NULL, s3_object_tags_delete },
+	{ "AbortMultipartUpload", HTTP_DELETE, S3_OBJECT, "uploadId", NULL, AUTH_WRITE, S3_BODY_NONE, true, NULL, s3_upload_abort },
+	{ "DeleteObject", HTTP_DELETE, S3_OBJECT, NULL, NULL, AUTH_WRITE, S3_BODY_NONE, true, NULL, s3_object_delete },
+
+	{ "CreateMultipartUpload", HTTP_POST, S3_OBJECT, "uploads", NULL, AUTH_WRITE, S3_BODY_SMALL, true, NULL, s3_upload_create },
+	{ "CompleteMultipartUpload", HTTP_POST, S3_OBJECT, "uploadId", NULL, AUTH_WRITE, S3_BODY_SMALL, true, NULL, s3_upload_complete },
+	LATER(HTTP_POST, S3_OBJECT, "restore", AUTH_WRITE), LATER(HTTP_POST, S3_OBJECT, "select", AUTH_READ),
+};
+
+static const struct s3_op none = {
+	"none", HTTP_OTHER, S3_SERVICE, NULL, NULL, 0, S3_BODY_NONE, false, NULL, s3_not_allowed
+};
+// clang-format on
+
+const struct s3_op *s3_route(const struct s3_req *q)
+{
+	enum s3_level level = !q->bucket_name.n ? S3_SERVICE : q->key.n ? S3_OBJECT : S3_BUCKET;
+	enum http_method method = http_method(q->http);
+	struct span ignored;
+
+	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+		const struct s3_op *op = &ops[i];
+
+		if (op->method == method && op->level == level &&
+		    (!op->sub || http_query(q->http, op->sub, &ignored)) &&
+		    (!op->header || http_header(q->http, op->header).p))
+			return op;
+	}
+	return &none;
+}

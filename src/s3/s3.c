@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// The course of a request: where it goes, who sends it, what it may, then its operation.
+#include "s3/s3.h"
+
+#include "base/mem.h"
+#include "codec/url.h"
+#include "s3/request.h"
+
+void s3_open(struct s3 **out, const struct s3_options *o)
+{
+	struct s3 *s = mem_zalloc(sizeof(*s));
+
+	s->o = *o;
+	s->o.domain = o->domain ? mem_strdup(o->domain) : NULL;
+	*out = s;
+}
+
+void s3_close(struct s3 *s)
+{
+	if (!s)
+		return;
+	mem_free((char *)(uintptr_t)s->o.domain);
+	mem_free(s);
+}
+
+// ---- where ---------------------------------------------------------------------------------------------
+
+// The bucket of "bucket.DOMAIN:port", or the empty span.
+static struct span host_bucket(struct s3_req *q)
+{
+	struct span host = http_header(q->http, "Host"), domain = span_of(q->s3->o.domain);
+	ptrdiff_t colon = host.p ? span_rfind(host, ':') : -1;
+
+	if (colon >= 0)
+		host = span_head(host, (size_t)colon);
+	if (!domain.n || host.n <= domain.n + 1 || host.p[host.n - domain.n - 1] != '.' ||
+	    !span_eq_nocase(span_from(host, host.n - domain.n), domain))
+		return SPAN("");
+	return span_head(host, host.n - domain.n - 1);
+}
+
+// The raw path is cut at its first slash and each half decoded once: the key may hold slashes of both kinds.
+static void locate(struct s3_req *q)
+{
+	struct span path = span_from(http_path_raw(q->http), 1);
+
+	q->bucket_name = host_bucket(q);
+	q->virtual_host = q->bucket_name.n > 0;
+	if (!q->virtual_host)
+		q->bucket_name = url_decode(q->mem, span_cut(&path, '/'), URL_PLUS_KEEP);
+	q->key = url_decode(q->mem, path, URL_PLUS_KEEP);
+}
+
+// ---- browsers ------------------------------------------------------------------------------------------
+
+// Requests are signed, not carried by cookies, so any page may send them.
+static void cors_headers(struct s3_req *q)
+{
+	struct span origin = http_header(q->http, "Origin");
+
+	if (!origin.p)
+		return;
+	http_reply_header(q->http, "Access-Control-Allow-Origin", origin);
+	http_reply_header(q->http, "Access-Control-Allow-Credentials", SPAN("true"));
+	http_reply_header(q->http, "Access-Control-Expose-Headers",
+			  SPAN("ETag, Content-Length, Content-Range, Accept-Ranges, "
+			       "Last-Modified, x-amz-*, *"));
+	http_reply_header(q->http, "Vary", SPAN("Origin"));
+}
+
+static void preflight(struct s3_req *q)
+{
+	struct span method = http_header(q->http, "Access-Control-Request-Method");
+	struct span headers = http_header(q->http, "Access-Control-Request-Headers");
+
+	if (!http_header(q->http, "Origin").p || !method.p) {
+		s3_failf(q, S3_INVALID_REQUEST,
+			 "Origin and Access-Control-Request-Method are needed");
+		return;
+	}
+	http_reply_header(q->http, "Access-Control-Allow-Methods", method);
+	if (headers.p)
+		http_reply_header(q->http, "Access-Control-Allow-Headers", headers);
+	http_reply_header(q->http, "Access-Control-Max-Age", SPAN("3600"));
+	s3_empty(q, 200);
+}
+
+// Probes of load balancers and clients, unsigned; true when it was one.
+static bool health(struct s3_req *q)
+{
+	const struct s3_options *o = &q->s3->o;
+	struct span path = http_path_raw(q->http);
+
+	if (!span_starts(path, SPAN("/minio/health/")))
+		return false;
+	path = span_from(path, sizeof("/minio/health/") - 1);
+	if (span_is(path, "live") || span_is(path, "cluster"))
+		s3_empty(q, 200);
+	else if (span_is(path, "ready"))
+		s3_empty(q, o->ready && !o->ready(o->owner) ? 503 : 200);
+	else
+		s3_fail(q, S3_METHOD_NOT_ALLOWED);
+	return true;
+}
+
+// ---- the callbacks -------------------------------------------------------------------------------------
+
+static void take_cause(struct s3_req *q)
+{
+	struct span agent = s3_header(q, "User-Agent");
+
+	q->cause = (struct store_cause){
+		.principal = q->who.anonymous ? NULL : q->who.access,
+		.source_ip = http_peer(q->http),
+		.user_agent = arena_strndup(q->mem, agent.p, agent.n < 512 ? agent.n : 512),
+		.request_id = http_id(q->http),
+		.user = q->who.user.id,
+	};
+}
+
+// The bucket exists and the sender may; operations that make a bucket look themselves.
+static bool admit(struct s3_req *q)
+{
+	struct err e = { 0 };
+
+	if (q->op->level == S3_SERVICE || !q->op->rights)
+		return !q->who.anonymous || s3_fail(q, S3_ACCESS_DENIED);
+	if (store_bucket_get(q->s3->o.store, q->bucket_name, &q->bucket, &e) < 0)
+		return s3_fail_store(q, &e);
+	return s3_may(q, &q->bucket, q->op->rights) || s3_fail(q, S3_ACCESS_DENIED);
+}
+
+static void on_begin(void *owner, struct http_req *r)
+{
+	struct s3_req *q = arena_alloc(http_arena(r), sizeof(*q));
+	struct err e = { 0 };
+
+	*q = (struct s3_req){ .s3 = owner, .http = r, .mem = http_arena(r) };
+	http_app_set(r, q);
+	http_reply_header(r, "x-amz-request-id", span_of(http_id(r)));
+	locate(q);
+	cors_headers(q);
+	if (http_method(r) == HTTP_OPTIONS) {
+		preflight(q);
+		return;
+	}
+	if (health(q))
+		return;
+	if (authn_s3_request(q->s3->o.authn, r, q->virtual_host ? q->bucket_name : SPAN(""),
+			     &q->who, &e) < 0) {
+		if (e.code == ERR_UNAVAILABLE || e.code == ERR_IO)
+			s3_fail_store(q, &e);
+		else
+			s3_failf(q, s3_code_of_authn(&e), "%s", e.msg);
+		return;
+	}
+	take_cause(q);
+	q->op = s3_route(q);
+	if (q->key.n > STORE_KEY_MAX)
+		s3_fail(q, S3_KEY_TOO_LONG);
+	else if (!span_is_utf8(q->key))
+		s3_failf(q, S3_INVALID_ARGUMENT, "The key is not UTF-8 text");
+	else if (admit(q) && (q->op->body == S3_BODY_NONE || s3_body_begin(q)) && q->op->begin)
+		q->op->begin(q);
+}
+
+static void on_body(void *owner unused_arg, struct http_req *r, struct span piece)
+{
+	struct s3_req *q = http_app(r);
+
+	if (q->op->body != S3_BODY_NONE)
+		s3_body_piece(q, piece);
+}
+
+static void run(void *owner unused_arg, struct http_req *r)
+{
+	struct s3_req *q = http_app(r);
+
+	q->op->run(q);
+}
+
+static void on_finish(void *owner, struct http_req *r)
+{
+	struct s3_req *q = http_app(r);
+
+	if (q->op->body != S3_BODY_NONE && !s3_body_end(q))
+		return;
+	if (q->op->waits)
+		http_defer(r, run);
+	else
+		run(owner, r);
+}
+
+static void on_gone(void *owner unused_arg, struct http_req *r)
+{
+	struct s3_req *q = http_app(r);
+
+	store_put_abort(q->put);
+	store_reader_close(q->reader);
+	s3_body_release(q);
+	mem_wipe(q->who.key, sizeof(q->who.key));
+}
+
+static void on_busy(void *owner unused_arg, struct http_req *r)
+{
+	struct s3_req *q = http_app(r);
+
+	if (q)
+		s3_fail(q, S3_SLOW_DOWN);
+}
+
+struct http_handler s3_handler(struct s3 *s)
+{
+	return (struct http_handler){ s, on_begin, on_body, on_finish, on_gone, on_busy };
+}

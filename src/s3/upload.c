@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// Multipart uploads: begin, complete, abort.
+#include "base/mem.h"
+#include "s3/request.h"
+
+enum { ETAG_SHOWN = 64 };
+
+// Which checksum the whole will have: "CRC32::COMPOSITE", as objects keep it but without a value.
+static bool take_algorithm(struct s3_req *q, struct span *out)
+{
+	struct span name = s3_header(q, "x-amz-checksum-algorithm");
+	struct span type = s3_header(q, "x-amz-checksum-type");
+	enum s3_sum_kind kind = s3_sum_named(name);
+	bool full = span_is(type, "FULL_OBJECT");
+
+	*out = SPAN("");
+	if (name.n && kind == S3_SUM_NONE)
+		return s3_failf(q, S3_INVALID_REQUEST,
+				"Checksum algorithm provided is unsupported. "
+				"Please try again with any of the valid types: "
+				"[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
+	if (type.n && !full && !span_is(type, "COMPOSITE"))
+		return s3_failf(q, S3_INVALID_REQUEST,
+				"Value for x-amz-checksum-type header is "
+				"invalid.");
+	if (kind == S3_SUM_NONE)
+		return !type.n ||
+		       s3_failf(q, S3_INVALID_REQUEST,
+				"The x-amz-checksum-type header can only be used with the "
+				"x-amz-checksum-algorithm header.");
+	if ((full && (kind == S3_SUM_SHA1 || kind == S3_SUM_SHA256)) ||
+	    (type.n && !full && kind == S3_SUM_CRC64NVME))
+		return s3_failf(q, S3_INVALID_REQUEST,
+				"The " SPAN_FMT
+				" checksum type cannot be used with the %s checksum "
+				"algorithm.",
+				SPAN_ARG(type), s3_sum_name(kind));
+	*out = span_of(
+		arena_printf(q->mem, "%s::%s", s3_sum_name(kind),
+			     full || kind == S3_SUM_CRC64NVME ? "FULL_OBJECT" : "COMPOSITE"));
+	return true;
+}
+
+void s3_upload_create(struct s3_req *q)
+{
+	struct store_put_options o;
+	char id[STORE_UPLOAD_ID_MAX];
+	struct s3_sum_kept k;
+	struct span checksum;
+	struct err e = { 0 };
+	auto_buf struct buf b;
+
+	buf_init(&b, 0);
+	s3_put_options(q, NULL, &o);
+	if (!s3_headers_supported(q) || !s3_meta_take(q, &o.meta) ||
+	    !s3_tags_take(q, s3_header(q, "x-amz-tagging"), &o.tags) ||
+	    !take_algorithm(q, &checksum))
+		return;
+	if (store_upload_create(q->s3->o.store, &o, checksum, id, &e) < 0) {
+		s3_fail_store(q, &e);
+		return;
+	}
+	k = s3_sum_parse(checksum);
+	if (k.kind != S3_SUM_NONE) {
+		http_reply_header(q->http, "x-amz-checksum-algorithm",
+				  span_of(s3_sum_name(k.kind)));
+		http_reply_header(q->http, "x-amz-checksum-type", k.type);
+	}
+	s3_xml_begin(&b, "InitiateMultipartUploadResult");
+	xml_add(&b, "Bucket", q->bucket_name);
+	xml_add(&b, "Key", q->key);
+	xml_add(&b, "UploadId", span_of(id));
+	s3_xml_send(q, &b, "InitiateMultipartUploadResult");
+}
+
+void s3_upload_abort(struct s3_req *q)
+{
+	struct err e = { 0 };
+
+	if (store_upload_abort(q->s3->o.store, q->bucket_name, q->key, s3_param(q, "uploadId"),
+			       &e) < 0)
+		s3_fail_store(q, &e);
+	else
+		s3_empty(q, 204);
+}
+
+// ---- completing ----------------------------------------------------------------------------------------
+
+struct completion {
+	struct store_complete_part *parts;
+	struct span *sums; // per part, from the XML, p == NULL without
+	size_t n;
+	struct s3_sum_kept sum; // of the upload: kind and type
+	char text[S3_SUM_TEXT]; // of the whole
+};
+
+static struct span unquoted(struct span s)
+{
+	s = span_trim(s);
+	if (s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"')
+		return span_make(s.p + 1, s.n - 2);
+	return s;
+}
+
+static bool take_parts(struct s3_req *q, struct completion *c)
+{
+	struct xml_node *root = NULL, *p;
+	char name[32];
+	size_t n = 0;
+
+	if (!s3_body_xml(q, "CompleteMultipartUpload", &root))
+		return false;
+	for (p = xml_child(root, "Part"); p; p = xml_again(p))
+		n++;
+	if (!n || n > STORE_PART_MAX)
+		return s3_fail(q, S3_MALFORMED_XML);
+	c->parts = arena_alloc(q->mem, n * sizeof(*c->parts));
+	c->sums = arena_alloc(q->mem, n * sizeof(*c->sums));
+	snprintf(name, sizeof(name), "Checksum%s", s3_sum_name(c->sum.kind));
+	for (p = xml_child(root, "Part"); p; p = xml_again(p)) {
+		struct span etag = xml_text(p, "ETag");
+		uint64_t number;
+
+		if (!etag.p || !span_to_u64(span_trim(xml_text(p, "PartNumber")), &number))
+			return s3_fail(q, S3_MALFORMED_XML);
+		if (number < 1 || number > STORE_PART_MAX)
+			return s3_failf(q, S3_INVALID_ARGUMENT,
+					"PartNumber must be between 1 and %d", STORE_PART_MAX);
+		c->parts[c->n].number = (unsigned)number;
+		c->parts[c->n].etag = unquoted(etag);
+		c->sums[c->n++] = xml_text(p, name);
+	}
+	return true;
+}
+
+// The kept sums of the chosen parts. False (answered) when the client's list says otherwise; *have tells
+// whether every part has one.
+static bool collect_sums(struct s3_req *q, struct completion *c, struct s3_sum_part *sums,
+			 bool *have)
+{
+	struct store_part *page;
+	unsigned after = 0;
+	size_t n, at = 0;
+	bool more = true;
+	struct err e = { 0 };
+
+	*have = true;
+	while (more && at < c->n) {
+		if (store_part_list(q->s3->o.store, q->bucket_name, q->key, s3_param(q, "uploadId"),
+				    after, STORE_PAGE_MAX, q->mem, &page, &n, &more, &e) < 0)
+			return s3_fail_store(q, &e);
+		for (size_t i = 0; i < n && at < c->n; i++) {
+			struct s3_sum_kept k;
+
+			after = page[i].number;
+			if (page[i].number != c->parts[at].number)
+				continue;
+			k = s3_sum_parse(page[i].checksum);
+			if (c->sums[at].p && !span_eq(c->sums[at], k.value))
+				return s3_fail(q, S3_INVALID_PART);
+			*have = *have && k.kind == c->sum.kind;
+			sums[at++] = (struct s3_sum_part){ k.value, page[i].size };
+		}
+	}
+	*have = *have && at == c->n; // what is missing the store will name
+	return true;
+}
+
+// The checksum of the whole from those of its parts, compared with the one the client may send.
+static bool whole_sum(struct s3_req *q, struct completion *c)
+{
+	struct s3_sum_part *sums = arena_alloc(q->mem, c->n * sizeof(*sums));
+	struct span wanted;
+	bool have;
+
+	c->text[0] = 0;
+	if (c->sum.kind == S3_SUM_NONE)
+		return true;
+	if (!collect_sums(q, c, sums, &have))
+		return false;
+	if (have &&
+	    !(span_is(c->sum.type, "COMPOSITE") ? s3_sum_composite(c->sum.kind, sums, c->n, c->text)
+						: s3_sum_full(c->sum.kind, sums, c->n, c->text)))
+		c->text[0] = 0;
+	wanted = http_header(q->http, s3_sum_header(c->sum.kind));
+	if (wanted.p && c->text[0] && !span_is(wanted, c->text))
+		return s3_fail(q, S3_BAD_DIGEST);
+	return true;
+}
+
+static void answer(struct s3_req *q, const struct completion *c, const struct store_object *o)
+{
+	struct span host = s3_header(q, "Host");
+	auto_buf struct buf b;
+	char id[32];
+
+	if (!o->null_version) {
+		s3_version_text(o, id);
+		http_reply_header(q->http, "x-amz-version-id", span_of(id));
+	}
+	s3_xml_begin(&b, "CompleteMultipartUploadResult");
+	xml_add(&b, "Location",
+		span_of(arena_printf(q->mem, "%s://" SPAN_FMT SPAN_FMT,
+				     http_is_tls(q->http) ? "https" : "http", SPAN_ARG(host),
+				     SPAN_ARG(http_path_raw(q->http)))));
+	xml_add(&b, "Bucket", q->bucket_name);
+	xml_add(&b, "Key", q->key);
+	s3_xml_etag(&b, o->etag);
+	if (c->text[0]) {
+		buf_printf(&b, "<Checksum%s>%s</Checksum%s>", s3_sum_name(c->sum.kind), c->text,
+			   s3_sum_name(c->sum.kind));
+		xml_add(&b, "ChecksumType", c->sum.type);
+	}
+	s3_xml_send(q, &b, "CompleteMultipartUploadResult");
+}
+
+void s3_upload_complete(struct s3_req *q)
+{
+	struct store *s = q->s3->o.store;
+	struct span upload = s3_param(q, "uploadId"), checksum = SPAN("");
+	struct completion c = { 0 };
+	struct store_put_options o;
+	struct store_object made;
+	struct err e = { 0 };
+
+	s3_put_options(q, "s3:ObjectCreated:CompleteMultipartUpload", &o);
+	if (store_upload_get(s, q->bucket_name, q->key, upload, q->mem, &q->upload, &e) < 0) {
+		s3_fail_store(q, &e);
+		return;
+	}
+	c.sum = s3_sum_parse(q->upload.checksum);
+	if (!s3_write_conditions(q, &o) || !take_parts(q, &c) || !whole_sum(q, &c))
+		return;
+	if (c.text[0])
+		checksum = span_of(arena_printf(q->mem, "%s:%s:" SPAN_FMT, s3_sum_name(c.sum.kind),
+						c.text, SPAN_ARG(c.sum.type)));
+	if (store_upload_complete(s, &o, upload, c.parts, c.n, checksum, q->mem, &made, &e) < 0)
+		s3_fail_store(q, &e);
+	else
+		answer(q, &c, &made);
+}
