@@ -34,7 +34,8 @@ void api_job(struct req *q)
 		return;
 	}
 	if (queue_job_get(q->api->o.queue, job, http_arena(q->http), &made, &e) == 0)
-		http_reply_headerf(q->http, "X-Oscar-Job", "%s", made.name); // ours: who waits needs it
+		http_reply_headerf(q->http, "X-Oscar-Job", "%s",
+				   made.name); // ours: who waits needs it
 	reply_empty(q, 201);
 }
 

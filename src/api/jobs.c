@@ -11,7 +11,7 @@
 #include "queue/queue.h"
 #include "store/store.h"
 
-enum { DELETE_BATCH = 256 };
+enum { DELETE_BATCH = 256, LOG_ATTEMPTS_MAX = 32 };
 
 // ---- OSCAR's list ----------------------------------------------------------------------------------------
 
@@ -320,10 +320,25 @@ static int purge_in(struct db_conn *c, void *arg, struct err *e)
 			      &p->n, e);
 }
 
+int purge_jobs(struct api *a, int64_t service, bool only_succeeded, struct err *e)
+{
+	struct purge p = { .queue = a->o.queue,
+			   .service = service,
+			   .only_succeeded = only_succeeded };
+
+	do { // in pieces, so that other writers get between
+		if (db_write(a->o.db, purge_in, &p, e) < 0)
+			return -1;
+		for (size_t i = 0; i < p.n; i++)
+			dispatch_log_remove(a->o.dispatch, p.ids[i], LOG_ATTEMPTS_MAX);
+	} while (p.n == DELETE_BATCH);
+	return 0;
+}
+
 void api_logs_delete(struct req *q)
 {
 	auto_service_def struct service_def *d = req_service(q);
-	struct purge p = { .queue = q->api->o.queue, .only_succeeded = !query_flag(q, "all") };
+	bool all = query_flag(q, "all");
 	struct err e = { 0 };
 
 	if (!d)
@@ -332,20 +347,11 @@ void api_logs_delete(struct req *q)
 		reply_text(q, 403, "only the owner may delete the jobs of a service");
 		return;
 	}
-	p.service = d->id;
-	if (!p.only_succeeded && dispatch_cancel_service(q->api->o.dispatch, d->id, &e) < 0) {
+	if ((all && dispatch_cancel_service(q->api->o.dispatch, d->id, &e) < 0) ||
+	    purge_jobs(q->api, d->id, !all, &e) < 0)
 		reply_error(q, &e);
-		return;
-	}
-	do { // in pieces, so that other writers get between
-		if (db_write(q->api->o.db, purge_in, &p, &e) < 0) {
-			reply_error(q, &e);
-			return;
-		}
-		for (size_t i = 0; i < p.n; i++)
-			dispatch_log_remove(q->api->o.dispatch, p.ids[i], 32);
-	} while (p.n == DELETE_BATCH);
-	reply_empty(q, 204);
+	else
+		reply_empty(q, 204);
 }
 
 void api_logs_delete_one(struct req *q)

@@ -102,6 +102,8 @@ void api_job(struct req *q);
 void api_run(struct req *q);
 void api_run_gone(struct req *q);
 void api_run_tick(struct api *a); // deadlines and callers that hung up
+// jobs.c: deletes the finished jobs of a service with their logs.
+must_check int purge_jobs(struct api *a, int64_t service, bool only_succeeded, struct err *e);
 void api_logs_list(struct req *q);
 void api_logs_get(struct req *q);
 void api_logs_delete(struct req *q);

@@ -132,6 +132,7 @@ void api_services_remove(struct req *q)
 		return;
 	}
 	if (dispatch_cancel_service(q->api->o.dispatch, d->id, &e) < 0 ||
+	    purge_jobs(q->api, d->id, false, &e) < 0 ||
 	    service_remove(q->api->o.services, &q->who, q->param[0], !query_flag(q, "keep_data"),
 			   &e) < 0)
 		reply_error(q, &e);

@@ -6,6 +6,7 @@
 // Fixed for good before the first table: page_size 4096 (measured against 8192 and 16384: 1.6 times the
 // records per CPU second), auto_vacuum=INCREMENTAL (see db.c), object keys clustered by (bucket, key, version
 // descending) in BINARY order, inline bodies in a table of their own, an owner on every row that has one.
+// Ids are never used twice (AUTOINCREMENT): logs, grants and events name them longer than the rows live.
 // Times are nanoseconds since 1970 UTC. Booleans are 0 or 1.
 
 // db: numbers, settings of the installation, the feed.
@@ -17,10 +18,10 @@
 
 // auth: users (1 = the administrator, 2 = anonymous), groups, keys, rights.
 #define TABLES_AUTH                                                                                \
-	"CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"                    \
+	"CREATE TABLE users(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,"      \
 	" password TEXT, admin INTEGER NOT NULL DEFAULT 0, enabled INTEGER NOT NULL DEFAULT 1,"    \
 	" created_ns INTEGER NOT NULL);"                                                           \
-	"CREATE TABLE groups(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"                  \
+	"CREATE TABLE groups(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);"    \
 	"CREATE TABLE group_members(grp INTEGER NOT NULL, user INTEGER NOT NULL,"                  \
 	" PRIMARY KEY(grp, user)) WITHOUT ROWID;"                                                  \
 	"CREATE TABLE keys(access TEXT PRIMARY KEY, secret TEXT NOT NULL, user INTEGER NOT NULL,"  \
@@ -33,7 +34,7 @@
 // objects.version increases over the whole installation and is the event sequencer.
 // storage: 0 inline, 1 segments, 2 external (a file of a directory bucket, path = key).
 #define TABLES_STORE                                                                               \
-	"CREATE TABLE buckets(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"                  \
+	"CREATE TABLE buckets(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,"    \
 	" owner INTEGER NOT NULL, created_ns INTEGER NOT NULL, service INTEGER NOT NULL DEFAULT "  \
 	"0,"                                                                                       \
 	" visibility INTEGER NOT NULL DEFAULT 0, versioning INTEGER NOT NULL DEFAULT 0,"           \
@@ -71,7 +72,8 @@
 
 // service: one row a function, one row each time it was changed; secrets apart so that no listing meets them.
 #define TABLES_SERVICE                                                                             \
-	"CREATE TABLE services(id INTEGER PRIMARY KEY, name TEXT NOT NULL, owner INTEGER NOT "     \
+	"CREATE TABLE services(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, owner "   \
+	"INTEGER NOT "                                                                             \
 	"NULL,"                                                                                    \
 	" revision INTEGER NOT NULL, token TEXT NOT NULL, created_ns INTEGER NOT NULL,"            \
 	" changed_ns INTEGER NOT NULL, paused INTEGER NOT NULL DEFAULT 0);"                        \
@@ -81,7 +83,7 @@
 	" created_ns INTEGER NOT NULL, PRIMARY KEY(service, revision)) WITHOUT ROWID;"             \
 	"CREATE TABLE service_secrets(service INTEGER NOT NULL, name TEXT NOT NULL,"               \
 	" value TEXT NOT NULL, PRIMARY KEY(service, name)) WITHOUT ROWID;"                         \
-	"CREATE TABLE triggers(id INTEGER PRIMARY KEY, service INTEGER NOT NULL,"                  \
+	"CREATE TABLE triggers(id INTEGER PRIMARY KEY AUTOINCREMENT, service INTEGER NOT NULL,"    \
 	" bucket INTEGER NOT NULL, folder TEXT NOT NULL, filter TEXT NOT NULL);"                   \
 	"CREATE INDEX triggers_bucket ON triggers(bucket);"                                        \
 	"CREATE INDEX triggers_service ON triggers(service);"
@@ -91,13 +93,14 @@
 // state: queue.h enum queue_state. run_after_ns delays a retry. lease_ns = mono time is meaningless after a
 // restart, so leases are wall times.
 #define TABLES_QUEUE                                                                               \
-	"CREATE TABLE events(id INTEGER PRIMARY KEY, service INTEGER NOT NULL,"                    \
+	"CREATE TABLE events(id INTEGER PRIMARY KEY AUTOINCREMENT, service INTEGER NOT NULL,"      \
 	" trigger INTEGER NOT NULL, source TEXT NOT NULL, bucket INTEGER NOT NULL,"                \
 	" key TEXT NOT NULL, version INTEGER NOT NULL, job INTEGER NOT NULL,"                      \
 	" time_ns INTEGER NOT NULL);"                                                              \
 	"CREATE UNIQUE INDEX events_once ON events(version, service, trigger) WHERE version<>0;"   \
 	"CREATE INDEX events_job ON events(job);"                                                  \
-	"CREATE TABLE jobs(id INTEGER PRIMARY KEY, uuid BLOB NOT NULL, service INTEGER NOT NULL,"  \
+	"CREATE TABLE jobs(id INTEGER PRIMARY KEY AUTOINCREMENT, uuid BLOB NOT NULL, service "     \
+	"INTEGER NOT NULL,"                                                                        \
 	" revision INTEGER NOT NULL, owner INTEGER NOT NULL, state INTEGER NOT NULL,"              \
 	" attempt INTEGER NOT NULL, sync INTEGER NOT NULL, priority INTEGER NOT NULL,"             \
 	" run_after_ns INTEGER NOT NULL, lease_ns INTEGER NOT NULL, worker TEXT,"                  \

@@ -59,10 +59,13 @@ static int copy_whole(struct dispatch *d, const struct job *j, struct store_read
 {
 	char name[JOB_INPUT_NAME_MAX];
 	auto_free char *chunk = mem_alloc(COPY_CHUNK);
+	struct span inside;
 	auto_fd int fd = -1;
 
-	if (store_reader_inline(r, &in->bytes))
+	if (store_reader_inline(r, &inside)) {
+		in->bytes = arena_span(mem, inside); // the reader is closed before the job begins
 		return 0;
+	}
 	fd = file_open(d->tmp_dir, job_input_name(j, name),
 		       O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600, e);
 	if (fd < 0)

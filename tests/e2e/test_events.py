@@ -48,7 +48,7 @@ def test_filters_choose_inputs_and_outputs(daemon):
 def test_a_chain_through_a_shared_bucket_has_one_run(daemon):
     daemon.create("first", 'for i in 1 2 3; do cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/$i.txt"; done',
                   input=[io("first/in")], output=[io("middle/in")])
-    daemon.create("second", 'cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/"', input=[io("middle/in")], output=[io("last")])
+    daemon.create("second", 'cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/"', input=[io("middle/in")], output=[io("last/out")])
     daemon.put("first", "in/a", b"x")
     jobs = daemon.settled("second", 3)
     assert len({j["run"] for j in jobs + daemon.jobs("first")}) == 1
@@ -67,10 +67,10 @@ def test_a_service_that_feeds_itself_is_refused_with_the_chain(daemon):
 
 def test_fan_out_runs_every_service_on_the_file(daemon):
     for name in ("left", "right"):
-        daemon.create(name, f'echo {name} > "$TMP_OUTPUT_DIR/{name}"', input=[io("fan/in")], output=[io("fanout")])
+        daemon.create(name, f'echo {name} > "$TMP_OUTPUT_DIR/{name}"', input=[io("fan/in")], output=[io("fanout/out")])
     daemon.put("fan", "in/x", b"1")
     daemon.settled("left", 1), daemon.settled("right", 1)
-    assert sorted(daemon.keys("fanout")) == ["left", "right"]
+    assert sorted(daemon.keys("fanout")) == ["out/left", "out/right"]
 
 
 def test_multipart_and_copy_trigger_too(daemon):
