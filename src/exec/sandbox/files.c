@@ -17,8 +17,6 @@ enum {
 	MEMORY_MIN = 4 << 20,	// less cannot even start a shell
 };
 
-static const char event_prefix[] = "EVENT=";
-
 static int copy_field(char *out, size_t max, const char *in, const char *what, struct err *e)
 {
 	size_t n = in ? strlen(in) : 0;
@@ -158,7 +156,7 @@ static int make_env(struct buf *b, const struct exec_spec *s, struct err *e)
 	}
 	// It comes on standard input in any case; so where it does not fit, it is left out.
 	if (s->event.n < EVENT_ENV_MAX && !given(s, "EVENT") &&
-	    b->n + s->event.n + sizeof(event_prefix) <= b->max &&
+	    b->n + s->event.n + sizeof("EVENT=") <= b->max &&
 	    !(s->event.n && memchr(s->event.p, '\0', s->event.n)))
 		return add_env(b, "EVENT", s->event, e);
 	return 0;
