@@ -19,7 +19,7 @@ enum { EXEC_JOB_ID_MAX = 80, EXEC_REASON_MAX = 200, EXEC_NODE_MAX = 64 };
 
 enum exec_network {
 	EXEC_NETWORK_NONE, // loopback only
-	EXEC_NETWORK_HOST, // the node's own network
+	EXEC_NETWORK_HOST, // the node's own network, with whatever listens on it for local callers
 };
 
 struct exec_env {

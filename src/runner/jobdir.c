@@ -112,22 +112,37 @@ int jobdir_look(int dir, enum jobdir_state *out, struct jobdir_exit *x, int64_t 
 	return 0;
 }
 
-int jobdir_exit_write(int dir, struct jobdir_exit *x, struct err *e)
+int jobdir_exit_reserve(int dir, struct err *e)
 {
+	static const struct jobdir_exit empty;
 	auto_fd int fd = -1;
 
-	x->magic = JOBDIR_EXIT_MAGIC;
-	x->reason[sizeof(x->reason) - 1] = '\0';
 	if (unlinkat(dir, "exit.new", 0) < 0 && errno != ENOENT)
 		return err_sys(e, ERR_IO, errno, "remove exit.new");
 	fd = file_open(dir, "exit.new", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644, e);
-	if (fd < 0 || file_write_all(fd, x, sizeof(*x), e) < 0 || file_datasync(fd, e) < 0)
+	if (fd < 0 || file_pwrite_all(fd, &empty, sizeof(empty), 0, e) < 0)
+		return -1;
+	return file_take(&fd);
+}
+
+int jobdir_exit_finish(int dir, int fd, struct jobdir_exit *x, struct err *e)
+{
+	x->magic = JOBDIR_EXIT_MAGIC;
+	x->reason[sizeof(x->reason) - 1] = '\0';
+	if (file_pwrite_all(fd, x, sizeof(*x), 0, e) < 0 || file_datasync(fd, e) < 0)
 		return -1;
 	// The rename is not synced: after a power loss the record is whole or absent, and a job without
 	// one is lost and runs again, which is allowed.
 	if (renameat(dir, "exit.new", dir, "exit") < 0)
 		return err_sys(e, ERR_IO, errno, "rename exit.new");
 	return 0;
+}
+
+int jobdir_exit_write(int dir, struct jobdir_exit *x, struct err *e)
+{
+	auto_fd int fd = jobdir_exit_reserve(dir, e);
+
+	return fd < 0 ? -1 : jobdir_exit_finish(dir, fd, x, e);
 }
 
 int jobdir_order(int dir, enum jobdir_order order, struct err *e)

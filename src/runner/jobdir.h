@@ -68,7 +68,11 @@ must_check int jobdir_alive_write(int alive, int64_t started_wall_ns, struct err
 must_check int jobdir_look(int dir, enum jobdir_state *out, struct jobdir_exit *x,
 			   int64_t *started_wall_ns, struct err *e);
 
-// Writes the exit record durably.
+// The exit record in two steps: its place on the disk is taken before the job begins, so that a disk which the job
+// filled still takes it. finish() writes it durably under its name.
+must_check int jobdir_exit_reserve(int dir, struct err *e);
+must_check int jobdir_exit_finish(int dir, int fd, struct jobdir_exit *x, struct err *e);
+// Both at once.
 must_check int jobdir_exit_write(int dir, struct jobdir_exit *x, struct err *e);
 
 // Gives an order to the shim without its runner. ERR_NOT_FOUND when no shim listens.

@@ -600,8 +600,10 @@ static int wait_ms(struct runner *r)
 		least = r->sweep_ns - now;
 	if (r->conn >= 0 && !r->greeted && r->hello_by_ns - now < least)
 		least = r->hello_by_ns - now;
+	if (r->stop && !r->jobs.count)
+		r->leave = true;
 	if (r->conn < 0 && !r->jobs.count) {
-		if (r->idle_since_ns + idle <= now || r->stop)
+		if (r->idle_since_ns + idle <= now)
 			r->leave = true;
 		if (r->idle_since_ns + idle - now < least)
 			least = r->idle_since_ns + idle - now;

@@ -18,7 +18,13 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { OUTPUT_LOOK_MS = 250, READ_ROUNDS = 16, CGROUP_TRIES = 200, STOP_GRACE_MS = 5000 };
+enum {
+	OUTPUT_LOOK_MS = 250,
+	READ_ROUNDS = 16,
+	CGROUP_TRIES = 200,
+	STOP_GRACE_MS = 5000,
+	SETUP_MS = 60000
+};
 static const uint64_t default_log = UINT64_C(1) << 20;
 
 enum { FD_OUT, FD_ERR, FD_REPORT, FD_INIT, FD_CTL, FD_COUNT };
@@ -27,7 +33,7 @@ struct shim {
 	const struct shim_job *job;
 	struct sandbox_parent box;
 	struct sandbox sandbox;
-	int log, output, null;
+	int log, output, null, record;
 	uint64_t log_left;
 	bool log_full;
 	int64_t deadline_ns, kill_ns, look_ns; // monotonic, 0 = none
@@ -132,8 +138,7 @@ static void note_start(struct shim *s, int64_t wall_ns)
 	memcpy(note.job, m->job, sizeof(note.job));
 	done = write(s->job->notify, &note, sizeof(note));
 	(void)done; // the runner may be gone
-	if (m->timeout_ms)
-		s->deadline_ns = clock_mono_ns() + ms(m->timeout_ms);
+	s->deadline_ns = m->timeout_ms ? clock_mono_ns() + ms(m->timeout_ms) : 0;
 }
 
 static void over_memory(struct shim *s)
@@ -255,7 +260,9 @@ static void keep_time(struct shim *s)
 	const struct proto_start *m = s->job->start;
 	char text[JOBDIR_REASON_MAX];
 
-	if (s->deadline_ns && now >= s->deadline_ns) {
+	if (s->deadline_ns && now >= s->deadline_ns && !s->exit.started_wall_ns) {
+		end_job(s, JOBDIR_SETUP_FAILED, 0, "the sandbox took too long to be made");
+	} else if (s->deadline_ns && now >= s->deadline_ns) {
 		snprintf(text, sizeof(text), "killed: over the time limit of %lld.%03lld s",
 			 (long long)(m->timeout_ms / 1000), (long long)(m->timeout_ms % 1000));
 		end_job(s, JOBDIR_TIMEOUT, m->grace_ms, text);
@@ -379,6 +386,9 @@ static int open_files(struct shim *s, struct err *e)
 	struct stat st;
 
 	s->null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	s->record = jobdir_exit_reserve(j->jobdir, e);
+	if (s->record < 0)
+		return -1;
 	s->log = sys_open_beneath(j->jobdir, "log", O_WRONLY | O_APPEND | O_NONBLOCK, 0);
 	if (s->log < 0 || fstat(s->log, &st) < 0 || !S_ISREG(st.st_mode) ||
 	    st.st_uid != j->world->owner)
@@ -403,6 +413,7 @@ static void run(struct shim *s)
 		return;
 	}
 	sandbox_release(&s->sandbox);
+	s->deadline_ns = clock_mono_ns() + ms(SETUP_MS);
 	if (s->job->start->output_bytes_max)
 		s->look_ns = clock_mono_ns() + ms(OUTPUT_LOOK_MS);
 	serve(s);
@@ -415,7 +426,9 @@ static void run(struct shim *s)
 no_return void shim_run(const struct shim_job *j)
 {
 	static const struct sandbox_parent none = { -1, -1, -1, -1, -1 };
-	struct shim s = { .job = j, .box = none, .log = -1, .output = -1, .null = -1 };
+	struct shim s = {
+		.job = j, .box = none, .log = -1, .output = -1, .null = -1, .record = -1
+	};
 	struct err e = { 0 };
 
 	prctl(PR_SET_NAME, "oscar-shim", 0, 0, 0);
@@ -432,7 +445,8 @@ no_return void shim_run(const struct shim_job *j)
 		snprintf(text, sizeof(text), "%s\n", s.exit.reason);
 		say(&s, text);
 	}
-	if (jobdir_exit_write(j->jobdir, &s.exit, &e) < 0)
+	if (s.record < 0 ? jobdir_exit_write(j->jobdir, &s.exit, &e) < 0
+			 : jobdir_exit_finish(j->jobdir, s.record, &s.exit, &e) < 0)
 		log_error("shim", "job %s.%u: %s", j->start->job, j->start->attempt, e.msg);
 	_exit(0);
 }

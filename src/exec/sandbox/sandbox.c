@@ -663,6 +663,36 @@ static void sandbox_capacity(struct exec_driver *base, struct exec_capacity *out
 		 d->welcome ? d->limits : "the runner does not answer: nothing can run");
 }
 
+// Shims listen also while no runner does.
+static void stop_without_runner(struct sandbox_driver *d)
+{
+	char(*names)[JOBDIR_NAME_MAX] = NULL;
+	size_t at = 0, n = 0;
+	void *value;
+
+	{
+		auto_lock held = lock_hold(&d->lock);
+
+		d->stopping = true;
+		if (d->welcome)
+			return;
+		names = mem_alloc((d->jobs.count + 1) * sizeof(*names));
+		while (map_next(&d->jobs, &at, NULL, &value)) {
+			struct job *j = value;
+
+			jobdir_name(names[n++], j->id, j->attempt);
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct err e = { 0 };
+		auto_fd int dir = open_job(d, names[i], &e);
+
+		if (dir >= 0 && jobdir_order(dir, JOBDIR_STOP, &e) < 0)
+			log_warn("exec", "job %s: %s", names[i], e.msg);
+	}
+	mem_free(names);
+}
+
 static void sandbox_close(struct exec_driver *base, bool stop_jobs)
 {
 	struct sandbox_driver *d = self(base);
@@ -670,12 +700,15 @@ static void sandbox_close(struct exec_driver *base, bool stop_jobs)
 	size_t at = 0;
 	void *value;
 
+	if (stop_jobs)
+		stop_without_runner(d);
 	pthread_mutex_lock(&d->lock);
-	if (stop_jobs && d->welcome) {
+	if (stop_jobs) {
 		d->stopping = d->work = true;
 		wake(d);
-		// The order goes out in any case: it also stops jobs that this life never heard of.
-		while ((d->jobs.count || !d->stop_sent) && d->welcome &&
+		// With a runner the order goes out in any case: it also stops jobs that this life never
+		// heard of.
+		while ((d->jobs.count || (d->welcome && !d->stop_sent)) &&
 		       lock_wait(&d->changed, &d->lock, by))
 			;
 	}

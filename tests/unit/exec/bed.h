@@ -49,6 +49,7 @@ struct bed {
 	int helper; // socket to the process with the rights
 	pid_t helper_pid;
 	bool supervised;
+	bool root; // so was the test started, and so the runner is
 	struct exec_driver *driver;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -248,6 +249,7 @@ static inline struct bed *bed_open(bool supervised)
 	snprintf(b->data, sizeof(b->data), "/tmp/oscar-bed-XXXXXX");
 	check(mkdtemp(b->data));
 	b->supervised = supervised;
+	b->root = geteuid() == 0;
 	b->user = geteuid() ? geteuid() : BED_USER;
 	if (geteuid() == 0)
 		check(chown(b->data, BED_USER, BED_USER) == 0);

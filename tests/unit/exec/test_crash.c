@@ -108,6 +108,33 @@ static unsigned processes(const char *word)
 	return n;
 }
 
+static int shell(const char *script)
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	if (pid == 0) {
+		execl("/bin/sh", "sh", "-c", script, (char *)NULL);
+		_exit(127);
+	}
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+// Until the driver has noticed that nobody is there.
+static void wait_for_silence(struct bed *b)
+{
+	struct exec_capacity c;
+
+	for (int i = 0; i < 1000; i++) {
+		b->driver->ops->capacity(b->driver, &c);
+		if (strstr(c.limits, "does not answer"))
+			return;
+		bed_pause_ms(5);
+	}
+	fail_msg("the driver still believes in its runner");
+}
+
 static void a_job_outlives_its_runner(void **state)
 {
 	struct bed *b = need(state);
@@ -147,14 +174,7 @@ static void a_job_can_be_cancelled_without_a_runner(void **state)
 	bed_open_driver(b);
 	start(b, "cancelled", waits);
 	assert_true(bed_order(b, "K"));
-	for (int i = 0; i < 100; i++) {
-		struct exec_capacity c;
-
-		b->driver->ops->capacity(b->driver, &c);
-		if (strstr(c.limits, "does not answer"))
-			break;
-		bed_pause_ms(10);
-	}
+	wait_for_silence(b);
 	assert_int_equal(b->driver->ops->cancel(b->driver, "cancelled", 1, &e), 0);
 	bed_wait(b, "cancelled", 1, true, &ev);
 	assert_outcome(ev.result, EXEC_CANCELLED);
@@ -228,6 +248,12 @@ static void a_killed_shim_takes_its_sandbox_along(void **state)
 		bed_pause_ms(5);
 	}
 	bed_forget(b, "shimless");
+	// Its control groups are swept by the runner.
+	for (int i = 0; shell("find /sys/fs/cgroup -name shimless.1 2>/dev/null | grep -q .") == 0;
+	     i++) {
+		assert_true(i < 100);
+		bed_pause_ms(50);
+	}
 }
 
 static void what_never_began_is_not_known(void **state)
@@ -266,6 +292,25 @@ static void jobs_stopped_with_the_daemon_are_lost_to_the_next(void **state)
 	bed_forget(b, "stubborn");
 }
 
+static void jobs_are_stopped_also_without_a_runner(void **state)
+{
+	struct bed *b = need(state);
+	struct bed_event ev;
+
+	start(b, "stopped-alone", waits);
+	assert_true(bed_order(b, "K"));
+	wait_for_silence(b);
+	bed_close_driver(b, true);
+	assert_int_equal(bed_find(b, "stopped-alone", 1, true, &ev), 0);
+	assert_true(bed_order(b, "S"));
+	bed_open_driver(b);
+	adopt(b, "stopped-alone");
+	bed_wait(b, "stopped-alone", 1, true, &ev);
+	assert_outcome(ev.result, EXEC_LOST);
+	assert_string_equal(ev.result.reason, "stopped with the daemon");
+	bed_forget(b, "stopped-alone");
+}
+
 static void a_second_daemon_has_to_wait(void **state)
 {
 	struct bed *b = need(state);
@@ -288,7 +333,7 @@ static void a_stranger_is_sent_away(void **state)
 	struct bed *b = need(state);
 	auto_free char *run = mem_printf("%s/run", b->data);
 
-	if (b->user != BED_USER)
+	if (!b->root)
 		skip();
 	bed_close_driver(b, false);
 	assert_true(chmod(b->data, 0755) == 0 && chmod(run, 0755) == 0);
@@ -341,6 +386,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_killed_shim_takes_its_sandbox_along),
 		cmocka_unit_test(what_never_began_is_not_known),
 		cmocka_unit_test(jobs_stopped_with_the_daemon_are_lost_to_the_next),
+		cmocka_unit_test(jobs_are_stopped_also_without_a_runner),
 		cmocka_unit_test(a_second_daemon_has_to_wait),
 		cmocka_unit_test(a_stranger_is_sent_away),
 		cmocka_unit_test(an_idle_runner_leaves_and_a_busy_one_stays),
