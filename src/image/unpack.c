@@ -130,9 +130,13 @@ static int open_parent(int root, const char *path, const char **name, struct err
 	fd = open_in_root(root, dir, O_RDONLY | O_DIRECTORY, e);
 	if (fd >= 0 || e->code != ERR_NOT_FOUND)
 		return fd;
-	if (make_parents(root, dir, e) < 0)
+	// What is missing now lies behind a link that leads nowhere.
+	if (make_parents(root, dir, e) < 0 ||
+	    (fd = open_in_root(root, dir, O_RDONLY | O_DIRECTORY, e)) < 0) {
+		e->code = e->code == ERR_NOT_FOUND ? ERR_INVALID : e->code;
 		return -1;
-	return open_in_root(root, dir, O_RDONLY | O_DIRECTORY, e);
+	}
+	return fd;
 }
 
 // ---- entries -------------------------------------------------------------------------------------------
