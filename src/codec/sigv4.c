@@ -33,7 +33,7 @@ struct span sigv4_query(struct arena *a, struct span query, const char *skip)
 	struct span rest = query, name, value;
 	struct member *m;
 	size_t n = 0;
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
 	while (url_query_next(&rest, &name, &value))
 		n++;
@@ -95,7 +95,7 @@ static void add_header(struct buf *b, const struct sigv4_request *r, struct span
 struct span sigv4_canonical(struct arena *a, const struct sigv4_request *r)
 {
 	struct span names = r->signed_headers;
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
 	buf_init(&b, TEXT_MAX);
 	buf_add_span(&b, r->method);
@@ -132,7 +132,7 @@ struct span sigv4_string_to_sign(struct arena *a, struct span time, const struct
 
 void sigv4_key(struct span secret, const struct sigv4_scope *s, uint8_t out[static 32])
 {
-	auto_buf struct buf first;
+	auto_buf struct buf first = { 0 };
 	uint8_t k[DIGEST_MAX];
 
 	buf_init(&first, secret.n + 4);
@@ -166,10 +166,10 @@ static int name_order(const void *a, const void *b)
 static struct span all_headers(struct arena *a, const struct sigv4_request *r)
 {
 	struct span *names = arena_alloc(a, (r->header_count + 1) * sizeof(*names));
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
 	for (size_t i = 0; i < r->header_count; i++) {
-		auto_buf struct buf name;
+		auto_buf struct buf name = { 0 };
 
 		buf_init(&name, TEXT_MAX);
 		add_lower(&name, r->headers[i].name);
@@ -343,7 +343,7 @@ static void add_resource_query(struct arena *a, struct buf *b, struct span query
 struct span sigv2_string_to_sign(struct arena *a, const struct sigv4_request *r, struct span bucket,
 				 struct span expires)
 {
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
 	buf_init(&b, TEXT_MAX);
 	buf_add_span(&b, r->method);

@@ -84,7 +84,7 @@ void url_encode_form(struct buf *b, struct span s, const char *keep)
 
 struct span url_encode_arena(struct arena *a, struct span s, const char *keep)
 {
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
 	buf_init(&b, s.n * 3);
 	url_encode(&b, s, keep);

@@ -11,7 +11,7 @@ enum { XML_MAX = 32 << 20 }; // 1,000 entries of 1 KiB keys, each byte escaped
 static void send_error(struct s3_req *q, enum s3_code code, const char *text)
 {
 	const struct s3_error *f = s3_error(code);
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
 	q->failed = true;
 	if (code == S3_NOT_MODIFIED) {

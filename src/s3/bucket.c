@@ -27,10 +27,9 @@ void s3_service_list(struct s3_req *q)
 	bool more = false, full = false;
 	struct store_bucket *b;
 	struct err e = { 0 };
-	auto_buf struct buf x;
+	auto_buf struct buf x = { 0 };
 	size_t n;
 
-	buf_init(&x, 0);
 	if (!s3_param_number(q, "max-buckets", UINT64_MAX, 10000, &max))
 		return;
 	s3_xml_begin(&x, "ListAllMyBucketsResult");
@@ -131,7 +130,7 @@ void s3_bucket_delete(struct s3_req *q)
 void s3_bucket_location(struct s3_req *q)
 {
 	struct span region = span_of(authn_region(q->s3->o.authn));
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
 	s3_xml_begin(&b, "LocationConstraint");
 	xml_escape(&b, span_is(region, "us-east-1") ? SPAN("") : region);
@@ -166,9 +165,8 @@ void s3_bucket_unset(struct s3_req *q)
 {
 	for (size_t i = 0; i < ARRAY_LEN(unset); i++) {
 		const struct unset *u = &unset[i];
-		auto_buf struct buf b;
+		auto_buf struct buf b = { 0 };
 
-		buf_init(&b, 0);
 		if (strcmp(u->sub, q->op->sub) != 0)
 			continue;
 		if (u->code != S3_OK) {
@@ -191,9 +189,8 @@ void s3_bucket_unset_delete(struct s3_req *q)
 // The owner has every right and nobody else has any: that is the one list of grants we have.
 void s3_acl_get(struct s3_req *q)
 {
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
-	buf_init(&b, 0);
 	if (q->key.n) {
 		struct store_object o;
 		struct err e = { 0 };

@@ -63,9 +63,8 @@ void s3_object_copy(struct s3_req *q)
 	struct store_object made;
 	struct err e = { 0 };
 	bool meta, tags;
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
-	buf_init(&b, 0);
 	s3_put_options(q, "s3:ObjectCreated:Copy", &o);
 	if (!s3_headers_supported(q) || !directive(q, "x-amz-metadata-directive", &meta) ||
 	    !directive(q, "x-amz-tagging-directive", &tags) || !s3_copy_source(q, &src) ||

@@ -101,9 +101,8 @@ static void add_common(struct buf *b, const struct listing *l)
 void s3_list_v1(struct s3_req *q)
 {
 	struct listing l;
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
-	buf_init(&b, 0);
 	if (!take_common(q, &l))
 		return;
 	l.o.after = s3_param(q, "marker");
@@ -142,9 +141,8 @@ void s3_list_v2(struct s3_req *q)
 {
 	struct span token = { 0 }, start = s3_param(q, "start-after");
 	struct listing l;
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
-	buf_init(&b, 0);
 	if (!span_is(s3_param(q, "list-type"), "2")) {
 		s3_failf(q, S3_INVALID_ARGUMENT, "list-type must be 2");
 		return;
@@ -217,9 +215,8 @@ void s3_list_versions(struct s3_req *q)
 {
 	struct span id = s3_param(q, "version-id-marker");
 	struct listing l;
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
-	buf_init(&b, 0);
 	if (!take_common(q, &l))
 		return;
 	l.o.versions = true;

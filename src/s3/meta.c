@@ -46,7 +46,7 @@ bool s3_headers_supported(struct s3_req *q)
 // aws-chunked is the framing of this one body, not a property of the object.
 static struct span without_framing(struct s3_req *q, struct span list)
 {
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
 	buf_init(&b, list.n + 1);
 	while (list.n) {
@@ -111,7 +111,7 @@ static bool take_user_meta(struct s3_req *q, struct buf *b)
 
 bool s3_meta_take(struct s3_req *q, struct store_meta *out)
 {
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
 	buf_init(&b, STORE_META_MAX);
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {

@@ -200,9 +200,8 @@ void s3_object_attributes(struct s3_req *q)
 {
 	struct span wanted = s3_header(q, "x-amz-object-attributes");
 	struct store_object o = { 0 };
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
-	buf_init(&b, 0);
 	if (!wanted.n) {
 		s3_failf(q, S3_INVALID_ARGUMENT,
 			 "The x-amz-object-attributes header is missing or empty");
@@ -347,11 +346,10 @@ void s3_object_delete_many(struct s3_req *q)
 	struct victim *all = arena_alloc(q->mem, STORE_PAGE_MAX * sizeof(*all));
 	struct xml_node *root = NULL;
 	struct err e = { 0 };
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 	size_t count, n;
 	bool quiet;
 
-	buf_init(&b, 0);
 	if (!s3_body_xml(q, "Delete", &root) || !take_victims(q, root, all, &count, items, &n))
 		return;
 	quiet = span_eq_nocase(xml_text(root, "Quiet"), SPAN("true"));

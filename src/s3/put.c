@@ -184,9 +184,8 @@ void s3_upload_part_copy(struct s3_req *q)
 	struct store_part part;
 	struct err e = { 0 };
 	uint64_t from, n;
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
-	buf_init(&b, 0);
 	if (!take_part_number(q) || !s3_copy_source(q, &src) ||
 	    !take_copy_range(q, src.object.size, &from, &n))
 		return;

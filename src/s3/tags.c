@@ -55,7 +55,7 @@ static bool too_many(struct s3_req *q, size_t max)
 bool s3_tags_take(struct s3_req *q, struct span text, struct span *out)
 {
 	struct span name, value;
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
 	buf_init(&b, 65536);
 	if (s3_tags_count(text) > OBJECT_TAGS_MAX)
@@ -71,7 +71,7 @@ bool s3_tags_take(struct s3_req *q, struct span text, struct span *out)
 bool s3_tags_parse(struct s3_req *q, size_t max, struct span *out)
 {
 	struct xml_node *root = NULL, *set, *tag;
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 	size_t n = 0;
 
 	buf_init(&b, 65536);
@@ -97,7 +97,7 @@ bool s3_tags_parse(struct s3_req *q, size_t max, struct span *out)
 void s3_tags_send(struct s3_req *q, struct span tags)
 {
 	struct span name, value;
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
 	s3_xml_begin(&b, "Tagging");
 	xml_open(&b, "TagSet");

@@ -48,9 +48,8 @@ void s3_upload_create(struct s3_req *q)
 	struct s3_sum_kept k;
 	struct span checksum;
 	struct err e = { 0 };
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
-	buf_init(&b, 0);
 	s3_put_options(q, NULL, &o);
 	if (!s3_headers_supported(q) || !s3_meta_take(q, &o.meta) ||
 	    !s3_tags_take(q, s3_header(q, "x-amz-tagging"), &o.tags) ||
@@ -126,6 +125,8 @@ static bool take_parts(struct s3_req *q, struct completion *c)
 		if (number < 1 || number > STORE_PART_MAX)
 			return s3_failf(q, S3_INVALID_ARGUMENT,
 					"PartNumber must be between 1 and %d", STORE_PART_MAX);
+		if (c->n && number <= c->parts[c->n - 1].number)
+			return s3_fail(q, S3_INVALID_PART_ORDER);
 		c->parts[c->n].number = (unsigned)number;
 		c->parts[c->n].etag = unquoted(etag);
 		c->sums[c->n++] = xml_text(p, name);
@@ -191,7 +192,7 @@ static bool whole_sum(struct s3_req *q, struct completion *c)
 static void answer(struct s3_req *q, const struct completion *c, const struct store_object *o)
 {
 	struct span host = s3_header(q, "Host");
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 	char id[32];
 
 	if (!o->null_version) {

@@ -29,9 +29,8 @@ void s3_upload_parts(struct s3_req *q)
 	uint64_t max, after;
 	bool truncated, url;
 	size_t n;
-	auto_buf struct buf b;
+	auto_buf struct buf b = { 0 };
 
-	buf_init(&b, 0);
 	if (!s3_param_number(q, "max-parts", STORE_PAGE_MAX, STORE_PAGE_MAX, &max) ||
 	    !s3_param_number(q, "part-number-marker", 0, STORE_PART_MAX, &after) ||
 	    !s3_param_encoding(q, &url))
@@ -168,11 +167,10 @@ void s3_upload_list(struct s3_req *q)
 			     .next_key = SPAN(""),
 			     .next_id = SPAN(""),
 			     .group = SPAN("") };
-	auto_buf struct buf b;
-	auto_buf struct buf uploads;
-	auto_buf struct buf groups;
+	auto_buf struct buf b = { 0 };
+	auto_buf struct buf uploads = { 0 };
+	auto_buf struct buf groups = { 0 };
 
-	buf_init(&b, 0);
 	buf_init(&uploads, 16 << 20);
 	buf_init(&groups, 16 << 20);
 	if (!s3_param_number(q, "max-uploads", STORE_PAGE_MAX, STORE_PAGE_MAX, &u.max) ||
