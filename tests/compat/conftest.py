@@ -1,0 +1,80 @@
+"""Starts the S3 service alone (build/tests/compat/s3d) with a temporary directory, one per test session.
+
+S3D names another program of the same manners.
+"""
+import os
+import pathlib
+import socket
+import subprocess
+
+import pytest
+
+boto3 = pytest.importorskip("boto3")
+from botocore.config import Config  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+KEYS = {"boss": ("S3TEST", "s3testsecret"), "other": ("OTHER", "othersecret")}
+
+
+real_getaddrinfo = socket.getaddrinfo
+
+
+def getaddrinfo(host, *args, **kw):
+    """Every name below localhost is this machine (RFC 6761), whatever the resolver thinks."""
+    local = isinstance(host, str) and host.endswith(".localhost")
+    return real_getaddrinfo("127.0.0.1" if local else host, *args, **kw)
+
+
+socket.getaddrinfo = getaddrinfo
+
+
+class Service:
+    """A running service, and clients for it."""
+
+    def __init__(self, directory, domain="s3.localhost"):
+        program = os.environ.get("S3D", str(ROOT / "build/tests/compat/s3d"))
+        self.process = subprocess.Popen([program, str(directory), domain], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.port = int(self.process.stdout.readline())
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+
+    def client(self, who="boss", **config):
+        access, secret = KEYS[who] if who in KEYS else who
+        return boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id=access,
+                            aws_secret_access_key=secret, region_name="us-east-1",
+                            config=Config(retries={"max_attempts": 0}, **config))
+
+    def stop(self):
+        self.process.stdin.close()
+        return self.process.wait(30)
+
+    def resident_kib(self):
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory):
+    s = Service(tmp_path_factory.mktemp("s3d"))
+    yield s
+    assert s.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def s3(service):
+    return service.client()
+
+
+@pytest.fixture
+def bucket(s3, request):
+    """A bucket of the test's own, emptied and removed at its end."""
+    name = "t-" + str(abs(hash(request.node.nodeid)) % 10**12)
+    s3.create_bucket(Bucket=name)
+    yield name
+    for upload in s3.list_multipart_uploads(Bucket=name).get("Uploads", []):
+        s3.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name):
+        keys = [{"Key": o["Key"]} for o in page.get("Contents", [])]
+        if keys:
+            s3.delete_objects(Bucket=name, Delete={"Objects": keys})
+    s3.delete_bucket(Bucket=name)
