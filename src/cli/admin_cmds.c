@@ -82,8 +82,8 @@ static int import_folder(struct cli *c, const char *dir, struct http_answer *a, 
 {
 	struct upload u = { .c = c };
 	auto_fd int fd = -1;
-	int status, got;
-	pid_t tar;
+	int status = 0, got;
+	pid_t tar = 0;
 
 	if (spawn_tar(dir, &fd, &tar, e) < 0)
 		return -1;

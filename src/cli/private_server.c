@@ -131,7 +131,7 @@ static int read_ready(struct cli *c, const struct private_server *s, int fd, str
 {
 	int64_t deadline = clock_mono_ns() + READY_MS * NS_PER_MS;
 	auto_json json_t *line = NULL;
-	char text[4096];
+	char text[4096] = "";
 	size_t n = 0;
 
 	while (n < sizeof(text) - 1 && !memchr(text, '\n', n)) {

@@ -136,7 +136,8 @@ static int read_node(struct reader *r, yaml_event_t *ev, unsigned depth,
 static int read_list(struct reader *r, yaml_event_t *start, unsigned depth,
 		     struct codec_yaml_node **out)
 {
-	struct codec_yaml_node *n = node_new(r, CODEC_YAML_LIST, start->start_mark), *item;
+	struct codec_yaml_node *n = node_new(r, CODEC_YAML_LIST, start->start_mark);
+	struct codec_yaml_node *item = NULL;
 	struct children c = { 0 };
 
 	if (check_tag(r, start->data.sequence_start.tag, start->start_mark) < 0)
@@ -150,6 +151,7 @@ static int read_list(struct reader *r, yaml_event_t *start, unsigned depth,
 			break;
 		if (read_node(r, &ev, depth + 1, &item) < 0)
 			return -1;
+		check(item);
 		children_add(r, &c, NULL, item);
 		n->weight += item->weight;
 	}
@@ -188,7 +190,7 @@ static int read_entry(struct reader *r, yaml_event_t *key_ev, unsigned depth, st
 		      struct children *c, struct children *merges)
 {
 	auto_event yaml_event_t ev = { 0 };
-	struct codec_yaml_node *key, *item;
+	struct codec_yaml_node *key = NULL, *item = NULL;
 
 	if (read_node(r, key_ev, depth, &key) < 0)
 		return -1;
@@ -312,7 +314,7 @@ int codec_yaml_parse(struct span text, size_t size_max, struct arena *a,
 		     struct codec_yaml_node **out, struct err *e)
 {
 	auto_reader struct reader r = { .a = a, .e = e };
-	struct codec_yaml_node *root;
+	struct codec_yaml_node *root = NULL;
 	int got;
 
 	if (!yaml_parser_initialize(&r.parser))

@@ -376,13 +376,14 @@ int fdl_service_from(const json_t *object, struct fdl_service **out, struct err 
 {
 	auto_json json_t *unknown = json_array();
 	struct fdl_reader r = { .unknown = unknown };
-	struct fdl_service *s;
-	json_t *doc;
+	struct fdl_service *s = NULL;
+	json_t *doc = NULL;
 
 	if (fdl_schema_read(&r, fdl_service_fields, (struct fdl_source){ .json = object }, &doc,
 			    e) < 0 ||
 	    fdl_service_make(doc, NULL, NULL, &s, e) < 0)
 		return -1;
+	check(s);
 	json_array_extend(s->unknown, unknown);
 	*out = s;
 	return 0;

@@ -47,7 +47,8 @@ static void plain_words_have_types_and_quoted_ones_are_text(void **state unused_
 	assert_reads("[1, -2, +3, 0, 1.0, .5, 1e3, 1.5E-2]", "[1,-2,3,0,1,0.5,1000,0.015]");
 	assert_reads("['1', \"1.0\", 'true', '~', !!str 5]",
 		     "[\"1\",\"1.0\",\"true\",\"~\",\"5\"]");
-	assert_reads("[true, False, TRUE, null, ~, Null, x]", "[true,false,true,null,null,null,\"x\"]");
+	assert_reads("[true, False, TRUE, null, ~, Null, x]",
+		     "[true,false,true,null,null,null,\"x\"]");
 	assert_reads("[yes, no, on, 0755, 0x1f, 1_000, 1.2.3, .inf, -, e5, 12e]",
 		     "[\"yes\",\"no\",\"on\",\"0755\",\"0x1f\",\"1_000\",\"1.2.3\",\".inf\",\"-\","
 		     "\"e5\","
