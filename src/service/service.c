@@ -432,7 +432,7 @@ static int commit(struct change *w, struct err *e)
 int service_create(struct services *s, const struct service_caller *who, struct fdl_service *fdl,
 		   struct err *e)
 {
-	auto_fdl_service struct fdl_service *mine = fdl;
+	auto_fdl_service struct fdl_service *mine unused_arg = fdl;
 	auto_lock held = lock_hold(&s->change);
 	auto_service_def struct service_def *old = current(s, span_of(fdl->name));
 	struct change w = {
@@ -453,7 +453,7 @@ int service_create(struct services *s, const struct service_caller *who, struct 
 int service_update(struct services *s, const struct service_caller *who, struct fdl_service *fdl,
 		   struct err *e)
 {
-	auto_fdl_service struct fdl_service *mine = fdl;
+	auto_fdl_service struct fdl_service *mine unused_arg = fdl;
 	auto_lock held = lock_hold(&s->change);
 	auto_service_def struct service_def *old = current(s, span_of(fdl->name));
 	struct change w = { .s = s, .who = who, .fdl = fdl };

@@ -63,8 +63,8 @@ static void framing_that_can_be_read_in_two_ways_is_refused(void **state)
 		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
-		"Transfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+		("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
+		 "Transfer-Encoding: identity\r\n\r\n0\r\n\r\n"),
 		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length : 3\r\n\r\nabc",
 	};
 
