@@ -1,4 +1,4 @@
-// api: the REST interface: OSCAR's own calls and ours beside them (docs/openapi.yaml). Decodes, calls, encodes;
+// api: the REST interface: OSCAR's own calls and ours beside them (docs/user/api.md). Decodes, calls, encodes;
 // every rule about services and jobs lives below.
 // Owner: struct api owns the requests in flight and one timer thread. Threads: the handler is called by http.
 // Errors: texts as the clients of OSCAR expect them (plain text; see errors in api/reply.c).
