@@ -258,9 +258,35 @@ const char *http_id(struct http_req *r)
 	return r->id;
 }
 
+static void take_members(struct http_req *r)
+{
+	struct span rest = r->query_raw, name, value;
+	size_t n = 0;
+
+	while (url_query_next(&rest, &name, &value))
+		n++;
+	r->members = arena_alloc(&r->arena, (n + 1) * sizeof(r->members[0]));
+	rest = r->query_raw;
+	while (url_query_next(&rest, &name, &value)) {
+		struct req_header *m = &r->members[r->member_count++];
+
+		m->name = url_decode(&r->arena, name, URL_PLUS_BLANK);
+		m->value = url_decode(&r->arena, value, URL_PLUS_BLANK);
+	}
+}
+
 bool http_query(struct http_req *r, const char *name, struct span *value)
 {
-	return url_query_get(&r->arena, r->query_raw, name, value);
+	struct span wanted = span_of(name);
+
+	if (!r->members)
+		take_members(r);
+	for (size_t i = 0; i < r->member_count; i++)
+		if (span_eq(r->members[i].name, wanted)) {
+			*value = r->members[i].value;
+			return true;
+		}
+	return false;
 }
 
 struct span http_header(const struct http_req *r, const char *name)

@@ -46,6 +46,8 @@ struct http_req {
 	enum http_method method;
 	struct req_header *headers;
 	size_t header_count;
+	struct req_header *members; // of the query, decoded; made when first asked for
+	size_t member_count;
 	char id[17];
 	char peer[48];
 	void *app;

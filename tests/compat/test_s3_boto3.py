@@ -607,7 +607,8 @@ def test_transfer_of_a_large_file_in_bounded_memory(s3, service, bucket, tmp_pat
     s3.download_file(bucket, "large", str(tmp_path / "back"))
     assert hashlib.sha256((tmp_path / "back").read_bytes()).digest() == digest.digest()
     assert s3.head_object(Bucket=bucket, Key="large")["ETag"].endswith('-8"')
-    assert service.resident_kib() < 64 * 1024
+    if "S3D" not in os.environ:  # a sanitizer's own memory is not ours
+        assert service.resident_kib() < 64 * 1024
 
 
 # ---- browsers and probes -------------------------------------------------------------------------------
