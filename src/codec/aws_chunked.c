@@ -166,7 +166,7 @@ static int take_line(struct aws_chunked *c, struct span *in, bool *done, struct 
 static int take_head(struct aws_chunked *c, struct span *in, struct err *e)
 {
 	struct span line;
-	bool done;
+	bool done = false;
 	int result;
 
 	if (take_line(c, in, &done, e) < 0)
@@ -210,7 +210,7 @@ static int take_byte(struct aws_chunked *c, struct span *in, char wanted, struct
 static int take_tail(struct aws_chunked *c, struct span *in, struct err *e)
 {
 	struct span line;
-	bool done;
+	bool done = false;
 	int result = 0;
 
 	if (take_line(c, in, &done, e) < 0)

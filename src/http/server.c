@@ -340,7 +340,7 @@ static int split_listen(const char *listen_at, char *host, size_t host_size, con
 	name = span_head(at, (size_t)colon);
 	if (name.n > 2 && name.p[0] == '[' && name.p[name.n - 1] == ']')
 		name = span_make(name.p + 1, name.n - 2);
-	if (name.n >= host_size)
+	if (!name.p || name.n >= host_size)
 		return err_set(e, ERR_INVALID, "listen address %s: the host is too long",
 			       listen_at);
 	memcpy(host, name.p, name.n);
@@ -368,13 +368,16 @@ static int listen_one(const struct addrinfo *a, struct err *e)
 
 static unsigned bound_port(int fd)
 {
-	struct sockaddr_storage a = { 0 };
+	union {
+		struct sockaddr any;
+		struct sockaddr_in four;
+		struct sockaddr_in6 six;
+	} a = { .six = { 0 } };
 	socklen_t n = sizeof(a);
 
-	if (getsockname(fd, (struct sockaddr *)&a, &n) < 0)
+	if (getsockname(fd, &a.any, &n) < 0)
 		return 0;
-	return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port
-					     : ((struct sockaddr_in *)&a)->sin_port);
+	return ntohs(a.any.sa_family == AF_INET6 ? a.six.sin6_port : a.four.sin_port);
 }
 
 static int start_listening(struct http_server *s, struct err *e)
@@ -383,7 +386,7 @@ static int start_listening(struct http_server *s, struct err *e)
 				 .ai_socktype = SOCK_STREAM,
 				 .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
 	struct addrinfo *found = NULL;
-	char host[256];
+	char host[256] = "";
 	const char *port = NULL;
 	int bad;
 

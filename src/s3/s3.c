@@ -33,7 +33,8 @@ static struct span host_bucket(struct s3_req *q)
 
 	if (colon >= 0)
 		host = span_head(host, (size_t)colon);
-	if (!domain.n || host.n <= domain.n + 1 || host.p[host.n - domain.n - 1] != '.' ||
+	if (!host.p || !domain.n || host.n <= domain.n + 1 ||
+	    host.p[host.n - domain.n - 1] != '.' ||
 	    !span_eq_nocase(span_from(host, host.n - domain.n), domain))
 		return SPAN("");
 	return span_head(host, host.n - domain.n - 1);

@@ -142,7 +142,7 @@ static void set_tags(struct s3_req *q, struct span tags, unsigned status)
 
 void s3_object_tags_put(struct s3_req *q)
 {
-	struct span tags;
+	struct span tags = { 0 };
 
 	if (s3_tags_parse(q, OBJECT_TAGS_MAX, &tags))
 		set_tags(q, tags, 200);
@@ -157,7 +157,7 @@ void s3_object_tags_delete(struct s3_req *q)
 
 void s3_bucket_tags_get(struct s3_req *q)
 {
-	struct span tags;
+	struct span tags = { 0 };
 	struct err e = { 0 };
 
 	if (store_config_get(q->s3->o.store, q->bucket_name, "tagging", q->mem, &tags, &e) == 0)
@@ -170,7 +170,7 @@ void s3_bucket_tags_get(struct s3_req *q)
 
 void s3_bucket_tags_put(struct s3_req *q)
 {
-	struct span tags;
+	struct span tags = { 0 };
 	struct err e = { 0 };
 
 	if (!s3_tags_parse(q, BUCKET_TAGS_MAX, &tags))
