@@ -7,6 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __clang_analyzer__
+#undef err_set
+#undef err_sys
+#undef err_wrap
+#endif
+
 static const char *const names[] = {
 	[ERR_NONE] = "none",
 	[ERR_INVALID] = "invalid",

@@ -42,6 +42,13 @@ int err_sys(struct err *e, enum err_code code, int sys, const char *fmt, ...) fo
 // Puts context in front of the text ("context: text"). Returns -1.
 int err_wrap(struct err *e, const char *fmt, ...) format_printf(2, 3);
 
+#ifdef __clang_analyzer__
+// It does not see across files that these return -1, so it would follow paths that cannot be.
+#define err_set(...) (err_set(__VA_ARGS__), -1)
+#define err_sys(...) (err_sys(__VA_ARGS__), -1)
+#define err_wrap(...) (err_wrap(__VA_ARGS__), -1)
+#endif
+
 // The code's name in lower case, for logs and JSON ("not_found").
 const char *err_name(enum err_code code);
 

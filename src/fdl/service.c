@@ -366,7 +366,8 @@ int fdl_service_make(json_t *doc, const char *file, const struct codec_yaml_node
 	s->memory = mem_zalloc(sizeof(*s->memory));
 	if (fdl_service_check(s, path, e) < 0) {
 		err_wrap(e, "%s", path);
-		return fdl_schema_place(file, node, path, e);
+		fdl_schema_place(file, node, path, e);
+		return -1;
 	}
 	*out = mem_take(&s);
 	return 0;

@@ -331,7 +331,7 @@ static void on_log(void *arg, const char *fmt, va_list ap)
 static int split_listen(const char *listen_at, char *host, size_t host_size, const char **port,
 			struct err *e)
 {
-	struct span at = span_of(listen_at), name;
+	struct span at = span_make(listen_at, strlen(listen_at)), name;
 	ptrdiff_t colon = span_rfind(at, ':');
 	uint64_t number;
 

@@ -194,8 +194,8 @@ static int still_used(struct db_conn *c, struct change *w, struct err *e)
 static int record(struct db_conn *c, void *arg, struct err *e)
 {
 	struct change *w = arg;
-	struct image old;
-	int got = find(c, span_of(w->image->name), &old, e);
+	struct image old = { 0 };
+	int got = find(c, span_make(w->image->name, strlen(w->image->name)), &old, e);
 
 	if (got < 0)
 		return -1;
