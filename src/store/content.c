@@ -17,6 +17,9 @@ char *file_name(int64_t id, char out[static FILE_NAME_MAX])
 }
 
 struct reservation {
+	struct db_request
+		request; // first: `done` gets its address; only of a reservation made ahead
+	struct store *store;
 	int64_t start, clean;
 };
 
@@ -37,10 +40,11 @@ static int reserve(struct db_conn *c, void *arg, struct err *e)
 		       : 0;
 }
 
-// The smallest id that a put still holds: everything below is settled. 0 when none does.
-static int64_t smallest_live(const struct store *s)
+// The smallest id that a put still holds, or that is reserved and not handed out: everything below is settled.
+// 0 when there is none. With the lock held.
+static int64_t smallest_open(const struct store *s)
 {
-	int64_t low = 0;
+	int64_t low = s->file_next < s->file_end ? s->file_next : 0;
 
 	for (const struct store_put *p = s->live; p; p = p->next)
 		if (!low || p->file < low)
@@ -48,26 +52,76 @@ static int64_t smallest_live(const struct store *s)
 	return low;
 }
 
-int file_id_new(struct store *s, int64_t *out, struct err *e)
+static void reserved_ahead(struct db_request *request, int result, const struct err *e unused_arg)
+{
+	struct reservation *r = (struct reservation *)request;
+
+	pthread_mutex_lock(&r->store->lock);
+	r->store->reserving = false;
+	if (result >= 0) {
+		r->store->spare = r->start;
+		r->store->spare_end = r->start + ID_BLOCK;
+	}
+	pthread_mutex_unlock(&r->store->lock);
+	mem_free(r);
+}
+
+// With the lock held: asks for the next block before this one is used up, so that a put, which may run on a loop
+// of the server, need not wait for a commit.
+static struct reservation *plan_ahead(struct store *s)
+{
+	struct reservation *r;
+
+	if (s->reserving || s->spare < s->spare_end || s->file_end - s->file_next > ID_BLOCK / 2)
+		return NULL;
+	s->reserving = true;
+	r = mem_zalloc(sizeof(*r));
+	*r = (struct reservation){ .request = { .fn = reserve, .arg = r, .done = reserved_ahead },
+				   .store = s,
+				   .clean = smallest_open(s) };
+	return r;
+}
+
+// With the lock held. The put is known to hold its id from the same moment on.
+static bool take_id(struct store *s, struct store_put *p)
+{
+	if (s->file_next == s->file_end && s->spare < s->spare_end) {
+		s->file_next = s->spare;
+		s->file_end = s->spare_end;
+		s->spare = s->spare_end;
+	}
+	if (s->file_next == s->file_end)
+		return false;
+	p->file = s->file_next++;
+	p->next = s->live;
+	s->live = p;
+	return true;
+}
+
+int file_id_new(struct store *s, struct store_put *p, struct err *e)
 {
 	for (;;) {
-		struct reservation r = { 0 };
+		struct reservation now = { 0 }, *ahead = NULL;
+		bool got;
 
 		pthread_mutex_lock(&s->lock);
-		if (s->file_next < s->file_end) {
-			*out = s->file_next++;
-			pthread_mutex_unlock(&s->lock);
-			return 0;
-		}
-		r.clean = smallest_live(s);
+		got = take_id(s, p);
+		if (got)
+			ahead = plan_ahead(s);
+		else
+			now.clean = smallest_open(s);
 		pthread_mutex_unlock(&s->lock);
-		if (db_write(s->db, reserve, &r, e) < 0)
+		if (ahead)
+			db_submit(s->db, &ahead->request);
+		if (got)
+			return 0;
+		if (db_write(s->db, reserve, &now, e) < 0)
 			return err_wrap(e, "reserve content ids");
 		pthread_mutex_lock(&s->lock);
-		if (s->file_next >=
-		    s->file_end) { // else another thread was quicker: skip this block
-			s->file_next = r.start;
-			s->file_end = r.start + ID_BLOCK;
+		if (s->file_next ==
+		    s->file_end) { // else another thread was quicker: this block is skipped
+			s->file_next = now.start;
+			s->file_end = now.start + ID_BLOCK;
 		}
 		pthread_mutex_unlock(&s->lock);
 	}

@@ -20,6 +20,8 @@ struct store {
 
 	pthread_mutex_t lock;	     // guards what follows
 	int64_t file_next, file_end; // reserved ids not handed out
+	int64_t spare, spare_end;    // a block reserved ahead
+	bool reserving;		     // one is on its way
 	struct store_put *live;	     // puts that hold an id
 	bool stop;
 	pthread_cond_t reap;
@@ -78,7 +80,8 @@ must_check int put_options_check(const struct store_put_options *o, struct err *
 enum { FILE_NAME_MAX = 32 };
 // "ab/1ab" below the content directory.
 char *file_name(int64_t id, char out[static FILE_NAME_MAX]);
-must_check int file_id_new(struct store *s, int64_t *out, struct err *e);
+// Gives the put its file id and adds it to the live ones.
+must_check int file_id_new(struct store *s, struct store_put *p, struct err *e);
 must_check int file_create(struct store *s, int64_t id, struct err *e); // the descriptor
 must_check int file_dir_sync(struct store *s, int64_t id, struct err *e);
 

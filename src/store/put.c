@@ -118,14 +118,6 @@ int store_put_begin_part(struct store *s, struct span bucket, struct span key, s
 
 // ---- bytes ---------------------------------------------------------------------------------------------
 
-static void live_add(struct store_put *p)
-{
-	auto_lock held = lock_hold(&p->store->lock);
-
-	p->next = p->store->live;
-	p->store->live = p;
-}
-
 static void live_remove(struct store_put *p)
 {
 	auto_lock held = lock_hold(&p->store->lock);
@@ -139,9 +131,8 @@ static void live_remove(struct store_put *p)
 
 static int spill(struct store_put *p, struct err *e)
 {
-	if (file_id_new(p->store, &p->file, e) < 0)
+	if (file_id_new(p->store, p, e) < 0)
 		return -1;
-	live_add(p);
 	p->fd = file_create(p->store, p->file, e);
 	if (p->fd < 0)
 		return -1;
@@ -202,9 +193,8 @@ int store_put_take_file(struct store_put *p, int dir, const char *name, struct e
 		return -1;
 	if ((uint64_t)st.st_size <= p->small.max || st.st_nlink != 1)
 		return digest_file(p, fd, true, e);
-	if (file_id_new(p->store, &p->file, e) < 0)
+	if (file_id_new(p->store, p, e) < 0)
 		return -1;
-	live_add(p);
 	if (linkat(dir, name, p->store->content_dir, file_name(p->file, to), 0) == 0) {
 		p->fd = file_take(&fd);
 		if (fchmod(p->fd, 0600) < 0)
