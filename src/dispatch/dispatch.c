@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "db/db.h"
+#include "db/feed.h"
 #include "dispatch/job.h"
 #include "fdl/fdl.h"
 
@@ -25,6 +26,8 @@ enum {
 	BUSY_DELAY_MS = 500,
 	LOST_DELAY_MS = 200,
 	END_WAIT_MS = 15000, // for jobs to end when we are told to end them
+	FEED_KEEP = 1000000, // entries of the event feed
+	FEED_TRIM = 20000,   // dropped at a time
 };
 #define OUTPUT_MAX (UINT64_C(10) << 30)
 #define LOG_MAX (UINT64_C(16) << 20)
@@ -291,16 +294,34 @@ static bool fits(const struct dispatch *d, uint32_t cpu, uint64_t memory)
 	       (!d->capacity.memory_bytes || d->memory_used + memory <= d->capacity.memory_bytes);
 }
 
-static void fail_without_service(struct dispatch *d, const struct queue_job *row,
-				 const struct err *why)
+// A queued job that shall not run: it fails with the reason.
+static void fail_unrun(struct dispatch *d, const struct queue_job *row, const char *outcome,
+		       const struct err *why)
 {
-	struct queue_result r = { .outcome = "stage", .exit_code = -1, .reason = why->msg };
+	struct queue_result r = { .outcome = outcome, .exit_code = -1, .reason = why->msg };
 	struct queue_lease_item it = { .job = row->id };
+	struct dispatch_answer a = { .fd = -1, .timed_out = why->code == ERR_TIMEOUT };
 	struct err e = { 0 };
 
 	if (queue_lease(d->o.queue, &it, 1, d->driver->ops->name, d->o.lease_ms, &e) < 0 ||
 	    !it.attempt || queue_end(d->o.queue, row->id, it.attempt, QUEUE_FAILED, 0, &r, &e) < 0)
 		log_warn("dispatch", "job %s: %s", row->name, e.msg);
+	if (row->sync) {
+		snprintf(a.reason, sizeof(a.reason), "%s", why->msg);
+		answer_deliver(d, row->id, &a);
+	}
+}
+
+// The service's wait_timeout: a job that is still queued after it is not worth running.
+static bool waited_too_long(const struct queue_job *row, const struct fdl_service *f, struct err *e)
+{
+	int64_t waited_s = (clock_wall_ns() - row->created_ns) / NS_PER_S;
+
+	if (!f->wait_timeout_s || row->attempt || waited_s <= f->wait_timeout_s)
+		return false;
+	err_set(e, ERR_TIMEOUT, "waited %lld s in the queue, the service allows %lld s",
+		(long long)waited_s, (long long)f->wait_timeout_s);
+	return true;
 }
 
 struct choice {
@@ -318,7 +339,11 @@ static void choose(struct dispatch *d, const struct queue_job *ready, size_t n, 
 
 		if (service_revision(d->o.services, ready[i].service, ready[i].revision, &def, &e) <
 		    0) {
-			fail_without_service(d, &ready[i], &e);
+			fail_unrun(d, &ready[i], "stage", &e);
+			continue;
+		}
+		if (waited_too_long(&ready[i], def->fdl, &e)) {
+			fail_unrun(d, &ready[i], "waited", &e);
 			continue;
 		}
 		pthread_mutex_lock(&d->lock);
@@ -379,10 +404,19 @@ static bool round_of(struct dispatch *d, int64_t *next_ns)
 	return c.n == READY_WINDOW;
 }
 
+static int trim_feed(struct db_conn *c, void *arg unused_arg, struct err *e)
+{
+	return feed_trim(c, FEED_KEEP, FEED_TRIM, e);
+}
+
 static void renew_leases(struct dispatch *d)
 {
+	struct err e = { 0 };
 	size_t at = 0;
 	void *value;
+
+	if (db_write_lazy(d->o.db, trim_feed, NULL, &e) < 0)
+		log_warn("dispatch", "trimming the feed: %s", e.msg);
 
 	pthread_mutex_lock(&d->lock);
 	while (map_next(&d->active, &at, NULL, &value))

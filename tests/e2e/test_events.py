@@ -101,6 +101,18 @@ def test_an_update_moves_the_trigger(daemon):
     assert [j["input"] for j in jobs] == ["mover/new/one"]
 
 
+def test_a_job_that_waits_too_long_fails_unrun(daemon):
+    status = daemon.call("GET", "/system/status", 200).json()
+    cores = status["cluster"]["metrics"]["cpu"]["total_schedulable_cores"]
+    daemon.create("blocker", "sleep 3", cpu=str(cores / 1000), memory="64Mi")
+    daemon.create("impatient", "true", wait_timeout=1)
+    daemon.call("POST", "/job/blocker", 201, data="x")
+    wait_for("the blocker", lambda: [j for j in daemon.jobs("blocker") if j["state"] == "running"])
+    daemon.call("POST", "/job/impatient", 201, data="x")
+    job = daemon.settled("impatient", 1)[0]
+    assert job["state"] == "failed" and "waited" in job["reason"] and not daemon.detail(job["name"])["attempts"][0].get("started")
+
+
 def test_retries_end_in_the_dead_letters(daemon):
     daemon.create("stubborn", "exit 9", retry={"attempts": 3, "backoff_seconds": 0, "on": ["exit"]})
     daemon.put("stubborn", "in/x", b"x")
