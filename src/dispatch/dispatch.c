@@ -120,7 +120,7 @@ static unsigned retry_bit(enum exec_outcome o)
 	return 0;
 }
 
-// Attempts that count: not those that only found the engine busy or were stopped with the daemon.
+// Attempts that count: not those that were stopped with the daemon.
 static unsigned attempts_used(struct dispatch *d, const struct job *j)
 {
 	auto_arena struct arena mem = { 0 };
@@ -132,7 +132,7 @@ static unsigned attempts_used(struct dispatch *d, const struct job *j)
 	if (queue_attempts(d->o.queue, j->row.id, &mem, &a, &n, &ignored) < 0)
 		return j->row.attempt;
 	for (size_t i = 0; i < n; i++)
-		used += strcmp(a[i].outcome, "busy") != 0 && strcmp(a[i].outcome, "stopped") != 0;
+		used += strcmp(a[i].outcome, "stopped") != 0;
 	return used;
 }
 
@@ -160,33 +160,24 @@ enum queue_state job_after_failure(struct dispatch *d, struct job *j, enum exec_
 	return QUEUE_QUEUED;
 }
 
-int job_end(struct dispatch *d, struct job *j, const struct queue_result *r, bool may_retry,
-	    struct err *e)
-{
-	int64_t after = clock_wall_ns() + BUSY_DELAY_MS * NS_PER_MS;
-
-	return queue_end(d->o.queue, j->row.id, j->row.attempt,
-			 j->cancel   ? QUEUE_CANCELLED
-			 : may_retry ? QUEUE_QUEUED
-				     : QUEUE_FAILED,
-			 may_retry ? after : 0, r, e);
-}
-
 // ---- workers -------------------------------------------------------------------------------------------
 
-// The job never got to the driver.
+// The job never got to the driver: it waits for its turn again where the engine had no room, else it fails.
 static void stage_failed(struct dispatch *d, struct job *j, const struct err *why)
 {
-	bool later = why->code == ERR_BUSY || why->code == ERR_UNAVAILABLE || why->code == ERR_FULL;
-	struct queue_result r = { .outcome = later ? "busy" : "stage",
-				  .exit_code = -1,
-				  .reason = why->msg };
+	bool later = !j->cancel && (why->code == ERR_BUSY || why->code == ERR_UNAVAILABLE ||
+				    why->code == ERR_FULL);
+	struct queue_result r = { .outcome = "stage", .exit_code = -1, .reason = why->msg };
 	struct dispatch_answer a = { .fd = -1 };
 	struct err e = { 0 };
+	int bad = later ? queue_release(d->o.queue, j->row.id, j->row.attempt,
+					clock_wall_ns() + BUSY_DELAY_MS * NS_PER_MS, &e)
+			: queue_end(d->o.queue, j->row.id, j->row.attempt,
+				    j->cancel ? QUEUE_CANCELLED : QUEUE_FAILED, 0, &r, &e);
 
-	if (job_end(d, j, &r, later, &e) < 0 && e.code != ERR_CONFLICT && e.code != ERR_NOT_FOUND)
+	if (bad < 0 && e.code != ERR_CONFLICT && e.code != ERR_NOT_FOUND)
 		log_error("dispatch", "job %s: %s", j->row.name, e.msg);
-	if (j->row.sync && (!later || j->cancel)) {
+	if (j->row.sync && !later) {
 		snprintf(a.reason, sizeof(a.reason), "%s", why->msg);
 		answer_deliver(d, j->row.id, &a);
 	}

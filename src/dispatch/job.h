@@ -92,9 +92,6 @@ must_check int joblog_keep(struct dispatch *d, const struct job *j, struct err *
 
 // Lets a job go: it is accounted, or back in the queue.
 void job_release(struct dispatch *d, struct job *j);
-// Ends the attempt without outputs; the retry policy decides where the job goes.
-must_check int job_end(struct dispatch *d, struct job *j, const struct queue_result *r,
-		       bool may_retry, struct err *e);
 // Where a job goes after a failure, and when it may run again.
 enum queue_state job_after_failure(struct dispatch *d, struct job *j, enum exec_outcome outcome,
 				   int64_t *run_after_ns);

@@ -658,6 +658,36 @@ int queue_end(struct queue *q, int64_t job, unsigned attempt, enum queue_state t
 	return db_write(q->db, end, &s, e);
 }
 
+static int release(struct db_conn *c, void *arg, struct err *e)
+{
+	auto_arena struct arena mem = { 0 };
+	struct step *s = arg;
+	struct queue_job j;
+
+	if (find_in(c, s->job, &mem, &j, e) < 0)
+		return -1;
+	if (j.attempt != s->attempt || j.state != QUEUE_STAGING)
+		return err_set(e, ERR_CONFLICT, "job %s is %s in attempt %u", j.name,
+			       state_names[j.state], j.attempt);
+	if (db_exec(c, "DELETE FROM attempts WHERE job=?1 AND number=?2",
+		    DB_ARGS(db_int(j.id), db_int(j.attempt)), e) < 0 ||
+	    db_exec(c,
+		    "UPDATE jobs SET state=0, attempt=attempt-1, run_after_ns=?2, lease_ns=0 WHERE "
+		    "id=?1",
+		    DB_ARGS(db_int(j.id), db_int(s->time_ns)), e) < 0)
+		return -1;
+	s->q->added++;
+	return move_in(c, &j, QUEUE_QUEUED, NULL, e);
+}
+
+int queue_release(struct queue *q, int64_t job, unsigned attempt, int64_t run_after_ns,
+		  struct err *e)
+{
+	struct step s = { .q = q, .job = job, .attempt = attempt, .time_ns = run_after_ns };
+
+	return db_write(q->db, release, &s, e);
+}
+
 static int cancel(struct db_conn *c, void *arg, struct err *e)
 {
 	auto_arena struct arena mem = { 0 };

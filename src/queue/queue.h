@@ -161,6 +161,11 @@ must_check int queue_end_in(struct queue *q, struct db_conn *c, int64_t job, uns
 must_check int queue_end(struct queue *q, int64_t job, unsigned attempt, enum queue_state to,
 			 int64_t run_after_ns, const struct queue_result *r, struct err *e);
 
+// Gives a lease back that came to nothing (the engine had no room): the attempt did not happen, the job is ready
+// again at run_after_ns. ERR_CONFLICT as above. [waits for the disk]
+must_check int queue_release(struct queue *q, int64_t job, unsigned attempt, int64_t run_after_ns,
+			     struct err *e);
+
 // A queued job ends at once as cancelled: 1. One that is leased: 0, the caller stops it. [waits for the disk]
 must_check int queue_cancel(struct queue *q, int64_t job, struct err *e);
 // A failed, dead or cancelled job is queued again with fresh attempts.

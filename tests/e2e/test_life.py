@@ -55,6 +55,35 @@ def test_nothing_is_lost_when_killed_in_the_middle_of_many(fresh):
     assert sorted(fresh.keys("many", "out/")) == sorted(f"out/{i}" for i in range(60))
 
 
+def runners(daemon):
+    """Keeper and runner, the older one first."""
+    pids = pid_of_script(daemon, f"runner --data {daemon.data}")
+    return sorted(pids, key=lambda p: int(pathlib.Path(f"/proc/{p}/stat").read_text().rsplit(")", 1)[1].split()[19]))
+
+
+def test_a_killed_runner_comes_back_by_itself(fresh):
+    fresh.create("after", "echo hello")
+    assert fresh.call("POST", "/run/after", 200, data="x").text == "hello\n"
+    keeper, runner = runners(fresh)
+    os.kill(runner, 9)
+    assert fresh.call("POST", "/run/after", 200, data="x").text == "hello\n"
+    jobs = fresh.settled("after", 2)
+    assert [(j["state"], j["attempt"]) for j in jobs] == [("succeeded", 1)] * 2
+
+
+def test_without_any_runner_jobs_wait_and_count_no_attempt(fresh):
+    fresh.create("waits", "echo hello")
+    for pid in runners(fresh):
+        os.kill(pid, 9)
+    fresh.call("POST", "/job/waits", 201, data="x")
+    time.sleep(2)
+    assert fresh.jobs("waits")[0]["state"] in ("queued", "staging")
+    fresh.leave()
+    fresh.start()
+    job = fresh.settled("waits", 1)[0]
+    assert (job["state"], job["attempt"]) == ("succeeded", 1)
+
+
 def test_stop_ends_jobs_which_go_back_to_the_queue(fresh):
     fresh.create("stopped", "echo begun; sleep 731.73")
     fresh.call("POST", "/job/stopped", 201, data="x")

@@ -203,6 +203,25 @@ static void a_retry_waits_and_counts_as_a_new_attempt(void **state)
 	assert_int_equal(queue_end(p->q, job, 1, QUEUE_SUCCEEDED, 0, &bad, &e), -1);
 }
 
+static void a_lease_given_back_is_no_attempt(void **state)
+{
+	struct place *p = *state;
+	int64_t job = add(p, 1);
+	struct queue_attempt *a;
+	struct queue_job *jobs;
+	struct err e = { 0 };
+	size_t n;
+
+	assert_int_equal(lease(p, job), 1);
+	assert_int_equal(queue_release(p->q, job, 1, 0, &e), 0);
+	assert_int_equal(queue_release(p->q, job, 1, 0, &e), -1);
+	assert_int_equal(e.code, ERR_CONFLICT);
+	assert_int_equal(ready(p, &jobs), 1);
+	assert_int_equal(queue_attempts(p->q, job, &p->mem, &a, &n, &e), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(lease(p, job), 1);
+}
+
 static void leased_jobs_are_found_after_a_restart(void **state)
 {
 	struct place *p = *state;
@@ -293,6 +312,7 @@ int main(void)
 		CASE(a_leased_job_is_not_ready_and_not_leased_again),
 		CASE(an_outcome_is_accounted_once),
 		CASE(a_retry_waits_and_counts_as_a_new_attempt),
+		CASE(a_lease_given_back_is_no_attempt),
 		CASE(leased_jobs_are_found_after_a_restart),
 		CASE(cancel_and_redrive_follow_the_states),
 		CASE(jobs_are_found_by_name_and_listed_newest_first),
