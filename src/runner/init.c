@@ -67,8 +67,7 @@ static no_return void script_run(const struct sandbox *s, int failed)
 	    dup2(s->std[2], 2) < 0 || chdir("/tmp") < 0 ||
 	    close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
 		goto fail;
-	for (int i = 1; i < NSIG; i++)
-		signal(i, SIG_DFL);
+	sys_signals_default();
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execve(argv[0], argv, s->env);
 fail:

@@ -60,8 +60,7 @@ static no_return void become_runner(const struct runner_spawn_options *o, int fa
 
 	sigemptyset(&none);
 	snprintf(user, sizeof(user), "%u", o->user);
-	for (int i = 1; i < NSIG; i++)
-		signal(i, SIG_DFL);
+	sys_signals_default();
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
 	if (null >= 0 && dup2(null, 0) >= 0 && dup2(null, 1) >= 0) {

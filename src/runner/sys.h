@@ -43,6 +43,16 @@ static inline int sys_open_beneath(int dir, const char *path, int flags, mode_t 
 	return fd;
 }
 
+// Every signal to its default, those too that the C library keeps for itself (32, 33) and that a parent may have
+// ignored: what is ignored stays so through execve(). All zero is SIG_DFL for the kernel's own struct.
+static inline void sys_signals_default(void)
+{
+	static const unsigned long zero[8];
+
+	for (int i = 1; i <= 64; i++)
+		syscall(SYS_rt_sigaction, i, zero, NULL, 8);
+}
+
 static inline int sys_pidfd_signal(int pidfd, int signal)
 {
 	return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
