@@ -39,7 +39,15 @@ static int set_file(struct event *ev, const char *key, struct err *e)
 	return 0;
 }
 
-// Records[0] of S3, MinIO and OneTrigger. 1 = it was one.
+// What Rucio says of a data set.
+static int data_set(const json_t *payload, struct arena *mem, struct event *ev, struct err *e)
+{
+	ev->provider = "rucio";
+	ev->bucket = text_of(mem, json_object_get(payload, "scope"));
+	return set_file(ev, text_of(mem, json_object_get(payload, "name")), e) < 0 ? -1 : 1;
+}
+
+// Records[0] of S3, MinIO, OneTrigger and Rucio. 1 = it was one.
 static int from_records(const json_t *root, struct arena *mem, struct event *ev, struct err *e)
 {
 	const json_t *r = json_array_get(json_object_get(root, "Records"), 0);
@@ -57,6 +65,10 @@ static int from_records(const json_t *root, struct arena *mem, struct event *ev,
 	if (strcmp(source, "OneTrigger") == 0) {
 		ev->provider = "onedata";
 		return set_file(ev, text_of(mem, json_object_get(root, "Key")), e) < 0 ? -1 : 1;
+	}
+	if (strcmp(source, "rucio") == 0) {
+		ev->time = "";
+		return data_set(json_object_get(root, "payload"), mem, ev, e);
 	}
 	return 0;
 }
@@ -163,11 +175,8 @@ static int from_object(const json_t *root, unsigned depth, struct arena *mem, st
 		ev->provider_id = "dcache";
 		return set_file(ev, text_of(mem, json_object_get(event, "name")), e) < 0 ? -1 : 1;
 	}
-	if (json_object_get(root, "event_type") && json_object_get(payload, "scope")) {
-		ev->provider = "rucio";
-		ev->bucket = text_of(mem, json_object_get(payload, "scope"));
-		return set_file(ev, text_of(mem, json_object_get(payload, "name")), e) < 0 ? -1 : 1;
-	}
+	if (json_object_get(root, "event_type") && json_object_get(payload, "scope"))
+		return data_set(payload, mem, ev, e);
 	if (event)
 		return delegated(root, depth, mem, ev, e) < 0 ? -1 : 1;
 	return from_records(root, mem, ev, e);
