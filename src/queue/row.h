@@ -1,0 +1,33 @@
+// row: rows of jobs as the files of this module share them. Private to queue.
+// Functions ending in _in run inside a write.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "db/db.h"
+#include "queue/queue.h"
+
+struct queue {
+	struct db *db;
+	_Atomic uint64_t added;
+};
+
+// The columns that jobs_collect() reads; a WHERE follows.
+#define JOB_SELECT                                                                                 \
+	"SELECT j.id,j.uuid,coalesce(s.name,'deleted'),j.service,j.revision,j.owner,j.state,"      \
+	"j.attempt,j.sync,j.priority,j.run,j.depth,j.run_after_ns,j.created_ns,j.started_ns,"      \
+	"j.ended_ns,coalesce(j.exit_code,-1),j.reason,j.outputs,v.trigger,v.bucket,v.version,v."   \
+	"key "                                                                                     \
+	"FROM jobs j LEFT JOIN services s ON s.id=j.service "                                      \
+	"LEFT JOIN events v ON v.id=(SELECT min(id) FROM events WHERE job=j.id) "
+
+// Reads at most `limit` rows.
+must_check int jobs_collect(struct db_stmt *s, size_t limit, struct arena *mem,
+			    struct queue_job **out, size_t *n, struct err *e);
+must_check int job_find_in(struct db_conn *c, int64_t id, struct arena *mem, struct queue_job *out,
+			   struct err *e);
+// Moves a job in the counts and tells the feed; the caller writes the row.
+must_check int job_move_in(struct db_conn *c, struct queue_job *j, enum queue_state to,
+			   const char *reason, struct err *e);
+must_check int job_count_in(struct db_conn *c, int64_t service, enum queue_state s, int64_t by,
+			    struct err *e);
+must_check int job_tell_in(struct db_conn *c, const struct queue_job *j, enum queue_state to,
+			   const char *reason, struct err *e);
