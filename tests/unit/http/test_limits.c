@@ -53,9 +53,8 @@ static void expect_status(struct http_server *s, const char *request, int status
 static void framing_that_can_be_read_in_two_ways_is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: "
-		"chunked\r\n\r\n"
-		"0\r\n\r\n",
+		("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n"
+		 "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
 		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
 		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
 		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +3\r\n\r\nabc",
