@@ -15,7 +15,7 @@ enum { BODY_MAX = 1 << 20, HEADERS_MAX = 200, HEADER_BYTES_MAX = 64 * 1024, REDI
 struct http_client {
 	CURL *curl;
 	char *userpwd, *bearer, *agent, *ca_file;
-	bool insecure;
+	bool insecure, https_only;
 	int64_t connect_timeout_ms;
 	bool (*cancelled)(void *owner);
 	void *owner;
@@ -58,6 +58,7 @@ int http_client_new(const struct http_client_options *o, struct http_client **ou
 	c->agent = mem_strdup(o->agent ? o->agent : "oscar");
 	c->ca_file = copy_of(o->ca_file);
 	c->insecure = o->insecure;
+	c->https_only = o->https_only;
 	c->connect_timeout_ms = o->connect_timeout_ms ? o->connect_timeout_ms : 10000;
 	c->cancelled = o->cancelled;
 	c->owner = o->owner;
@@ -106,6 +107,8 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 	int status = status_of(t->c);
 
 	if (t->call->take && status >= 200 && status < 300) {
+		if (!t->taken && t->call->begin)
+			t->call->begin(t->call->owner, status);
 		t->taken = true;
 		t->take_failed = !t->call->take(t->call->owner, piece);
 		return t->take_failed ? CURL_WRITEFUNC_ERROR : piece.n;
@@ -218,8 +221,8 @@ static void set_transport(struct attempt *t, int64_t deadline_ns)
 	CURL *h = c->curl;
 
 	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, c->https_only ? "https" : "http,https");
+	curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS_STR, c->https_only ? "https" : "http,https");
 	curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 1L);
 	curl_easy_setopt(h, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
 	curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)c->connect_timeout_ms);

@@ -21,6 +21,7 @@ struct http_client_options {
 	const char *agent;	     // User-Agent; NULL = "oscar"
 	const char *ca_file;	     // instead of the system's certificates; copied
 	bool insecure;		     // any certificate will do
+	bool https_only;	     // also when an answer leads elsewhere
 	int64_t connect_timeout_ms;  // 0 = 10 s
 
 	// Asked several times a second while a call runs; true ends it with ERR_CANCELLED.
@@ -55,6 +56,8 @@ struct http_call {
 	// Where a body of status 2xx goes, piece by piece; false ends the call with ERR_IO. NULL collects
 	// it in the answer. Bodies of other statuses are always collected.
 	bool (*take)(void *owner, struct span piece);
+	// Told the status (200, 206, …) before the first piece. NULL = not asked for.
+	void (*begin)(void *owner, int status);
 	void *owner;
 
 	size_t body_max;    // of what is collected; 0 = 1 MiB
