@@ -40,9 +40,10 @@ struct exec_spec {
 	const char *job;  // [a-z0-9-], at most EXEC_JOB_ID_MAX-1 characters; unique over all time
 	unsigned attempt; // 1, 2, …
 	const char *service;
-	const char *image;  // "host", or the id of an unpacked image ([a-z0-9]+)
-	struct span script; // run as /bin/sh /oscar/config/script.sh
-	struct span event;  // standard input of the script, any size, byte for byte
+	const char *image;   // "host", or the id of an unpacked image ([a-z0-9]+)
+	const char *workdir; // where the script starts if it exists in the image; NULL or "" = /tmp
+	struct span script;  // run as /bin/sh /oscar/config/script.sh
+	struct span event;   // standard input of the script, any size, byte for byte
 	const struct exec_env
 		*env; // set in this order; the driver adds the paths of its own layout
 	size_t env_count;

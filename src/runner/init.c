@@ -53,6 +53,17 @@ static void volunteer(void)
 	(void)done; // lower than it is now: then it stays
 }
 
+// The root is the image's by now, so any name is one inside it. What is not there or no folder leaves /tmp.
+static int enter_workdir(const struct sandbox *s)
+{
+	const char *dir = s->start->workdir;
+
+	return !dir[0] || chdir(dir) == 0 || errno == ENOENT || errno == ENOTDIR ||
+			       errno == EACCES || errno == ELOOP
+		       ? 0
+		       : -1;
+}
+
 static no_return void script_run(const struct sandbox *s, int failed)
 {
 	char *const argv[] = { (char *)"/bin/sh", (char *)"/oscar/config/script.sh", NULL };
@@ -64,7 +75,7 @@ static no_return void script_run(const struct sandbox *s, int failed)
 	volunteer();
 	limit_script(s);
 	if (setsid() < 0 || dup2(s->std[0], 0) < 0 || dup2(s->std[1], 1) < 0 ||
-	    dup2(s->std[2], 2) < 0 || chdir("/tmp") < 0 ||
+	    dup2(s->std[2], 2) < 0 || chdir("/tmp") < 0 || enter_workdir(s) < 0 ||
 	    close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
 		goto fail;
 	sys_signals_default();

@@ -138,6 +138,8 @@ int proto_check_start(const struct proto_start *m, size_t n, struct err *e)
 		return bad(e, "attempt");
 	if (!image_ok(m->image))
 		return bad(e, "image");
+	if (text_len(m->workdir, sizeof(m->workdir)) < 0 || (m->workdir[0] && m->workdir[0] != '/'))
+		return bad(e, "workdir");
 	if (m->network > PROTO_NETWORK_HOST)
 		return bad(e, "network");
 	if (!amounts_ok(m))

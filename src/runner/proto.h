@@ -14,7 +14,7 @@
 
 enum {
 	PROTO_MAGIC = 0x4f534352,
-	PROTO_VERSION = 1,
+	PROTO_VERSION = 2,
 	PROTO_JOB_MAX = 80,   // with the NUL
 	PROTO_IMAGE_MAX = 80, // with the NUL
 	PROTO_NAME_MAX = 256,
@@ -71,9 +71,10 @@ struct proto_start {
 	struct proto_head head;
 	char job[PROTO_JOB_MAX];
 	uint32_t attempt;
-	char image[PROTO_IMAGE_MAX]; // "host" or [a-z0-9]+
-	uint32_t network;	     // enum proto_network
-	uint32_t cpu_millis;	     // limits: 0 = none
+	char image[PROTO_IMAGE_MAX];  // "host" or [a-z0-9]+
+	char workdir[PROTO_PATH_MAX]; // absolute, inside the image; "" = /tmp. Missing there: /tmp
+	uint32_t network;	      // enum proto_network
+	uint32_t cpu_millis;	      // limits: 0 = none
 	uint32_t pids_max;
 	uint64_t memory_bytes;
 	uint64_t output_bytes_max;

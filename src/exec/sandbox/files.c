@@ -58,6 +58,11 @@ static int fill(struct proto_start *m, const struct exec_spec *s, struct err *e)
 	    copy_field(m->image, sizeof(m->image), s->image, "the image's id", e) < 0 ||
 	    set_limits(m, s, e) < 0)
 		return -1;
+	// "WORKDIR app" is what some tools make of it: from the root.
+	if (s->workdir && s->workdir[0] &&
+	    snprintf(m->workdir, sizeof(m->workdir), "%s%s", s->workdir[0] == '/' ? "" : "/",
+		     s->workdir) >= (int)sizeof(m->workdir))
+		return err_set(e, ERR_INVALID, "the image's working directory has too long a name");
 	for (size_t i = 0; i < s->input_count; i++) {
 		const struct exec_input *in = &s->inputs[i];
 		struct proto_input *out = &m->input[m->input_count];
