@@ -19,6 +19,17 @@ static json_t *image_json(const struct image *m)
 	return v;
 }
 
+// A registry's refusal is not ours: 401 would say that the caller's password is wrong.
+static void image_error(struct req *q, const struct err *e)
+{
+	if (e->code == ERR_UNAUTH)
+		reply_text(q, 403, e->msg);
+	else if (e->code == ERR_UNSUPPORTED)
+		reply_text(q, 400, e->msg);
+	else
+		reply_error(q, e);
+}
+
 void api_images_list(struct req *q)
 {
 	struct image *list;
@@ -40,23 +51,66 @@ void api_images_import(struct req *q)
 {
 	struct span name = query_text(q, "name");
 	char text[IMAGE_NAME_MAX];
-	struct image made;
+	auto_image struct image made = { 0 };
 	struct err e = { 0 };
 
 	if (!q->body_size) {
-		reply_text(q, 400, "the body must be a tar archive of a root file system");
+		reply_text(q, 400,
+			   "the body must be a tar archive of a root file system, an OCI image "
+			   "layout or what docker save writes");
 		return;
 	}
 	if (lseek(q->body_fd, 0, SEEK_SET) < 0) {
 		err_sys(&e, ERR_IO, errno, "archive");
 		reply_error(q, &e);
 	} else if (image_name_check(name, text, &e) < 0 ||
-		   image_import_tar(q->api->o.images, text, q->body_fd, q->who.user, &made, &e) <
-			   0) {
-		reply_error(q, &e);
+		   image_import(q->api->o.images, text, q->body_fd, q->who.user, &made, &e) < 0) {
+		if (e.code == ERR_PROTOCOL)
+			e.code = ERR_INVALID;
+		image_error(q, &e);
 	} else {
 		reply_json(q, 201, image_json(&made));
 	}
+}
+
+static bool caller_gone(void *owner)
+{
+	struct req *q = owner;
+
+	return http_peer_gone(q->http);
+}
+
+void api_images_pull(struct req *q)
+{
+	struct image_pull p = { .cancelled = caller_gone, .owner = q, .user_id = q->who.user };
+	auto_image struct image made = { 0 };
+	auto_json json_t *body = NULL;
+	int64_t idle_s = 0;
+	struct err e = { 0 };
+	json_t *v;
+
+	if (codec_json_parse(http_body(q->http), 65536, &body, &e) < 0 ||
+	    codec_json_get_string(body, "reference", &p.reference, &e) < 0 ||
+	    codec_json_get_string(body, "name", &p.name, &e) < 0 ||
+	    codec_json_get_string(body, "username", &p.user, &e) < 0 ||
+	    codec_json_get_string(body, "password", &p.password, &e) < 0 ||
+	    codec_json_get_int(body, "idle_timeout_s", 1, 600, &idle_s, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	if (!p.reference) {
+		reply_text(q, 400, "reference: missing");
+		return;
+	}
+	p.idle_ms = idle_s * 1000;
+	if (image_pull(q->api->o.images, &p, &made, &e) < 0) {
+		image_error(q, &e);
+		return;
+	}
+	v = image_json(&made);
+	json_object_set_new(v, "layers", json_integer(made.layers));
+	json_object_set_new(v, "transferred", json_integer((json_int_t)made.transferred));
+	reply_json(q, 201, v);
 }
 
 void api_images_remove(struct req *q)

@@ -116,6 +116,7 @@ void api_jobs_log(struct req *q);
 void api_feed(struct req *q);
 void api_images_list(struct req *q);
 void api_images_import(struct req *q);
+void api_images_pull(struct req *q);
 void api_images_remove(struct req *q);
 void api_users_add(struct req *q);
 void api_users_list(struct req *q);

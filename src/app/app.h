@@ -17,6 +17,7 @@ struct serve_options {
 	const char *user; // the daemon's, when started as root; NULL = oscar or nobody
 	const char *log_level;
 	const char *runtime; // exec driver
+	const char **insecure_registries; // ends with NULL
 	unsigned workers;
 	bool quiet;
 };

@@ -27,10 +27,15 @@ static const char serve_help[] =
 	"  --content DIR         object contents apart from the data\n"
 	"  --user NAME           as root: the user the daemon becomes (default: oscar, else "
 	"nobody)\n"
+	"  --insecure-registry HOST[:PORT]\n"
+	"                        ask this image registry by plain HTTP (repeatable; this "
+	"machine's\n"
+	"                        own always is)\n"
 	"  --log-level LEVEL     debug, info, warn or error (default info)\n"
 	"\n"
 	"Credentials come from OSCAR_USERNAME, OSCAR_PASSWORD, MINIO_ACCESS_KEY and\n"
 	"MINIO_SECRET_KEY, else from DIR/credentials.json, made at the first start.\n"
+	"Those of image registries come from DOCKER_CONFIG/config.json, when it is set.\n"
 	"SIGTERM ends the daemon and leaves its jobs running; SIGINT (or `oscar stop`)\n"
 	"ends the jobs as well: they go back to the queue.\n"
 	"\n"
@@ -72,24 +77,34 @@ enum {
 	OPT_USER,
 	OPT_LEVEL,
 	OPT_WORKERS,
+	OPT_INSECURE,
 	OPT_HELP
 };
 
 int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_options *out)
 {
 	static const struct option longs[] = {
-		{ "data", 1, NULL, OPT_DATA },	     { "db", 1, NULL, OPT_DB },
-		{ "content", 1, NULL, OPT_CONTENT }, { "listen", 1, NULL, OPT_LISTEN },
-		{ "s3-listen", 1, NULL, OPT_S3 },    { "user", 1, NULL, OPT_USER },
-		{ "log-level", 1, NULL, OPT_LEVEL }, { "workers", 1, NULL, OPT_WORKERS },
-		{ "help", 0, NULL, OPT_HELP },	     { 0 },
+		{ "data", 1, NULL, OPT_DATA },
+		{ "db", 1, NULL, OPT_DB },
+		{ "content", 1, NULL, OPT_CONTENT },
+		{ "listen", 1, NULL, OPT_LISTEN },
+		{ "s3-listen", 1, NULL, OPT_S3 },
+		{ "user", 1, NULL, OPT_USER },
+		{ "log-level", 1, NULL, OPT_LEVEL },
+		{ "workers", 1, NULL, OPT_WORKERS },
+		{ "help", 0, NULL, OPT_HELP },
+		{ "insecure-registry", 1, NULL, OPT_INSECURE },
+		{ 0 },
 	};
+	const char **insecure = arena_alloc(mem, ((size_t)argc + 1) * sizeof(*insecure));
+	size_t insecure_count = 0;
 	uint64_t number;
 	int c;
 
 	*out = (struct serve_options){ .listen = "127.0.0.1:8080",
 				       .s3_listen = "127.0.0.1:9000",
-				       .log_level = "info" };
+				       .log_level = "info",
+				       .insecure_registries = insecure };
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) >= 0) {
 		switch (c) {
@@ -113,6 +128,9 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 			break;
 		case OPT_LEVEL:
 			out->log_level = optarg;
+			break;
+		case OPT_INSECURE:
+			insecure[insecure_count++] = optarg;
 			break;
 		case OPT_WORKERS:
 			if (!span_to_u64(span_of(optarg), &number) || !number || number > 256) {

@@ -42,6 +42,7 @@ struct daemon {
 	struct store *store;
 	struct queue *queue;
 	struct images *images;
+	char *docker_config;
 	struct services *services;
 	struct dispatch *dispatch;
 	struct exec_driver *driver;
@@ -141,8 +142,12 @@ static int open_store(struct daemon *d, struct err *e)
 				  .migrations = schema_migrations,
 				  .migration_count = schema_migration_count };
 	struct store_options so = { .data_dir = d->o->data, .content_dir = d->o->content };
-	struct image_options io = { .data_dir = d->o->data };
+	const char *docker = getenv("DOCKER_CONFIG");
+	struct image_options io = { .data_dir = d->o->data,
+				    .insecure_registries = d->o->insecure_registries };
 
+	if (docker && *docker)
+		io.docker_config = d->docker_config = mem_printf("%s/config.json", docker);
 	if (db_open(&d->db, &dbo, e) < 0)
 		return -1;
 	so.db = io.db = d->db;
@@ -177,6 +182,7 @@ static int open_jobs(struct daemon *d, struct err *e)
 	struct dispatch_options dio = { .db = d->db,
 					.store = d->store,
 					.queue = d->queue,
+					.images = d->images,
 					.data_dir = d->o->data,
 					.workers = d->o->workers };
 	struct exec_sandbox_options xo = { .data_dir = d->o->data,
@@ -323,6 +329,7 @@ static void finish(struct daemon *d, bool end_jobs)
 	authn_close(d->authn);
 	services_close(d->services);
 	images_close(d->images);
+	mem_free(d->docker_config);
 	queue_close(d->queue);
 	store_close(d->store);
 	auth_close(d->auth);

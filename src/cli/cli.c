@@ -58,6 +58,10 @@ static const struct cli_option events_options[] = {
 	{ 0, NULL, NULL, NULL },
 };
 
+static const struct cli_option pull_options[] = {
+	{ 0, "name", "NAME:TAG", "what to call it here; else as the reference says" },
+	{ 0 },
+};
 static const struct cli_option user_options[] = {
 	{ 0, "s3-key", "KEY", "access key of its own for S3" },
 	{ 0, "s3-secret", "SECRET", "the key's secret; - reads it from standard input" },
@@ -132,8 +136,14 @@ const struct cli_command cli_commands[] = {
 	  events_options, cli_events },
 	{ "bucket list", "bucket ls", "", 0, 0, "buckets", NULL, NULL, cli_bucket_list },
 	{ "image import", NULL, "FILE|DIR NAME:TAG", 2, 2,
-	  "make an image of a tar file or a folder with a root file system",
-	  "  oscar image import rootfs.tar tools:1\n", NULL, cli_image_import },
+	  "make an image of what docker save wrote, an OCI layout or a root file system",
+	  "  docker save lab/tools:1 > tools.tar && oscar image import tools.tar lab/tools:1\n"
+	  "  oscar image import rootfs.tar tools:1\n",
+	  NULL, cli_image_import },
+	{ "image pull", NULL, "REFERENCE", 1, 1, "fetch an image from a registry",
+	  "  oscar image pull python:3.12-slim\n"
+	  "  oscar image pull --name tools:1 ghcr.io/lab/tools@sha256:…\n",
+	  pull_options, cli_image_pull },
 	{ "image list", "image ls", "", 0, 0, "images", NULL, NULL, cli_image_list },
 	{ "image rm", "image remove|image delete", "NAME…", 1, -1, "remove images", NULL, NULL,
 	  cli_image_remove },

@@ -234,6 +234,7 @@ int cli_jobs_wait(struct cli *c, struct err *e);
 int cli_logs(struct cli *c, struct err *e);
 int cli_events(struct cli *c, struct err *e);
 int cli_image_import(struct cli *c, struct err *e);
+int cli_image_pull(struct cli *c, struct err *e);
 int cli_image_list(struct cli *c, struct err *e);
 int cli_image_remove(struct cli *c, struct err *e);
 int cli_user_add(struct cli *c, struct err *e);

@@ -13,6 +13,7 @@
 
 struct db;
 struct dispatch;
+struct images;
 struct queue;
 struct services;
 struct store;
@@ -22,6 +23,7 @@ struct dispatch_options {
 	struct store *store;
 	struct queue *queue;
 	struct services *services;
+	struct images *images;	// NULL = no image says anything about its programs
 	const char *data_dir;	// logs/ and tmp/ below it are ours
 	unsigned workers;	// 0 = 4
 	unsigned active_max;	// jobs at once, whatever their size; 0 = 256

@@ -6,11 +6,12 @@
 #include "dispatch/event.h"
 #include "dispatch/job.h"
 #include "fdl/fdl.h"
+#include "image/image.h"
 #include "store/store.h"
 
 #include <fcntl.h>
 
-enum { ENV_MAX = FDL_ENV_MAX * 2 + 64, COPY_CHUNK = 1 << 20 };
+enum { ENV_MAX = FDL_ENV_MAX * 2 + IMAGE_VARIABLES_MAX + 64, COPY_CHUNK = 1 << 20 };
 
 struct env_list {
 	struct exec_env *env;
@@ -49,6 +50,26 @@ static void env_build(struct env_list *l, const struct job *j, const struct even
 	    strcmp(ev->provider, "rucio") != 0) {
 		env_add(l, "STORAGE_OBJECT_KEY", ev->key);
 		env_add(l, "EVENT_TIME", ev->time);
+	}
+}
+
+// What the image says comes last and only where nothing else was said: a service may change its image's variables,
+// an image may not change what the contract with scripts promises.
+static void env_add_image(struct env_list *l, const struct image_runtime *image)
+{
+	static const char *const ours[] = { "TMP_INPUT_DIR", "TMP_OUTPUT_DIR", "INPUT_FILE_PATH",
+					    "EVENT" };
+
+	for (size_t i = 0; i < image->env_count; i++) {
+		const char *name = image->env[i].name;
+		bool known = !*name || l->n == ENV_MAX;
+
+		for (size_t k = 0; k < ARRAY_LEN(ours) && !known; k++)
+			known = strcmp(ours[k], name) == 0;
+		for (size_t k = 0; k < l->n && !known; k++)
+			known = strcmp(l->env[k].name, name) == 0;
+		if (!known)
+			env_add(l, name, image->env[i].value);
 	}
 }
 
@@ -149,6 +170,7 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 	auto_arena struct arena mem = { 0 };
 	const struct fdl_service *f = j->def->fdl;
 	struct env_list env = { arena_alloc(&mem, ENV_MAX * sizeof(struct exec_env)), 0, &mem };
+	struct image_runtime image = { .workdir = "" };
 	struct exec_input input;
 	struct exec_spec spec;
 	struct event ev;
@@ -157,14 +179,17 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 
 	if (queue_payload(d->o.queue, j->row.id, &mem, &payload, e) < 0 ||
 	    event_parse(payload, &mem, &ev, e) < 0 ||
-	    input_build(d, j, &ev, &mem, &input, &inputs, e) < 0)
+	    input_build(d, j, &ev, &mem, &input, &inputs, e) < 0 ||
+	    (d->o.images && image_runtime(d->o.images, j->def->image_id, &mem, &image, e) < 0))
 		return -1;
 	env_build(&env, j, &ev);
+	env_add_image(&env, &image);
 	spec = (struct exec_spec){
 		.job = j->id,
 		.attempt = j->row.attempt,
 		.service = f->name,
 		.image = j->def->image_id,
+		.workdir = image.workdir,
 		.script = span_of(f->script),
 		.event = payload,
 		.env = env.env,

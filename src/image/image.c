@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "image/image.h"
-
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/lock.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "codec/json.h"
 #include "db/db.h"
-#include "image/unpack.h"
+#include "image/blob.h"
+#include "image/private.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,27 +15,48 @@
 #include <unistd.h>
 
 #define SIZE_MAX_DEFAULT (UINT64_C(64) << 30)
-enum { ENTRIES_MAX = 2000000, ID_DIGITS = 24 };
+enum { ENTRIES_MAX = 2000000 };
 
-struct images {
-	struct db *db;
-	int dir; // DATA/images
-	struct unpack_limits limits;
-	pthread_mutex_t change; // one import or removal at a time
-};
+// ---- opening -------------------------------------------------------------------------------------------
+
+// A folder whose image was never recorded, or whose removal a crash cut off.
+static int is_orphan(struct db_conn *c, const char *folder, bool *orphan, struct err *e)
+{
+	int64_t used;
+
+	if (db_get_int(c,
+		       "SELECT EXISTS(SELECT 1 FROM images WHERE id=?1) OR "
+		       "EXISTS(SELECT 1 FROM service_revisions WHERE image_id=?1)",
+		       DB_ARGS(db_str(folder)), 0, &used, e) < 0)
+		return -1;
+	*orphan = !used;
+	return 0;
+}
 
 // Folders "new-…" are of imports that a crash cut off.
 static int drop_unfinished(struct images *m, struct err *e)
 {
+	struct db_conn *c = db_reader(m->db, e);
 	int fd = fcntl(m->dir, F_DUPFD_CLOEXEC, 3), bad = 0;
 	DIR *list = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *d;
 
-	if (!list)
+	if (!list) {
+		file_close(fd);
 		return err_sys(e, ERR_IO, errno, "images");
-	while (!bad && (d = readdir(list)))
-		if (strncmp(d->d_name, "new-", 4) == 0)
+	}
+	if (!c)
+		bad = -1;
+	while (!bad && (d = readdir(list))) {
+		bool drop = true;
+
+		if (d->d_name[0] == '.' || strcmp(d->d_name, "blobs") == 0)
+			continue;
+		if (strncmp(d->d_name, "new-", 4) != 0)
+			bad = is_orphan(c, d->d_name, &drop, e);
+		if (!bad && drop)
 			bad = file_remove_tree(m->dir, d->d_name, e);
+	}
 	closedir(list);
 	return bad;
 }
@@ -44,21 +64,26 @@ static int drop_unfinished(struct images *m, struct err *e)
 int images_open(struct images **out, const struct image_options *o, struct err *e)
 {
 	auto_free char *path = mem_printf("%s/images", o->data_dir);
+	auto_free char *blobs = mem_printf("%s/images/blobs/sha256", o->data_dir);
+	auto_fd int dir = -1, blob_dir = -1;
 	struct images *m;
-	int dir;
 
-	if (file_mkdirs(path, 0711, e) < 0)
+	if (file_mkdirs(path, 0711, e) < 0 || file_mkdirs(blobs, 0700, e) < 0)
 		return -1;
 	dir = file_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0, e);
-	if (dir < 0)
+	blob_dir = dir < 0 ? -1 : file_open(AT_FDCWD, blobs, O_RDONLY | O_DIRECTORY, 0, e);
+	if (blob_dir < 0)
 		return -1;
 	m = mem_zalloc(sizeof(*m));
 	*m = (struct images){ .db = o->db,
-			      .dir = dir,
+			      .dir = file_take(&dir),
+			      .blobs = file_take(&blob_dir),
+			      .insecure = o->insecure_registries,
+			      .docker_config = o->docker_config,
 			      .limits = { o->size_max ? o->size_max : SIZE_MAX_DEFAULT,
 					  o->entries_max ? o->entries_max : ENTRIES_MAX } };
-	pthread_mutex_init(&m->change, NULL);
-	if (drop_unfinished(m, e) < 0) {
+	pthread_mutex_init(&m->lock, NULL);
+	if (drop_unfinished(m, e) < 0 || blob_sweep(m->dir, m->blobs, e) < 0) {
 		images_close(m);
 		return -1;
 	}
@@ -71,7 +96,8 @@ void images_close(struct images *m)
 	if (!m)
 		return;
 	file_close(m->dir);
-	pthread_mutex_destroy(&m->change);
+	file_close(m->blobs);
+	pthread_mutex_destroy(&m->lock);
 	mem_free(m);
 }
 
@@ -143,9 +169,10 @@ int image_resolve(struct images *m, const char *name, char *id, size_t id_size, 
 		return -1;
 	if (!got)
 		return err_set(e, ERR_NOT_FOUND,
-			       "image %s does not exist here: import it first (oscar image import "
-			       "FILE.tar %s), or use host for the machine's own programs",
-			       full, full);
+			       "image %s does not exist here: get it first (oscar image pull %s, "
+			       "or oscar image import FILE.tar %s), or use host for the machine's "
+			       "own programs",
+			       full, full, full);
 	snprintf(id, id_size, "%s", found.id);
 	return 0;
 }
@@ -169,7 +196,52 @@ int image_list(struct images *m, struct arena *mem, struct image **out, size_t *
 	return got < 0 ? -1 : 0;
 }
 
-// ---- importing -----------------------------------------------------------------------------------------
+// ---- what a job needs ----------------------------------------------------------------------------------
+
+static const char *config_text(const json_t *v, const char *key, struct arena *mem)
+{
+	const char *text = json_string_value(json_object_get(v, key));
+
+	return arena_strdup(mem, text ? text : "");
+}
+
+int image_runtime(struct images *m, const char *id, struct arena *mem, struct image_runtime *out,
+		  struct err *e)
+{
+	auto_free char *path = mem_printf("%s/config.json", id);
+	auto_json json_t *v = NULL;
+	struct err missing = { 0 };
+	auto_buf struct buf text;
+	json_t *env;
+
+	*out = (struct image_runtime){ .workdir = "" };
+	buf_init(&text, IMAGE_CONFIG_MAX);
+	if (strcmp(id, "host") == 0)
+		return 0;
+	if (file_read_path(m->dir, path, &text, &missing) < 0) {
+		if (missing.code == ERR_NOT_FOUND) // a root file system says nothing
+			return 0;
+		*e = missing;
+		return -1;
+	}
+	if (codec_json_parse(buf_span(&text), IMAGE_CONFIG_MAX, &v, e) < 0)
+		return err_wrap(e, "images/%s", path);
+	env = json_object_get(v, "env");
+	out->workdir = config_text(v, "workdir", mem);
+	out->env_count = json_array_size(env) < IMAGE_VARIABLES_MAX ? json_array_size(env)
+								    : IMAGE_VARIABLES_MAX;
+	out->env = arena_alloc(mem, (out->env_count + 1) * sizeof(*out->env));
+	for (size_t i = 0; i < out->env_count; i++) {
+		const char *s = json_string_value(json_array_get(env, i));
+		const char *equals = s ? strchr(s, '=') : NULL;
+
+		out->env[i].name = equals ? arena_strndup(mem, s, (size_t)(equals - s)) : "";
+		out->env[i].value = equals ? arena_strdup(mem, equals + 1) : "";
+	}
+	return 0;
+}
+
+// ---- making and removing -------------------------------------------------------------------------------
 
 struct change {
 	const struct image *image;
@@ -202,66 +274,106 @@ static int record(struct db_conn *c, void *arg, struct err *e)
 	if (got && strcmp(old.id, w->image->id) != 0)
 		snprintf(w->old_id, sizeof(w->old_id), "%s", old.id);
 	if (db_exec(c,
-		    "INSERT OR REPLACE INTO images(name,id,digest,size,owner,created_ns) "
-		    "VALUES(?1,?2,?3,?4,?5,?6)",
+		    "INSERT OR REPLACE INTO images(name,id,digest,size,config,owner,created_ns) "
+		    "VALUES(?1,?2,?3,?4,?5,?6,?7)",
 		    DB_ARGS(db_str(w->image->name), db_str(w->image->id), db_str(w->image->digest),
-			    db_int((int64_t)w->image->size), db_int(w->image->owner),
-			    db_int(w->image->created_ns)),
+			    db_int((int64_t)w->image->size), db_str(w->image->config),
+			    db_int(w->image->owner), db_int(w->image->created_ns)),
 		    e) < 0)
 		return -1;
 	return w->old_id[0] ? still_used(c, w, e) : 0;
 }
 
-static int unpack_new(struct images *m, const char *folder, int fd, struct image *out,
-		      struct err *e)
+int work_begin(struct images *m, struct image_work *w, struct err *e)
 {
-	auto_free char *rootfs = mem_printf("%s/rootfs", folder);
-	char digest[65];
-	auto_fd int root = -1;
+	auto_free char *rootfs = NULL;
 
-	if (mkdirat(m->dir, folder, 0711) < 0 || mkdirat(m->dir, rootfs, 0755) < 0)
-		return err_sys(e, ERR_IO, errno, "mkdir images/%s", folder);
-	root = file_open(m->dir, rootfs, O_RDONLY | O_DIRECTORY, 0, e);
-	if (root < 0 || unpack_tar(fd, root, &m->limits, digest, &out->size, e) < 0 ||
-	    unpack_mount_points(root, e) < 0)
+	*w = (struct image_work){ .m = m, .folder = "new-", .dir = -1 };
+	rand_hex(w->folder + 4, 8);
+	rootfs = mem_printf("%s/rootfs", w->folder);
+	if (mkdirat(m->dir, w->folder, 0711) < 0)
+		return err_sys(e, ERR_IO, errno, "mkdir images/%s", w->folder);
+	if (mkdirat(m->dir, rootfs, 0755) < 0 ||
+	    (w->dir = openat(m->dir, w->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+		err_sys(e, ERR_IO, errno, "mkdir images/%s", rootfs);
+		unlinkat(m->dir, rootfs, AT_REMOVEDIR);
+		unlinkat(m->dir, w->folder, AT_REMOVEDIR);
 		return -1;
-	if (syncfs(root) < 0)
-		return err_sys(e, ERR_IO, errno, "sync");
-	snprintf(out->digest, sizeof(out->digest), "sha256:%s", digest);
-	snprintf(out->id, sizeof(out->id), "%.*s", ID_DIGITS, digest);
+	}
+	auto_lock held = lock_hold(&m->lock);
+
+	m->busy++;
 	return 0;
 }
 
-int image_import_tar(struct images *m, const char *name, int fd, int64_t owner, struct image *out,
-		     struct err *e)
+unsigned work_count(struct images *m)
 {
-	auto_lock held = lock_hold(&m->change);
-	struct change w = { .image = out };
-	char folder[32] = "new-";
+	auto_lock held = lock_hold(&m->lock);
+
+	return m->busy;
+}
+
+static int publish_folder(struct image_work *w, const struct image *out, struct err *e)
+{
+	struct images *m = w->m;
+
+	if (w->known) {
+		if (faccessat(m->dir, out->id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			return 0;
+		return err_set(e, ERR_CONFLICT, "the image was removed just now: try again");
+	}
+	if (renameat(m->dir, w->folder, m->dir, out->id) < 0)
+		return errno == EEXIST || errno == ENOTEMPTY // the same was made meanwhile
+			       ? 0
+			       : err_sys(e, ERR_IO, errno, "images/%s", out->id);
+	w->folder[0] = '\0';
+	return file_sync(m->dir, e);
+}
+
+int work_publish(struct image_work *w, struct image *out, struct err *e)
+{
+	struct change change = { .image = out };
+	struct images *m = w->m;
+	auto_lock held = lock_hold(&m->lock);
+
+	if (publish_folder(w, out, e) < 0 || db_write(m->db, record, &change, e) < 0)
+		return -1; // a folder without a name is dropped at the next start
+	if (change.old_id[0] && !change.old_used && file_remove_tree(m->dir, change.old_id, e) < 0)
+		return err_wrap(e, "the older image of that name");
+	return 0;
+}
+
+int work_end(struct image_work *w, int result, struct err *e)
+{
+	struct images *m = w->m;
+	struct err fault = { 0 };
+
+	file_close(w->dir);
+	auto_lock held = lock_hold(&m->lock);
+
+	m->busy--;
+	if (w->folder[0] && file_remove_tree(m->dir, w->folder, &fault) < 0 && result < 0)
+		return err_wrap(e, "images/%s could not be removed, and before that", w->folder);
+	// What cannot be swept now is swept after the next change.
+	if (!m->busy && blob_sweep(m->dir, m->blobs, &fault) < 0)
+		return result;
+	return result;
+}
+
+int image_import(struct images *m, const char *name, int fd, int64_t owner, struct image *out,
+		 struct err *e)
+{
+	struct image_work w;
+	int bad;
 
 	*out = (struct image){ .owner = owner, .created_ns = clock_wall_ns() };
 	snprintf(out->name, sizeof(out->name), "%s", name);
-	rand_hex(folder + 4, 8);
-	if (unpack_new(m, folder, fd, out, e) < 0) {
-		struct err ignored;
-
-		if (file_remove_tree(m->dir, folder, &ignored) < 0)
-			return err_wrap(e, "image %s (and images/%s could not be removed)", name,
-					folder);
-		return err_wrap(e, "image %s", name);
-	}
-	if (renameat(m->dir, folder, m->dir, out->id) < 0) {
-		if (errno != EEXIST && errno != ENOTEMPTY)
-			return err_sys(e, ERR_IO, errno, "images/%s", out->id);
-		// The same bytes were imported before.
-		if (file_remove_tree(m->dir, folder, e) < 0)
-			return -1;
-	}
-	if (file_sync(m->dir, e) < 0 || db_write(m->db, record, &w, e) < 0)
-		return err_wrap(e, "image %s", name);
-	if (w.old_id[0] && !w.old_used && file_remove_tree(m->dir, w.old_id, e) < 0)
-		return err_wrap(e, "the older image of that name");
-	return 0;
+	if (work_begin(m, &w, e) < 0)
+		return -1;
+	bad = archive_take(&w, fd, out, e);
+	if (!bad)
+		bad = work_publish(&w, out, e);
+	return work_end(&w, bad, e) < 0 ? err_wrap(e, "image %s", name) : 0;
 }
 
 static int forget(struct db_conn *c, void *arg, struct err *e)
@@ -288,10 +400,12 @@ static int forget(struct db_conn *c, void *arg, struct err *e)
 
 int image_remove(struct images *m, struct span name, struct err *e)
 {
-	auto_lock held = lock_hold(&m->change);
+	auto_lock held = lock_hold(&m->lock);
 	struct change w = { 0 };
 
 	if (image_name_check(name, w.name, e) < 0 || db_write(m->db, forget, &w, e) < 0)
 		return -1;
-	return w.old_used ? 0 : file_remove_tree(m->dir, w.old_id, e);
+	if (!w.old_used && file_remove_tree(m->dir, w.old_id, e) < 0)
+		return -1;
+	return m->busy ? 0 : blob_sweep(m->dir, m->blobs, e);
 }

@@ -1,11 +1,11 @@
-// image: root file systems by name: imported, unpacked, kept under DATA/images/ID/rootfs.
+// image: root file systems by name: pulled or imported, unpacked, kept under DATA/images/ID/rootfs.
 // Purpose: what a service's `image:` names becomes the id of an unpacked tree that a sandbox mounts read-only.
 //   `host` is always there: the machine's own programs.
 // Owner: struct images owns DATA/images. Unpacking runs without privileges: every file belongs to the daemon's
 //   user; the sandbox shows them as root's.
 // Threads: safe; an import takes long and belongs on a worker.
 // Errors: ERR_NOT_FOUND (no such image), ERR_INVALID (not an archive, a hostile path), ERR_LIMIT (too many
-//   entries, too large), ERR_CONFLICT (in use), ERR_FULL, ERR_IO. A failed import leaves nothing.
+//   entries, too large), ERR_UNSUPPORTED (an image for other machines), ERR_CONFLICT (in use), ERR_FULL, ERR_IO. A failed import leaves nothing.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/arena.h"
@@ -17,13 +17,17 @@
 struct db;
 struct images;
 
-enum { IMAGE_NAME_MAX = 256, IMAGE_ID_MAX = 40 };
+enum { IMAGE_NAME_MAX = 256, IMAGE_ID_MAX = 40, IMAGE_VARIABLES_MAX = 256 };
 
 struct image_options {
 	struct db *db;
 	const char *data_dir;
-	uint64_t size_max;    // unpacked bytes of one image; 0 = 64 GiB
-	uint64_t entries_max; // files and folders of one image; 0 = 2,000,000
+	uint64_t size_max;			// unpacked bytes of one image; 0 = 64 GiB
+	uint64_t entries_max;			// files and folders of one image; 0 = 2,000,000
+	const char *const *insecure_registries; // HOST[:PORT] to ask by plain HTTP, ends with NULL;
+						// NULL = none but this machine's own; borrowed
+	const char
+		*docker_config; // a Docker config.json with credentials of registries; NULL = none
 };
 
 must_check int images_open(struct images **out, const struct image_options *o, struct err *e);
@@ -32,9 +36,14 @@ void images_close(struct images *m);
 struct image {
 	char name[IMAGE_NAME_MAX]; // "repository:tag"
 	char id[IMAGE_ID_MAX];	   // folder below DATA/images
-	char digest[80];	   // "sha256:…" of the archive as it came
-	uint64_t size;		   // unpacked bytes
+	char digest[80]; // "sha256:…" of the manifest; of a root file system: of the archive
+	uint64_t size;	 // unpacked bytes
 	int64_t owner, created_ns;
+	// Filled by import and pull only:
+	const char *config; // JSON of what is kept of the image's configuration, NULL = none
+	unsigned layers;
+	uint64_t transferred; // bytes that a pull fetched
+	struct arena mem;     // holds `config`; released by image_release()
 };
 
 // ERR_INVALID unless it is a reference like "name", "name:tag", "host/path/name:tag". Fills in ":latest".
@@ -44,10 +53,44 @@ must_check int image_name_check(struct span name, char out[static IMAGE_NAME_MAX
 must_check int image_resolve(struct images *m, const char *name, char *id, size_t id_size,
 			     struct err *e);
 
-// Reads a tar (plain, gzip, zstd, xz, bzip2) of a root file system from `fd` to its end and makes it `name`. An
+static inline void image_release(struct image *i)
+{
+	arena_release(&i->mem);
+}
+#define auto_image at_scope_exit(image_release)
+
+// Reads an archive from the seekable `fd` and makes it `name`: a tar of a root file system, of an OCI image layout,
+// or what `docker save` wrote; plain or compressed by gzip, zstd, xz, bzip2. Which one is seen by its content. An
 // existing image of that name is replaced; services that pinned the older id keep it until none names it.
-must_check int image_import_tar(struct images *m, const char *name, int fd, int64_t owner,
-				struct image *out, struct err *e);
+// *out needs image_release().
+must_check int image_import(struct images *m, const char *name, int fd, int64_t owner,
+			    struct image *out, struct err *e);
+
+struct image_pull {
+	const char *reference; // "alpine:3.19", "ghcr.io/lab/tool@sha256:…", "localhost:5000/x"
+	const char *name;      // NULL = as the reference says
+	const char *user, *password; // NULL = what the Docker configuration says, else anonymous
+	int64_t idle_ms;	     // a registry that is silent for so long is given up; 0 = 30 s
+	bool (*cancelled)(void *owner); // NULL = never; asked now and then
+	void *owner;
+	int64_t user_id; // owner of the image
+};
+// Fetches an image from a registry. Blobs that are here are not fetched again. Also fails with ERR_UNAVAILABLE,
+// ERR_TIMEOUT, ERR_UNAUTH, ERR_DENIED, ERR_PROTOCOL (a registry that breaks its protocol or sends wrong bytes) and
+// ERR_BUSY (too many pulls at once). *out needs image_release().
+must_check int image_pull(struct images *m, const struct image_pull *p, struct image *out,
+			  struct err *e);
+
+// What an image says about how its programs run. The arena holds it.
+struct image_runtime {
+	struct image_variable {
+		const char *name, *value;
+	} * env;
+	size_t env_count;
+	const char *workdir; // "" = not said
+};
+must_check int image_runtime(struct images *m, const char *id, struct arena *mem,
+			     struct image_runtime *out, struct err *e);
 
 // All images in order of their names, "host" first.
 must_check int image_list(struct images *m, struct arena *mem, struct image **out, size_t *n,

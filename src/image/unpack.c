@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "codec/digest.h"
 #include "codec/text.h"
+#include "image/whiteout.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -23,7 +24,9 @@ struct unpack {
 	char *chunk;
 	int read_errno;
 	struct unpack_limits limits;
-	uint64_t size, entries;
+	struct unpack_total *total;
+	struct whiteout *over; // a layer over others; NULL = the tree is all ours
+	bool layer;	       // of a container image: what comes later replaces what is there
 };
 
 // ---- the stream ----------------------------------------------------------------------------------------
@@ -149,14 +152,22 @@ static int write_data(struct unpack *u, struct archive *a, int fd, struct err *e
 	int rc;
 
 	while ((rc = archive_read_data_block(a, &block, &n, &at)) == ARCHIVE_OK) {
-		u->size += n;
-		if (u->size > u->limits.size_max || (uint64_t)at > u->limits.size_max)
+		u->total->size += n;
+		if (u->total->size > u->limits.size_max || (uint64_t)at > u->limits.size_max)
 			return err_set(e, ERR_LIMIT, "the image is over %llu bytes when unpacked",
 				       (unsigned long long)u->limits.size_max);
 		if (file_pwrite_all(fd, block, n, at, e) < 0)
 			return -1;
 	}
 	return rc == ARCHIVE_EOF ? 0 : archive_fail(u, a, e);
+}
+
+// Makes way for an entry that is no folder. In a plain archive a folder stays and the entry fails.
+static int clear_place(const struct unpack *u, int dir, const char *name, struct err *e)
+{
+	if (unlinkat(dir, name, 0) == 0 || errno != EISDIR || !u->layer)
+		return 0;
+	return file_remove_tree(dir, name, e);
 }
 
 static int make_file(struct unpack *u, struct archive *a, struct archive_entry *entry, int dir,
@@ -168,7 +179,8 @@ static int make_file(struct unpack *u, struct archive *a, struct archive_entry *
 	mode_t mode = archive_entry_perm(entry) & 0777;
 	auto_fd int fd = -1;
 
-	unlinkat(dir, name, 0);
+	if (clear_place(u, dir, name, e) < 0)
+		return -1;
 	fd = file_open(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, e);
 	if (fd < 0 || write_data(u, a, fd, e) < 0)
 		return -1;
@@ -179,7 +191,8 @@ static int make_file(struct unpack *u, struct archive *a, struct archive_entry *
 	return 0;
 }
 
-static int make_folder(struct archive_entry *entry, int dir, const char *name, struct err *e)
+static int make_folder(const struct unpack *u, struct archive_entry *entry, int dir,
+		       const char *name, struct err *e)
 {
 	mode_t mode = (archive_entry_perm(entry) & 01777) | S_IRWXU;
 	struct stat st;
@@ -187,7 +200,7 @@ static int make_folder(struct archive_entry *entry, int dir, const char *name, s
 	if (mkdirat(dir, name, mode) < 0) {
 		if (errno != EEXIST || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			return err_sys(e, ERR_IO, errno, "mkdir %s", name);
-		if (S_ISLNK(st.st_mode))
+		if (S_ISLNK(st.st_mode) && !u->layer)
 			return 0; // /bin -> usr/bin in the image, a folder "bin" in the archive
 		if (!S_ISDIR(st.st_mode) &&
 		    (unlinkat(dir, name, 0) < 0 || mkdirat(dir, name, mode) < 0))
@@ -208,20 +221,47 @@ static int make_hard_link(struct unpack *u, const char *target, int dir, const c
 	source = open_parent(u->root, path, &from, e);
 	if (source < 0)
 		return -1;
-	unlinkat(dir, name, 0);
+	if (clear_place(u, dir, name, e) < 0)
+		return -1;
 	return linkat(source, from, dir, name, 0) < 0
 		       ? err_sys(e, ERR_INVALID, errno, "hard link %s to %s", name, path)
 		       : 0;
 }
 
+static int make_entry(struct unpack *u, struct archive *a, struct archive_entry *entry, int dir,
+		      const char *name, struct err *e)
+{
+	const char *link = archive_entry_hardlink(entry);
+
+	if (link)
+		return make_hard_link(u, link, dir, name, e);
+	switch (archive_entry_filetype(entry)) {
+	case AE_IFREG:
+		return make_file(u, a, entry, dir, name, e);
+	case AE_IFDIR:
+		return make_folder(u, entry, dir, name, e);
+	case AE_IFLNK:
+		link = archive_entry_symlink(entry);
+		if (!link)
+			return 0;
+		if (clear_place(u, dir, name, e) < 0)
+			return -1;
+		return symlinkat(link, dir, name) < 0 && errno != EEXIST
+			       ? err_sys(e, ERR_IO, errno, "symbolic link")
+			       : 0;
+	default:
+		return 0; // devices and pipes: a sandbox has its own
+	}
+}
+
 static int take_entry(struct unpack *u, struct archive *a, struct archive_entry *entry,
 		      struct err *e)
 {
-	const char *raw = archive_entry_pathname(entry), *name, *link;
+	const char *raw = archive_entry_pathname(entry), *name;
 	char path[PATH_BYTES_MAX + 1];
 	auto_fd int dir = -1;
 
-	if (++u->entries > u->limits.entries_max)
+	if (++u->total->entries > u->limits.entries_max)
 		return err_set(e, ERR_LIMIT, "the image has over %llu entries",
 			       (unsigned long long)u->limits.entries_max);
 	if (!raw)
@@ -233,23 +273,11 @@ static int take_entry(struct unpack *u, struct archive *a, struct archive_entry 
 	dir = open_parent(u->root, path, &name, e);
 	if (dir < 0)
 		return -1;
-	link = archive_entry_hardlink(entry);
-	if (link)
-		return make_hard_link(u, link, dir, name, e);
-	switch (archive_entry_filetype(entry)) {
-	case AE_IFREG:
-		return make_file(u, a, entry, dir, name, e);
-	case AE_IFDIR:
-		return make_folder(entry, dir, name, e);
-	case AE_IFLNK:
-		unlinkat(dir, name, 0);
-		link = archive_entry_symlink(entry);
-		return link && symlinkat(link, dir, name) < 0 && errno != EEXIST
-			       ? err_sys(e, ERR_IO, errno, "symbolic link %s", path)
-			       : 0;
-	default:
-		return 0; // devices and pipes: a sandbox has its own
-	}
+	if (u->layer && span_starts(span_of(name), SPAN(".wh.")))
+		return u->over ? whiteout_apply(u->over, dir, name, e) : 0;
+	if (make_entry(u, a, entry, dir, name, e) < 0)
+		return err_wrap(e, "%.100s", path);
+	return u->over ? whiteout_keep(u->over, dir, name, e) : 0;
 }
 
 static int read_all(struct unpack *u, struct archive *a, struct err *e)
@@ -268,30 +296,58 @@ static int read_all(struct unpack *u, struct archive *a, struct err *e)
 			return -1;
 		digest_update(&u->digest, span_make(u->chunk, (size_t)k));
 	}
-	return u->entries ? 0 : err_set(e, ERR_INVALID, "the archive is empty");
+	return 0;
 }
 
-int unpack_tar(int fd, int root, const struct unpack_limits *limits, char digest[static 65],
-	       uint64_t *size, struct err *e)
+static int unpack_any(struct unpack *u, char digest[static 65], struct err *e)
 {
 	auto_free char *chunk = mem_alloc(CHUNK);
-	struct unpack u = { .fd = fd, .root = root, .chunk = chunk, .limits = *limits };
 	struct archive *a = archive_read_new();
 	uint8_t sum[DIGEST_MAX];
 	int bad;
 
-	digest_init(&u.digest, DIGEST_SHA256);
+	u->chunk = chunk;
+	digest_init(&u->digest, DIGEST_SHA256);
 	archive_read_support_filter_gzip(a);
 	archive_read_support_filter_zstd(a);
 	archive_read_support_filter_xz(a);
 	archive_read_support_filter_bzip2(a);
 	archive_read_support_format_tar(a);
-	bad = archive_read_open(a, &u, NULL, feed, NULL) != ARCHIVE_OK ? archive_fail(&u, a, e)
-								       : read_all(&u, a, e);
+	if (u->layer)
+		archive_read_support_format_empty(a);
+	bad = archive_read_open(a, u, NULL, feed, NULL) != ARCHIVE_OK ? archive_fail(u, a, e)
+								      : read_all(u, a, e);
 	archive_read_free(a);
-	digest_final(&u.digest, sum);
+	digest_final(&u->digest, sum);
 	text_hex(digest, sum, 32);
-	*size = u.size;
+	return bad;
+}
+
+int unpack_tar(int fd, int root, const struct unpack_limits *limits, char digest[static 65],
+	       uint64_t *size, struct err *e)
+{
+	struct unpack_total total = { 0 };
+	struct unpack u = { .fd = fd, .root = root, .limits = *limits, .total = &total };
+
+	if (unpack_any(&u, digest, e) < 0)
+		return -1;
+	*size = total.size;
+	return total.entries ? 0 : err_set(e, ERR_INVALID, "the archive is empty");
+}
+
+int unpack_layer(int fd, int root, bool lowest, const struct unpack_limits *limits,
+		 struct unpack_total *total, char digest[static 65], struct err *e)
+{
+	struct whiteout over = { 0 };
+	struct unpack u = { .fd = fd,
+			    .root = root,
+			    .limits = *limits,
+			    .total = total,
+			    .over = lowest ? NULL : &over,
+			    .layer = true };
+	int bad = unpack_any(&u, digest, e);
+
+	whiteout_release(&over);
 	return bad;
 }
 

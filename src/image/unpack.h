@@ -6,6 +6,7 @@
 #pragma once
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct unpack_limits {
@@ -15,6 +16,16 @@ struct unpack_limits {
 // Reads `fd` to its end into the directory `root`. digest = SHA-256 of the bytes as they came, hexadecimal.
 must_check int unpack_tar(int fd, int root, const struct unpack_limits *limits,
 			  char digest[static 65], uint64_t *size, struct err *e);
+
+// Of all layers of one image.
+struct unpack_total {
+	uint64_t size, entries;
+};
+
+// Applies one layer of a container image to the tree of those below it: an entry replaces what it meets, and what
+// the layer marks as gone (whiteouts) goes, but never what the layer itself brings, in whatever order.
+must_check int unpack_layer(int fd, int root, bool lowest, const struct unpack_limits *limits,
+			    struct unpack_total *total, char digest[static 65], struct err *e);
 
 // Adds the folders and files that a sandbox mounts over, where the image lacks them.
 must_check int unpack_mount_points(int root, struct err *e);

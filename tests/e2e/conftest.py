@@ -119,6 +119,12 @@ class Daemon:
     def put(self, bucket, key, body):
         self.s3.put_object(Bucket=bucket, Key=key, Body=body)
 
+    def image_files(self):
+        """What lies in the images' folder, beside the empty folders for blobs."""
+        images = pathlib.Path(self.data) / "images"
+        blobs = images / "blobs"
+        return [p for p in [*images.iterdir(), *(blobs / "sha256").iterdir()] if p != blobs]
+
     def get(self, bucket, key):
         return self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 

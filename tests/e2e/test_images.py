@@ -56,7 +56,7 @@ def test_an_image_in_use_is_kept(daemon):
     daemon.call("DELETE", "/system/services/tiny", 204)
     daemon.call("DELETE", "/system/images/lab%2Ftiny:1", 204)
     daemon.call("DELETE", "/system/images/lab%2Ftiny:1", 404)
-    assert not [p for p in (pathlib.Path(daemon.data) / "images").iterdir()]
+    assert not daemon.image_files()
 
 
 def imported(daemon, data, name="bad/image:1"):
@@ -78,7 +78,7 @@ def archive(build):
 def test_hostile_and_broken_archives_are_refused_and_leave_nothing(daemon, what, data, word):
     answer = imported(daemon, data)
     assert answer.status_code == 400 and word in answer.text, answer.text
-    assert not [p for p in (pathlib.Path(daemon.data) / "images").iterdir()]
+    assert not daemon.image_files()
 
 
 def test_a_link_out_of_the_image_leads_back_into_it(daemon):

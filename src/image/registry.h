@@ -1,0 +1,36 @@
+// registry: the pulling half of the OCI distribution protocol: manifests and blobs of one repository, with whatever
+// credentials the registry asks for.
+// Owner: the caller. Threads: one. Errors: ERR_UNAVAILABLE, ERR_TIMEOUT, ERR_UNAUTH, ERR_DENIED, ERR_NOT_FOUND, ERR_BUSY
+//   (the registry limits how often it is asked), ERR_PROTOCOL (wrong bytes, no registry), ERR_CANCELLED, ERR_LIMIT,
+//   ERR_FULL, ERR_IO. Secrets never appear in an error text; they go to the registry and the place it names for
+//   tokens only, never along with a redirect to another host.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "image/blob.h"
+
+struct registry;
+
+struct registry_options {
+	const struct reference *ref;
+	bool plain;		     // HTTP without TLS
+	const char *user, *password; // NULL = anonymous; borrowed
+	int64_t idle_ms;
+	bool (*cancelled)(void *owner);
+	void *owner;
+};
+
+must_check int registry_open(struct registry **out, const struct registry_options *o,
+			     struct err *e);
+void registry_close(struct registry *r);
+static inline void registry_close_ptr(struct registry **r)
+{
+	registry_close(*r);
+}
+#define auto_registry at_scope_exit(registry_close_ptr)
+
+// Appends the document of a tag or digest, checked against the digest.
+must_check int registry_manifest(struct registry *r, const char *which, struct buf *out,
+				 struct err *e);
+// Fetches a blob into the folder of blobs; after a broken connection it goes on where it was.
+must_check int registry_blob(struct registry *r, const struct descriptor *d, int dir,
+			     struct err *e);
