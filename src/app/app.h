@@ -16,7 +16,7 @@ struct serve_options {
 	const char *listen, *s3_listen;
 	const char *user; // the daemon's, when started as root; NULL = oscar or nobody
 	const char *log_level;
-	const char *runtime; // exec driver
+	const char *runtime;		  // exec driver
 	const char **insecure_registries; // ends with NULL
 	unsigned workers;
 	bool quiet;
