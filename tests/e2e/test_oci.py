@@ -1,0 +1,649 @@
+"""Container images: archives of every form, and pulls from a real registry and from a lying one."""
+import base64
+import gzip
+import hashlib
+import http.server
+import io
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import tarfile
+import threading
+import time
+
+import pytest
+import requests
+from conftest import Daemon, run_cli, wait_for
+from test_images import add, program_files
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+
+def sha(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def tar_of(*entries):
+    """Each entry: (name, bytes | None for a folder | "-> target" link | "= target" hard link)."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, what in entries:
+            if what is None:
+                add(tar, name, type=tarfile.DIRTYPE)
+            elif isinstance(what, str):
+                kind = tarfile.SYMTYPE if what.startswith("-> ") else tarfile.LNKTYPE
+                add(tar, name, type=kind, linkname=what.split(" ", 1)[1])
+            else:
+                add(tar, name, what)
+    return out.getvalue()
+
+
+def zstd(data):
+    return subprocess.run(["zstd", "-q"], input=data, capture_output=True, check=True).stdout
+
+
+def base_layer():
+    files = [("." + f, pathlib.Path(f).resolve().read_bytes())
+             for f in program_files("/bin/sh", "/bin/cat", "/bin/ls", "/usr/bin/id")]
+    return tar_of(*files, ("./etc/low", b"low\n"), ("./data/gone", b"gone\n"), ("./data/kept", b"kept\n"),
+                  ("./opaque/old", b"old\n"), ("./opaque/deep/old", b"old\n"), ("./was-folder/x", b"x"),
+                  ("./app", None), ("./linked", b"linked\n"))
+
+
+class Image:
+    """An image in memory: its blobs by digest, its manifest."""
+
+    def __init__(self, layers, pack=lambda i, data: data, arch="amd64", **config):
+        self.blobs, entries = {}, []
+        for i, layer in enumerate(layers):
+            packed = pack(i, layer)
+            suffix = {b"\x1f\x8b": "+gzip", b"\x28\xb5": "+zstd"}.get(packed[:2], "")
+            entries.append(self.add(packed, LAYER + suffix))
+        self.config = json.dumps({"architecture": arch, "os": "linux", "config": config, "rootfs": {
+            "type": "layers", "diff_ids": [sha(layer) for layer in layers]}}).encode()
+        self.layers = list(layers)
+        self.manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST,
+                                    "config": self.add(self.config, CONFIG), "layers": entries}).encode()
+        self.digest = sha(self.manifest)
+
+    def add(self, data, media):
+        self.blobs[sha(data)] = data
+        return {"mediaType": media, "digest": sha(data), "size": len(data)}
+
+    def descriptor(self, **more):
+        return dict(mediaType=MANIFEST, digest=self.digest, size=len(self.manifest), **more)
+
+
+def layout(*entries, extra=()):
+    """The tar of an OCI layout: (image, fields of its descriptor)…; blobs before the index, as tar sorts them."""
+    blobs, manifests = {}, []
+    for image, fields in entries:
+        blobs.update(image.blobs)
+        blobs[image.digest] = image.manifest
+        manifests.append(image.descriptor(**fields))
+    manifests += extra
+    index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).encode()
+    return tar_of(("blobs/", None), ("blobs/sha256/", None),
+                  *[("blobs/sha256/" + d[7:], data) for d, data in blobs.items()],
+                  ("index.json", index), ("oci-layout", b'{"imageLayoutVersion":"1.0.0"}'))
+
+
+@pytest.fixture(scope="module")
+def image():
+    top = tar_of(("opaque/new", b"new\n"), ("opaque/.wh..wh..opq", b""), ("data/.wh.gone", b""),
+                 ("was-folder", b"now a file\n"), ("twice", "= linked"), ("data/.wh.kept", b""),
+                 ("data/kept", b"again\n"), ("app/here", b"in the app\n"))
+    return Image([base_layer(), top], pack=lambda i, data: zstd(data) if i else gzip.compress(data, mtime=0),
+                 Env=["GREETING=from image", "PATH=/bin:/usr/bin", "COLOR=red"], WorkingDir="/app",
+                 Cmd=["/bin/sh"])
+
+
+SCRIPT = ('ls /data /opaque; cat /data/kept /was-folder /twice; echo "$GREETING $COLOR"; pwd; cat here; '
+          'ls -a / | cat; id -u')
+
+
+def check_runs(daemon, name, ref, extra=""):
+    daemon.create(name, SCRIPT + extra, image=ref, environment={"variables": {"COLOR": "blue"}})
+    daemon.put(name, "in/f", b"x")
+    job = daemon.settled(name, 1)[0]
+    text = daemon.joblog(job["name"])
+    assert job["state"] == "succeeded", (job, text)
+    assert "/data:\nkept\n" in text and "/opaque:\nnew\n" in text, text
+    assert "again\nnow a file\nlinked\n" in text and ".wh." not in text, text
+    assert "from image blue\n/app\nin the app\n" in text, text
+    daemon.call("DELETE", f"/system/services/{name}", 204)
+
+
+def take_in(daemon, data, name, status=201):
+    answer = daemon.call("POST", "/system/images/import", params={"name": name}, data=data)
+    assert answer.status_code == status, answer.text
+    return answer
+
+
+def drop(daemon, *names):
+    for n in names:
+        daemon.call("DELETE", "/system/images/" + requests.utils.quote(n, safe=""), 204)
+    assert not daemon.image_files()
+
+
+# ---- archives --------------------------------------------------------------------------------------------
+
+
+def test_a_layout_becomes_an_image_with_its_layers_in_order(daemon, image):
+    made = take_in(daemon, layout((image, {})), "lab/layered:1").json()
+    assert made["digest"] == image.digest
+    check_runs(daemon, "layered", "lab/layered:1")
+    drop(daemon, "lab/layered:1")
+
+
+def test_a_layout_folder_by_the_command_line(daemon, image, tmp_path):
+    with tarfile.open(fileobj=io.BytesIO(layout((image, {})))) as tar:
+        tar.extractall(tmp_path / "layout")
+    run_cli(daemon, "image", "import", str(tmp_path / "layout"), "folder:1")
+    assert image.digest in json.dumps(json.loads(run_cli(daemon, "image", "list", "-o", "json").stdout))
+    drop(daemon, "folder:1")
+
+
+def test_the_platform_of_this_machine_is_taken_and_attestations_are_not(daemon, image):
+    other = Image([tar_of(("x", b"x"))], arch="arm64")
+    note = dict(mediaType=MANIFEST, digest=sha(b"note"), size=4, platform={"os": "unknown", "architecture": "unknown"},
+                annotations={"vnd.docker.reference.type": "attestation-manifest"})
+    data = layout((other, {"platform": {"os": "linux", "architecture": "arm64"}}),
+                  (image, {"platform": {"os": "linux", "architecture": "amd64"}}), extra=[note])
+    assert take_in(daemon, data, "multi:1").json()["digest"] == image.digest
+    drop(daemon, "multi:1")
+    answer = take_in(daemon, layout((other, {"platform": {"os": "linux", "architecture": "arm64"}})), "multi:2", 400)
+    assert "linux/arm64" in answer.text and "linux/amd64" in answer.text
+    assert "arm64" in take_in(daemon, layout((other, {})), "multi:3", 400).text
+    assert not daemon.image_files()
+
+
+def test_one_of_several_is_chosen_by_its_tag(daemon, image):
+    other = Image([tar_of(("x", b"x"))])
+    tag = "org.opencontainers.image.ref.name"
+    data = layout((image, {"annotations": {tag: "a"}}), (other, {"annotations": {tag: "b"}}))
+    assert take_in(daemon, data, "some:b").json()["digest"] == other.digest
+    assert "several" in take_in(daemon, data, "some:c", 400).text
+    drop(daemon, "some:b")
+
+
+def saved(image, names, layers=None):
+    config = sha(image.config)[7:] + ".json"
+    layers = layers or image.layers
+    files = [f"{sha(data)[7:]}/layer.tar" for data in layers]
+    manifest = [{"Config": config, "RepoTags": [n], "Layers": files} for n in names]
+    return tar_of(*zip(files, layers), ("link/layer.tar", f"-> ../{files[0]}"), (config, image.config),
+                  ("manifest.json", json.dumps(manifest).encode()), ("repositories", b"{}"))
+
+
+def test_docker_save_archives_plain_and_packed(daemon, image):
+    plain = saved(image, ["saved:1"])
+    first = take_in(daemon, plain, "saved:1").json()
+    check_runs(daemon, "saved", "saved:1")
+    again = take_in(daemon, gzip.compress(plain), "saved:2").json()
+    assert again["digest"] == first["digest"] and again["id"] == first["id"]
+    daemon.call("DELETE", "/system/images/saved:1", 204)
+    assert daemon.image_files()  # the other name still needs them
+    drop(daemon, "saved:2")
+
+
+def test_docker_save_with_a_changed_layer_is_refused(daemon, image):
+    layers = [image.layers[0], image.layers[1][:-512] + b"\x00" * 511 + b"x"]
+    assert "digest" in take_in(daemon, saved(image, ["x:1"], layers), "x:1", 400).text
+    assert not daemon.image_files()
+
+
+@pytest.mark.parametrize("tool", ["docker-archive", "oci-archive", "oci"])
+def test_what_skopeo_writes_is_read(daemon, image, tmp_path, tool):
+    if tool == "docker-archive":  # knows no zstd
+        image = Image(image.layers, pack=lambda i, d: gzip.compress(d, mtime=0),
+                      **json.loads(image.config)["config"])
+    with tarfile.open(fileobj=io.BytesIO(layout((image, {})))) as tar:
+        tar.extractall(tmp_path / "in")
+    to = tmp_path / ("out" if tool == "oci" else "out.tar")
+    subprocess.run(["skopeo", "--insecure-policy", "copy", "-q", f"oci:{tmp_path}/in", f"{tool}:{to}:lab/t:1"],
+                   check=True)
+    run_cli(daemon, "image", "import", str(to), "lab/t:1")
+    check_runs(daemon, "skopeo-" + tool, "lab/t:1")
+    drop(daemon, "lab/t:1")
+
+
+def without(data, match):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(data)) as old, tarfile.open(fileobj=out, mode="w") as new:
+        for m in old:
+            if match not in m.name:
+                new.addfile(m, old.extractfile(m))
+    return out.getvalue()
+
+
+def test_broken_layouts_are_refused_and_leave_nothing(daemon, image):
+    good = layout((image, {}))
+    top = sha(gzip.compress(image.layers[0], mtime=0))[7:]
+    schema1 = json.dumps({"schemaVersion": 1, "name": "x", "fsLayers": []}).encode()
+    evil = Image([tar_of(("../../evil", b"x"))])
+    empty_mark = Image([base_layer(), tar_of((".wh.", b""))])
+    bomb = Image([gzip.compress(b"\x00" * 1000)])
+    for what, data, word in [
+            ("a missing layer", without(good, top), "lacks layer 1 of 2"),
+            ("a changed blob", good.replace(image.config, image.config.replace(b"red", b"bad")), "another digest"),
+            ("no index", without(good, "index.json"), "index.json"),
+            ("schema 1", tar_of(("oci-layout", b"{}"), ("index.json", schema1)), "schema 1"),
+            ("no JSON", tar_of(("oci-layout", b"{}"), ("index.json", b"{")), "index.json"),
+            ("names that climb", layout((evil, {})), ".."),
+            ("an empty mark", layout((empty_mark, {})), "layer 2 of 2"),
+            ("a layer of zeros", layout((bomb, {})), ""),
+            ("cut off", good[:len(good) // 2], "archive"),
+    ]:
+        answer = take_in(daemon, data, "broken:1", 201 if what == "a layer of zeros" else 400)
+        assert word in answer.text, (what, answer.text)
+        if what == "a layer of zeros":
+            drop(daemon, "broken:1")
+        assert not daemon.image_files(), what
+
+
+# ---- the registry of Debian ------------------------------------------------------------------------------
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Registry:
+    def __init__(self, tmp, auth=False):
+        self.host = f"127.0.0.1:{free_port()}"
+        config = {"version": "0.1", "storage": {"filesystem": {"rootdirectory": str(tmp / "registry")}},
+                  "http": {"addr": self.host}}
+        if auth:
+            (tmp / "htpasswd").write_text("ana:" + HTPASSWD + "\n")
+            config["auth"] = {"htpasswd": {"realm": "lab", "path": str(tmp / "htpasswd")}}
+        (tmp / "config.yml").write_text(json.dumps(config))
+        self.log = open(tmp / "registry.log", "ab")
+        self.process = subprocess.Popen(["docker-registry", "serve", str(tmp / "config.yml")], stdout=self.log,
+                                        stderr=self.log)
+        wait_for("the registry", self.answers)
+
+    def answers(self):
+        try:
+            return requests.get(f"http://{self.host}/v2/", timeout=1).status_code in (200, 401)
+        except requests.ConnectionError:
+            return None
+
+    def push(self, tmp, image, name, *options):
+        with tarfile.open(fileobj=io.BytesIO(layout((image, {})))) as tar:
+            tar.extractall(tmp / "push")
+        subprocess.run(["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", *options,
+                        f"oci:{tmp}/push", f"docker://{self.host}/{name}"], check=True)
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
+        self.log.close()
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory, image):
+    tmp = tmp_path_factory.mktemp("registry")
+    r = Registry(tmp)
+    r.push(tmp, image, "lab/tool:1")
+    yield r
+    r.close()
+
+
+def pull(daemon, reference, status=201, **more):
+    answer = daemon.call("POST", "/system/images/pull", json=dict(reference=reference, **more))
+    assert answer.status_code == status, (answer.status_code, answer.text)
+    return answer
+
+
+def test_an_image_is_pulled_and_runs(daemon, registry, image):
+    out = run_cli(daemon, "image", "pull", f"{registry.host}/lab/tool:1")
+    assert image.digest in out.stdout
+    check_runs(daemon, "pulled", f"{registry.host}/lab/tool:1")
+    again = pull(daemon, f"{registry.host}/lab/tool@{image.digest}", name="mine:2").json()
+    assert again["transferred"] == 0 and again["layers"] == 2 and again["name"] == "mine:2"
+    drop_all(daemon)
+
+
+def drop_all(daemon):
+    names = [i["name"] for i in daemon.call("GET", "/system/images", 200).json() if i["name"] != "host"]
+    drop(daemon, *names)
+
+
+def test_two_images_share_their_base(daemon, registry, image, tmp_path):
+    second = Image([base_layer(), tar_of(("second", b"2"))], pack=lambda i, d: gzip.compress(d, mtime=0))
+    registry.push(tmp_path, second, "lab/second:1", "--format=v2s2")
+    pull(daemon, f"{registry.host}/lab/tool:1")
+    got = pull(daemon, f"{registry.host}/lab/second:1").json()
+    assert got["transferred"] < 2000
+    daemon.call("DELETE", "/system/images/" + requests.utils.quote(f"{registry.host}/lab/tool:1", safe=""), 204)
+    assert pull(daemon, f"{registry.host}/lab/tool:1", name="back:1").json()["transferred"] < 5000
+    drop_all(daemon)
+
+
+def test_two_pulls_at_once(daemon, registry, image):
+    answers = []
+
+    def one(n):
+        answers.append(daemon_call(daemon, {"reference": f"{registry.host}/lab/tool:1", "name": f"both:{n}"}))
+
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(3)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert [a.status_code for a in answers] == [201] * 3, [a.text for a in answers]
+    check_runs(daemon, "both", "both:1")
+    drop_all(daemon)
+
+
+def daemon_call(daemon, body):
+    return requests.post(daemon.api + "/system/images/pull", json=body, auth=daemon.http.auth, timeout=60)
+
+
+def test_what_is_not_there_is_said(daemon, registry):
+    assert "unknown" in pull(daemon, f"{registry.host}/lab/tool:nope", 404).text
+    pull(daemon, f"{registry.host}/lab/tool@sha256:{'0' * 64}", 404)
+    assert "onnect" in pull(daemon, f"127.0.0.1:{free_port()}/x:1", 503).text
+    assert "http://" in pull(daemon, "http://example.org/x:1", 400).text
+    assert "lower-case" in pull(daemon, "example.org/Upper:1", 400).text
+    assert not daemon.image_files()
+
+
+# "secret" by bcrypt with cost 4, the only form that the registry reads.
+HTPASSWD = "$2b$04$I7VPSPFTThhSb1/Icke9KeSpryLdMgEu7UJlhIBmDngU/dEsbsI9K"
+
+
+def test_user_and_password_of_a_docker_login(daemon, image, tmp_path):
+    r = Registry(tmp_path, auth=True)
+    try:
+        r.push(tmp_path, image, "p/x:1", "--dest-creds=ana:secret")
+        ref = f"{r.host}/p/x:1"
+        assert "user and password" in pull(daemon, ref, 403).text
+        answer = pull(daemon, ref, 403, username="ana", password="wrong-password")
+        assert "wrong-password" not in answer.text and "refuses" in answer.text
+        assert pull(daemon, ref, username="ana", password="secret").json()["digest"] == image.digest
+        drop_all(daemon)
+        login = {"auths": {r.host: {"auth": base64.b64encode(b"ana:secret").decode()}}}
+        (tmp_path / "config.json").write_text(json.dumps(login))
+        # Of the person at the command line …
+        subprocess.run([str(pathlib.Path(__file__).parents[2] / "build" / "oscar"), "image", "pull", ref], check=True,
+                       env=dict(os.environ, OSCAR_ENDPOINT=daemon.api, OSCAR_USERNAME=daemon.http.auth[0],
+                                OSCAR_PASSWORD=daemon.http.auth[1], DOCKER_CONFIG=str(tmp_path)))
+        drop_all(daemon)
+        assert "secret" not in (pathlib.Path(daemon.data) / "daemon.log").read_text()
+        # … or of the daemon itself.
+        for p in (tmp_path, *tmp_path.parents):
+            if str(p).startswith("/tmp/pytest"):
+                p.chmod(0o755)
+        os.environ["DOCKER_CONFIG"] = str(tmp_path)
+        try:
+            other = Daemon()
+        finally:
+            del os.environ["DOCKER_CONFIG"]
+        try:
+            assert pull(other, ref).json()["digest"] == image.digest
+        finally:
+            other.close()
+    finally:
+        r.close()
+
+
+# ---- a registry that misbehaves --------------------------------------------------------------------------
+
+
+class Liar(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def answer(self, status, body=b"", **headers):
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        self.server.seen.append((self.path, dict(self.headers)))
+        self.server.plan(self)
+
+
+class LyingRegistry(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, image, plan=None):
+        super().__init__(("127.0.0.1", 0), Liar)
+        self.image, self.seen, self.state = image, [], {}
+        self.plan = plan or self.honest
+        self.host = f"127.0.0.1:{self.server_address[1]}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def honest(self, h):
+        if "/manifests/" in h.path:
+            h.answer(200, self.image.manifest, Content_Type=MANIFEST)
+            return
+        data = self.image.blobs.get(h.path.rsplit("/", 1)[1])
+        start = int(h.headers.get("Range", "bytes=0-")[6:-1])
+        if data is None:
+            h.answer(404)
+        elif start:
+            h.answer(206, data[start:], Content_Range=f"bytes {start}-{len(data) - 1}/{len(data)}")
+        else:
+            h.answer(200, data)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        self.shutdown()
+        self.server_close()
+
+
+def test_wrong_bytes_are_never_an_image(daemon, image):
+    layer = json.loads(image.manifest)["layers"][0]["digest"]
+
+    def changed(h):
+        if h.path.endswith(layer):
+            h.answer(200, image.blobs[layer][:-1] + b"?")
+        else:
+            r.honest(h)
+
+    def longer(h):
+        if h.path.endswith(layer):
+            h.answer(200, image.blobs[layer] + b"more")
+        else:
+            r.honest(h)
+
+    def manifest(h):
+        h.answer(200, image.manifest + b" ", Content_Type=MANIFEST)
+
+    def huge(h):
+        h.answer(200, b" " * (5 << 20), Content_Type=MANIFEST)
+
+    def page(h):
+        h.answer(200, b"<html>a portal</html>", Content_Type="text/html")
+
+    for plan, status, word in [(changed, 502, "layer 1 of 2"), (longer, 502, "announced"), (manifest, 502, "digest"),
+                               (huge, 413, "larger"), (page, 502, "digest")]:
+        with LyingRegistry(image, plan) as r:
+            answer = pull(daemon, f"{r.host}/lab/x@{image.digest}", status)
+            assert word in answer.text, answer.text
+    with LyingRegistry(image, page) as r:
+        pull(daemon, f"{r.host}/lab/x:1", 400)
+    assert not daemon.image_files()
+
+
+def test_a_broken_transfer_goes_on_where_it_was(daemon, image):
+    layer = json.loads(image.manifest)["layers"][0]["digest"]
+    data = image.blobs[layer]
+
+    def breaks(h):
+        start = int(h.headers.get("Range", "bytes=0-")[6:-1])
+        if not h.path.endswith(layer) or start > len(data) // 2:
+            r.honest(h)
+            return
+        h.send_response(206 if start else 200)
+        h.send_header("Content-Length", str(len(data) - start))
+        h.end_headers()
+        h.wfile.write(data[start:start + len(data) // 3])
+        h.wfile.flush()
+        h.connection.shutdown(socket.SHUT_RDWR)
+
+    def ends(h):
+        if h.path.endswith(layer):
+            h.answer(200, data[:len(data) // 2])
+        else:
+            r.honest(h)
+
+    with LyingRegistry(image, breaks) as r:
+        assert pull(daemon, f"{r.host}/lab/x:1", name="resumed:1").json()["digest"] == image.digest
+        ranges = [s[1]["Range"] for s in r.seen if "Range" in s[1]]
+        assert ranges and all(x != "bytes=0-" for x in ranges)
+    drop(daemon, "resumed:1")
+    with LyingRegistry(image, ends) as r:
+        assert "ends after" in pull(daemon, f"{r.host}/lab/x:1", 502).text
+    assert not daemon.image_files()
+
+
+def test_a_silent_registry_is_given_up(daemon, image):
+    over = threading.Event()
+
+    def silent(h):
+        over.wait(30)
+
+    with LyingRegistry(image, silent) as r:
+        begun = time.monotonic()
+        pull(daemon, f"{r.host}/lab/x:1", 504, idle_timeout_s=1)
+        assert time.monotonic() - begun < 10
+        over.set()
+    assert not daemon.image_files()
+
+
+def test_redirects_carry_no_credentials_and_end(daemon, image):
+    def circle(h):
+        h.answer(307, Location=f"http://{r.host}{h.path}")
+
+    with LyingRegistry(image, circle) as r:
+        assert "redirect" in pull(daemon, f"{r.host}/lab/x:1", 502).text
+        assert len(r.seen) < 10
+
+    with LyingRegistry(image) as store:
+        def elsewhere(h):
+            if "Authorization" not in h.headers:
+                h.answer(401, WWW_Authenticate='Basic realm="lab"')
+            elif "/blobs/" in h.path:
+                h.answer(307, Location=f"http://{store.host}{h.path}")
+            else:
+                r.honest(h)
+
+        with LyingRegistry(image, elsewhere) as r:
+            pull(daemon, f"{r.host}/lab/x:1", name="moved:1", username="ana", password="pw")
+        assert len(store.seen) == 3 and not any("Authorization" in s[1] for s in store.seen)
+    drop(daemon, "moved:1")
+
+
+def test_tokens(daemon, image):
+    def tokens(h):
+        if h.path.startswith("/token"):
+            if "service=reg" in h.path and "scope=repository:lab/x:pull" in h.path:
+                h.answer(200, json.dumps({"token": "T0K"}).encode())
+            else:
+                h.answer(400)
+        elif h.headers.get("Authorization") != "Bearer T0K":
+            h.answer(401, WWW_Authenticate=f'Bearer realm="http://{r.host}/token",service="reg",'
+                                           'scope="repository:lab/x:pull"')
+        else:
+            r.honest(h)
+
+    def denied(h):
+        if h.path.startswith("/token"):
+            h.answer(401)
+        else:
+            h.answer(401, WWW_Authenticate=f'Bearer realm="http://{r.host}/token",service="reg"')
+
+    def useless(h):
+        if h.path.startswith("/token"):
+            h.answer(200, b'{"token":"x\\r\\nEvil: 1"}')
+        else:
+            h.answer(401, WWW_Authenticate=f'Bearer realm="http://{r.host}/token",service="reg"')
+
+    def strange(h):
+        h.answer(401, WWW_Authenticate='Negotiate')
+
+    with LyingRegistry(image, tokens) as r:
+        assert pull(daemon, f"{r.host}/lab/x:1", name="token:1").json()["digest"] == image.digest
+        assert sum(s[0].startswith("/token") for s in r.seen) == 1
+    drop(daemon, "token:1")
+    for plan, status, word in [(denied, 403, "user and password"), (useless, 502, "no token"), (strange, 403, "unknown kind")]:
+        with LyingRegistry(image, plan) as r:
+            assert word in pull(daemon, f"{r.host}/lab/x:1", status).text
+    assert not daemon.image_files()
+
+
+def test_a_list_of_platforms(daemon, image):
+    other = Image([tar_of(("x", b"x"))], arch="arm64")
+    index = json.dumps({"schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": [
+        other.descriptor(platform={"os": "linux", "architecture": "arm64", "variant": "v8"}),
+        image.descriptor(platform={"os": "linux", "architecture": "amd64"})]}).encode()
+
+    def plan(h):
+        if h.path.endswith("/manifests/1"):
+            h.answer(200, index, Content_Type=DOCKER_LIST, Docker_Content_Digest=sha(index))
+        else:
+            r.honest(h)
+
+    with LyingRegistry(image, plan) as r:
+        assert pull(daemon, f"{r.host}/lab/x:1", name="list:1").json()["digest"] == image.digest
+    drop(daemon, "list:1")
+
+
+def test_a_caller_that_leaves_ends_its_pull(daemon, image):
+    over = threading.Event()
+
+    def silent(h):
+        h.server.state["asked"] = True
+        over.wait(30)
+
+    with LyingRegistry(image, silent) as r:
+        with pytest.raises(requests.Timeout):
+            requests.post(daemon.api + "/system/images/pull", json={"reference": f"{r.host}/lab/x:1"},
+                          auth=daemon.http.auth, timeout=1)
+        assert r.state["asked"]
+        wait_for("the end of the pull", lambda: not daemon.image_files(), 10)
+        over.set()
+
+
+def test_a_killed_daemon_leaves_nothing_half(fresh, image):
+    layer = json.loads(image.manifest)["layers"][1]["digest"]
+    reached, over = threading.Event(), threading.Event()
+
+    def stops(h):
+        if h.path.endswith(layer):
+            reached.set()
+            over.wait(30)
+        else:
+            r.honest(h)
+
+    with LyingRegistry(image, stops) as r:
+        thread = threading.Thread(target=lambda: pytest.raises(
+            requests.ConnectionError, daemon_call, fresh, {"reference": f"{r.host}/lab/x:1"}))
+        thread.start()
+        assert reached.wait(20)
+        assert fresh.image_files()
+        fresh.process.send_signal(signal.SIGKILL)
+        fresh.process.wait()
+        over.set()
+        thread.join()
+    fresh.start()
+    assert not fresh.image_files()
+    assert [i["name"] for i in fresh.call("GET", "/system/images", 200).json()] == ["host"]
