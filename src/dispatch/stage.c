@@ -3,8 +3,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/rand.h"
-#include "dispatch/event.h"
 #include "dispatch/job.h"
+#include "fdl/event.h"
 #include "fdl/fdl.h"
 #include "image/image.h"
 #include "store/store.h"
@@ -25,7 +25,7 @@ static void env_add(struct env_list *l, const char *name, const char *value)
 	l->env[l->n++] = (struct exec_env){ name, value };
 }
 
-static void env_build(struct env_list *l, const struct job *j, const struct event *ev)
+static void env_build(struct env_list *l, const struct job *j, const struct fdl_event *ev)
 {
 	const struct fdl_service *f = j->def->fdl;
 	const char *threads = arena_printf(l->mem, "%u", (f->cpu_millis + 999) / 1000);
@@ -46,7 +46,7 @@ static void env_build(struct env_list *l, const struct job *j, const struct even
 	env_add(l, "OSCAR_SERVICE_TOKEN", j->def->token);
 	env_add(l, "OSCAR_SERVICE_BASE_PATH",
 		arena_printf(l->mem, "/system/services/%s/exposed", f->name));
-	if (ev->kind == EVENT_STORAGE && strcmp(ev->provider, "webdav") != 0 &&
+	if (ev->kind == FDL_EVENT_STORAGE && strcmp(ev->provider, "webdav") != 0 &&
 	    strcmp(ev->provider, "rucio") != 0) {
 		env_add(l, "STORAGE_OBJECT_KEY", ev->key);
 		env_add(l, "EVENT_TIME", ev->time);
@@ -105,7 +105,7 @@ static int copy_whole(struct dispatch *d, const struct job *j, struct store_read
 	return 0;
 }
 
-static int object_input(struct dispatch *d, const struct job *j, const struct event *ev,
+static int object_input(struct dispatch *d, const struct job *j, const struct fdl_event *ev,
 			struct arena *mem, struct exec_input *in, struct err *e)
 {
 	auto_reader struct store_reader *r = NULL;
@@ -137,14 +137,14 @@ static int object_input(struct dispatch *d, const struct job *j, const struct ev
 	return copy_whole(d, j, r, o.size, mem, in, e);
 }
 
-static int input_build(struct dispatch *d, const struct job *j, const struct event *ev,
+static int input_build(struct dispatch *d, const struct job *j, const struct fdl_event *ev,
 		       struct arena *mem, struct exec_input *in, size_t *n, struct err *e)
 {
 	char uuid_text[RAND_UUID_TEXT];
 	uint8_t uuid[16];
 
 	*n = 0;
-	if (ev->kind == EVENT_UNKNOWN) {
+	if (ev->kind == FDL_EVENT_UNKNOWN) {
 		rand_uuid(uuid);
 		*n = 1;
 		*in = (struct exec_input){
@@ -173,12 +173,12 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 	struct image_runtime image = { .workdir = "" };
 	struct exec_input input;
 	struct exec_spec spec;
-	struct event ev;
+	struct fdl_event ev;
 	struct span payload;
 	size_t inputs;
 
 	if (queue_payload(d->o.queue, j->row.id, &mem, &payload, e) < 0 ||
-	    event_parse(payload, &mem, &ev, e) < 0 ||
+	    fdl_event_parse(payload, &mem, &ev, e) < 0 ||
 	    input_build(d, j, &ev, &mem, &input, &inputs, e) < 0 ||
 	    (d->o.images && image_runtime(d->o.images, j->def->image_id, &mem, &image, e) < 0))
 		return -1;

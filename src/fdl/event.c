@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dispatch/event.h"
+#include "fdl/event.h"
 
 #include "base/mem.h"
 #include "codec/json.h"
@@ -22,11 +22,11 @@ static const char *form_decode(struct arena *mem, const json_t *v)
 	return arena_strndup(mem, text.p, text.n);
 }
 
-static int set_file(struct event *ev, const char *key, struct err *e)
+static int set_file(struct fdl_event *ev, const char *key, struct err *e)
 {
 	const char *slash = strrchr(key, '/');
 
-	ev->kind = EVENT_STORAGE;
+	ev->kind = FDL_EVENT_STORAGE;
 	ev->key = key;
 	ev->file_name = slash ? slash + 1 : key;
 	if (!ev->file_name[0] || strcmp(ev->file_name, ".") == 0 ||
@@ -40,7 +40,7 @@ static int set_file(struct event *ev, const char *key, struct err *e)
 }
 
 // What Rucio says of a data set.
-static int data_set(const json_t *payload, struct arena *mem, struct event *ev, struct err *e)
+static int data_set(const json_t *payload, struct arena *mem, struct fdl_event *ev, struct err *e)
 {
 	ev->provider = "rucio";
 	ev->bucket = text_of(mem, json_object_get(payload, "scope"));
@@ -48,7 +48,7 @@ static int data_set(const json_t *payload, struct arena *mem, struct event *ev, 
 }
 
 // Records[0] of S3, MinIO, OneTrigger and Rucio. 1 = it was one.
-static int from_records(const json_t *root, struct arena *mem, struct event *ev, struct err *e)
+static int from_records(const json_t *root, struct arena *mem, struct fdl_event *ev, struct err *e)
 {
 	const json_t *r = json_array_get(json_object_get(root, "Records"), 0);
 	const char *source = text_of(mem, json_object_get(r, "eventSource"));
@@ -89,11 +89,11 @@ static bool base64_decode(struct span text, struct arena *mem, struct span *out)
 
 // The bytes of the input file of an event that is none: JSON as it came, strict base64 decoded, else as it is.
 static void unknown(struct span payload, bool is_json, const json_t *root, struct arena *mem,
-		    struct event *ev)
+		    struct fdl_event *ev)
 {
 	struct span text = payload;
 
-	ev->kind = EVENT_UNKNOWN;
+	ev->kind = FDL_EVENT_UNKNOWN;
 	ev->body = payload;
 	if (is_json && !json_is_string(root))
 		return;
@@ -105,10 +105,10 @@ static void unknown(struct span payload, bool is_json, const json_t *root, struc
 	ev->body = is_json ? text : payload;
 }
 
-static int parse(struct span payload, unsigned depth, struct arena *mem, struct event *ev,
+static int parse(struct span payload, unsigned depth, struct arena *mem, struct fdl_event *ev,
 		 struct err *e);
 
-static int gateway(const json_t *root, unsigned depth, struct arena *mem, struct event *ev,
+static int gateway(const json_t *root, unsigned depth, struct arena *mem, struct fdl_event *ev,
 		   struct err *e)
 {
 	const json_t *query = json_object_get(root, "queryStringParameters");
@@ -123,8 +123,8 @@ static int gateway(const json_t *root, unsigned depth, struct arena *mem, struct
 		if (ev->var_count == VARS_MAX)
 			return err_set(e, ERR_LIMIT, "more than %d query parameters", VARS_MAX);
 		ev->vars[ev->var_count++] =
-			(struct event_var){ arena_printf(mem, "CONT_VAR_%s", name),
-					    text_of(mem, value) };
+			(struct fdl_event_var){ arena_printf(mem, "CONT_VAR_%s", name),
+						text_of(mem, value) };
 	}
 	if (json_is_string(body)) {
 		text = span_make(text_of(mem, body), json_string_length(body));
@@ -140,7 +140,7 @@ static int gateway(const json_t *root, unsigned depth, struct arena *mem, struct
 	return parse(text, depth + 1, mem, ev, e);
 }
 
-static int delegated(const json_t *root, unsigned depth, struct arena *mem, struct event *ev,
+static int delegated(const json_t *root, unsigned depth, struct arena *mem, struct fdl_event *ev,
 		     struct err *e)
 {
 	const json_t *inner = json_object_get(root, "event");
@@ -157,12 +157,12 @@ static int delegated(const json_t *root, unsigned depth, struct arena *mem, stru
 	}
 	if (parse(text, depth + 1, mem, ev, e) < 0)
 		return -1;
-	if (provider[0] && ev->kind == EVENT_STORAGE)
+	if (provider[0] && ev->kind == FDL_EVENT_STORAGE)
 		ev->provider_id = dot ? dot + 1 : provider;
 	return 0;
 }
 
-static int from_object(const json_t *root, unsigned depth, struct arena *mem, struct event *ev,
+static int from_object(const json_t *root, unsigned depth, struct arena *mem, struct fdl_event *ev,
 		       struct err *e)
 {
 	const json_t *payload = json_object_get(root, "payload");
@@ -182,7 +182,7 @@ static int from_object(const json_t *root, unsigned depth, struct arena *mem, st
 	return from_records(root, mem, ev, e);
 }
 
-static int parse(struct span payload, unsigned depth, struct arena *mem, struct event *ev,
+static int parse(struct span payload, unsigned depth, struct arena *mem, struct fdl_event *ev,
 		 struct err *e)
 {
 	auto_json json_t *root = NULL;
@@ -200,13 +200,13 @@ static int parse(struct span payload, unsigned depth, struct arena *mem, struct 
 	return got < 0 ? -1 : 0;
 }
 
-int event_parse(struct span payload, struct arena *mem, struct event *out, struct err *e)
+int fdl_event_parse(struct span payload, struct arena *mem, struct fdl_event *out, struct err *e)
 {
-	*out = (struct event){ .provider = "",
-			       .provider_id = "default",
-			       .bucket = "",
-			       .key = "",
-			       .file_name = "",
-			       .time = "" };
+	*out = (struct fdl_event){ .provider = "",
+				   .provider_id = "default",
+				   .bucket = "",
+				   .key = "",
+				   .file_name = "",
+				   .time = "" };
 	return parse(payload, 0, mem, out, e);
 }

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "codec/text.h"
-#include "dispatch/event.h"
+#include "fdl/event.h"
 
 #define RECORD(source, bucket, key)                                                                \
 	"{\"EventName\":\"s3:ObjectCreated:Put\",\"Key\":\"" bucket "/" key "\",\"Records\":[{"    \
@@ -19,18 +19,18 @@
 struct row {
 	const char *what, *payload;
 	enum err_code error; // ERR_NONE: the rest says what it is
-	enum event_kind kind;
+	enum fdl_event_kind kind;
 	const char *provider, *provider_id, *bucket, *key, *file, *time;
 	const char *vars; // "NAME=VALUE NAME=VALUE"
 	const char *body;
 };
 
 #define STORED(provider, id, bucket, key, file)                                                    \
-	ERR_NONE, EVENT_STORAGE, provider, id, bucket, key, file, "2026-11-23T14:46:48.449Z"
+	ERR_NONE, FDL_EVENT_STORAGE, provider, id, bucket, key, file, "2026-11-23T14:46:48.449Z"
 #define TIMELESS(provider, id, bucket, key, file)                                                  \
-	ERR_NONE, EVENT_STORAGE, provider, id, bucket, key, file, ""
-#define UNKNOWN ERR_NONE, EVENT_UNKNOWN, "", "default", "", "", "", ""
-#define REFUSED ERR_INVALID, EVENT_UNKNOWN, "", "", "", "", "", "", "", ""
+	ERR_NONE, FDL_EVENT_STORAGE, provider, id, bucket, key, file, ""
+#define UNKNOWN ERR_NONE, FDL_EVENT_UNKNOWN, "", "default", "", "", "", ""
+#define REFUSED ERR_INVALID, FDL_EVENT_UNKNOWN, "", "", "", "", "", "", "", ""
 
 static const struct row rows[] = {
 	// Storage events by their source.
@@ -123,7 +123,7 @@ static const struct row rows[] = {
 	{ "broken JSON", "{\"Records\":[", UNKNOWN, "", "{\"Records\":[" },
 };
 
-static void expect_vars(const struct event *ev, const char *expected)
+static void expect_vars(const struct fdl_event *ev, const char *expected)
 {
 	struct span rest = span_of(expected);
 	size_t i = 0;
@@ -144,8 +144,8 @@ static void each_kind_of_event_is_known(void **state unused_arg)
 		auto_arena struct arena mem = { 0 };
 		const struct row *r = &rows[i];
 		struct err e = { 0 };
-		struct event ev;
-		int got = event_parse(span_of(r->payload), &mem, &ev, &e);
+		struct fdl_event ev;
+		int got = fdl_event_parse(span_of(r->payload), &mem, &ev, &e);
 
 		print_message("# %s\n", r->what);
 		assert_int_equal(got, r->error ? -1 : 0);
@@ -161,7 +161,7 @@ static void each_kind_of_event_is_known(void **state unused_arg)
 		assert_string_equal(ev.file_name, r->file);
 		assert_string_equal(ev.time, r->time);
 		expect_vars(&ev, r->vars);
-		if (r->kind == EVENT_UNKNOWN)
+		if (r->kind == FDL_EVENT_UNKNOWN)
 			assert_true(span_is(ev.body, r->body));
 	}
 }
@@ -171,7 +171,7 @@ static void long_keys_work_up_to_what_a_file_name_holds(void **state unused_arg)
 	auto_arena struct arena mem = { 0 };
 	char key[1025], last[257];
 	struct err e = { 0 };
-	struct event ev;
+	struct fdl_event ev;
 
 	memset(key, 'k', 1024);
 	key[1024] = '\0';
@@ -181,7 +181,7 @@ static void long_keys_work_up_to_what_a_file_name_holds(void **state unused_arg)
 				  "{\"Records\":[{\"eventSource\":\"minio:s3\",\"s3\":{\"object\":"
 				  "{\"key\":\"%s\"}}}]}",
 				  key);
-	assert_int_equal(event_parse(span_of(text), &mem, &ev, &e), 0);
+	assert_int_equal(fdl_event_parse(span_of(text), &mem, &ev, &e), 0);
 	assert_string_equal(ev.key, key);
 	assert_int_equal(strlen(ev.file_name), 223);
 
@@ -192,7 +192,7 @@ static void long_keys_work_up_to_what_a_file_name_holds(void **state unused_arg)
 				    "{\"Records\":[{\"eventSource\":\"minio:s3\",\"s3\":{\"object\""
 				    ":{\"key\":\"%s\"}}}]}",
 				    last);
-		assert_int_equal(event_parse(span_of(text), &mem, &ev, &e), n == 255 ? 0 : -1);
+		assert_int_equal(fdl_event_parse(span_of(text), &mem, &ev, &e), n == 255 ? 0 : -1);
 		last[n] = 'k';
 	}
 	assert_int_equal(e.code, ERR_INVALID);
@@ -209,16 +209,16 @@ static void bodies_of_all_sizes_are_whole(void **state unused_arg)
 		auto_free char *raw = mem_alloc(n);
 		auto_free char *text = mem_alloc(TEXT_BASE64_SIZE(n));
 		struct err e = { 0 };
-		struct event ev;
+		struct fdl_event ev;
 
 		for (size_t k = 0; k < n; k++)
 			raw[k] = (char)(k * 31 + k / 251 + 0x80);
-		assert_int_equal(event_parse(span_make(raw, n), &mem, &ev, &e), 0);
-		assert_int_equal(ev.kind, EVENT_UNKNOWN);
+		assert_int_equal(fdl_event_parse(span_make(raw, n), &mem, &ev, &e), 0);
+		assert_int_equal(ev.kind, FDL_EVENT_UNKNOWN);
 		assert_true(span_eq(ev.body, span_make(raw, n)));
 
 		text_base64(text, raw, n);
-		assert_int_equal(event_parse(span_of(text), &mem, &ev, &e), 0);
+		assert_int_equal(fdl_event_parse(span_of(text), &mem, &ev, &e), 0);
 		assert_true(span_eq(ev.body, span_make(raw, n)));
 	}
 }
@@ -229,13 +229,13 @@ static void a_large_object_stays_as_it_came(void **state unused_arg)
 	size_t n = 10 << 20;
 	auto_free char *text = mem_alloc(n);
 	struct err e = { 0 };
-	struct event ev;
+	struct fdl_event ev;
 
 	memset(text, 'x', n);
 	memcpy(text, "{\"a\":\"", 6);
 	memcpy(text + n - 2, "\"}", 2);
-	assert_int_equal(event_parse(span_make(text, n), &mem, &ev, &e), 0);
-	assert_int_equal(ev.kind, EVENT_UNKNOWN);
+	assert_int_equal(fdl_event_parse(span_make(text, n), &mem, &ev, &e), 0);
+	assert_int_equal(ev.kind, FDL_EVENT_UNKNOWN);
 	assert_ptr_equal(ev.body.p, text);
 	assert_int_equal(ev.body.n, n);
 }
@@ -245,14 +245,14 @@ static void parameters_are_bounded(void **state unused_arg)
 	auto_arena struct arena mem = { 0 };
 	auto_buf struct buf text;
 	struct err e = { 0 };
-	struct event ev;
+	struct fdl_event ev;
 
 	buf_init(&text, 1 << 20);
 	buf_add_str(&text, "{\"httpMethod\":\"GET\",\"queryStringParameters\":{");
 	for (int i = 0; i < 1001; i++)
 		buf_printf(&text, "%s\"p%d\":\"v\"", i ? "," : "", i);
 	buf_add_str(&text, "}}");
-	assert_int_equal(event_parse(buf_span(&text), &mem, &ev, &e), -1);
+	assert_int_equal(fdl_event_parse(buf_span(&text), &mem, &ev, &e), -1);
 	assert_int_equal(e.code, ERR_LIMIT);
 }
 

@@ -1,0 +1,33 @@
+// event: what a job's payload says: which file, which variables. Pure: reads text, touches nothing.
+// Source: the supervisor's order of tests (docs/user/events.md). Shared by the daemon and
+// the supervisor inside a container.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/span.h"
+
+enum fdl_event_kind {
+	FDL_EVENT_UNKNOWN, // the payload itself is the input file
+	FDL_EVENT_STORAGE, // an object: bucket and key
+};
+
+struct fdl_event_var {
+	const char *name, *value;
+};
+
+struct fdl_event {
+	enum fdl_event_kind kind;
+	const char *provider; // "minio", "s3", "onedata", "webdav", "rucio"; "" when unknown
+	const char *provider_id;
+	const char *bucket, *key;   // decoded
+	const char *file_name;	    // last part of the key
+	const char *time;	    // "" when the event has none
+	struct span body;	    // unknown: the bytes of the input file
+	struct fdl_event_var *vars; // CONT_VAR_… of an API gateway event
+	size_t var_count;
+};
+
+// Everything in *out lives in mem. ERR_INVALID when the event names a file that cannot be one (empty, "..").
+must_check int fdl_event_parse(struct span payload, struct arena *mem, struct fdl_event *out,
+			       struct err *e);
