@@ -8,7 +8,7 @@ export PATH := /usr/bin:/bin:/usr/sbin:/sbin:$(PATH)
 all: build
 
 help:
-	@echo "build    $(BUILD)/oscar (and what it needs)"
+	@echo "build    $(BUILD)/oscar and $(BUILD)/oscar-supervisor"
 	@echo "demo     the case study: a video becomes detected shapes (PICTURES=10|100|1000, CRASH=1)"
 	@echo "run      oscar serve on its default ports"
 	@echo "test     everything that CI runs"
@@ -24,6 +24,7 @@ $(BUILD)/build.ninja:
 build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
 	@ln -sf src/app/oscar $(BUILD)/oscar
+	@ln -sf src/supervisor/oscar-supervisor $(BUILD)/oscar-supervisor
 
 demo: build
 	@tools/demo $(BUILD)/oscar

@@ -1,0 +1,50 @@
+// config: what the service's description says to the supervisor: outputs, storages, level of the log.
+// Source: YAML with the keys of a service object. Owner: everything lives in the caller's arena.
+// Threads: one. Errors: ERR_INVALID names the key, ERR_UNSUPPORTED names the provider, ERR_NOT_FOUND (a
+//   storage without credentials). Secrets never stand in an error text.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/arena.h"
+#include "codec/json.h"
+#include "fdl/fdl.h"
+#include "supervisor/report.h"
+
+struct config {
+	const char *name; // of the service, "" = not said
+	enum report_level level;
+	bool skip_stage_in; // `file_stage_in`, whose meaning is inverted
+	bool upload_on_failure;
+	int64_t timeout_s; // of the script, 0 = none
+	bool isolate_user; // isolation_level USER
+	const char *const *buckets;
+	size_t bucket_count; // bucket_list
+	struct fdl_io *outputs;
+	size_t output_count;
+	json_t *doc;		 // owned: config_release()
+	const char *secrets_dir; // folder of TYPE.ID folders with accessKey and secretKey
+	struct arena *mem;
+};
+
+#define CONFIG_FILE "/oscar/config/function_config.yaml"
+#define CONFIG_SECRETS "/var/run/secrets/providers"
+
+// Reads a description. Every storage in it must be complete, whether it is used or not.
+must_check int config_parse(struct span yaml, const char *secrets_dir, struct arena *mem,
+			    struct config *out, struct err *e);
+
+// As config_parse for FUNCTION_CONFIG (base64), else CONFIG_FILE; then lets LOG_LEVEL and DOWNLOAD_INPUT of
+// the environment win.
+must_check int config_load(struct arena *mem, struct config *out, struct err *e);
+void config_release(struct config *c); // accepts a zeroed struct
+
+// An S3 store with what is needed to speak to it.
+struct config_store {
+	const char *name; // "minio.default"
+	const char *endpoint, *region, *access, *secret;
+	const char *token; // of a session, "" = none
+	bool verify;
+};
+
+// ERR_NOT_FOUND when nobody gave credentials, ERR_UNSUPPORTED for what is neither minio nor s3.
+must_check int config_store(const struct config *c, const char *type, const char *id,
+			    struct config_store *out, struct err *e);
