@@ -57,7 +57,7 @@ int job_read_event(struct job *j, struct stop *stop, int fd, struct err *e)
 	buf_init(&j->payload, JOB_EVENT_MAX);
 	while (n > 0) {
 		size_t left = JOB_EVENT_MAX - j->payload.n, want = left < 65536 ? left : 65536;
-		char *room, more;
+		char *room, more = 0;
 
 		if (stop_wait(stop, fd, POLLIN, 0, e) < 0)
 			return -1;

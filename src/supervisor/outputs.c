@@ -73,7 +73,7 @@ static int walk_dir(struct walk *w, int at, const char *name, const char *prefix
 
 	if (!list)
 		return fd < 0 ? -1 : err_sys(e, ERR_IO, errno, "output directory");
-	fd = -1; // the list's from now on
+	file_take(&fd); // the list's from now on
 	if (depth > OUTPUTS_DEPTH_MAX)
 		bad = err_set(e, ERR_LIMIT, "output directories are nested over %d deep",
 			      OUTPUTS_DEPTH_MAX);
