@@ -58,8 +58,8 @@ must_check int db_write(struct db *d, db_write_fn fn, void *arg, struct err *e);
 // in a crash is harmless.
 must_check int db_write_lazy(struct db *d, db_write_fn fn, void *arg, struct err *e);
 
-// Called on the writer thread after each commit. At most four hooks; set before the first write.
-void db_on_commit(struct db *d, void (*hook)(void *owner), void *owner);
+// Called on the writer thread after each commit from now on. At most four hooks. Waits for the running batch.
+void db_on_commit(struct db *d, void (*fn)(void *owner), void *owner);
 // Forgets an owner's hooks; afterwards none of them runs. Waits for the running batch.
 void db_off_commit(struct db *d, void *owner);
 

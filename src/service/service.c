@@ -651,7 +651,7 @@ void service_call_start(struct services *s, const struct service_def *d, int64_t
 static int trigger_in(struct services *s, struct db_conn *c, const struct trigger *t,
 		      const struct store_event *ev, struct err *e)
 {
-	auto_buf struct buf record;
+	auto_buf struct buf record = { .max = EVENT_MAX };
 	struct queue_new n = { .service = t->def->id,
 			       .revision = t->def->revision,
 			       .owner = t->def->owner,
@@ -676,7 +676,6 @@ static int trigger_in(struct services *s, struct db_conn *c, const struct trigge
 			 n.depth, SPAN_ARG(ev->key), t->def->fdl->name);
 		return feed_append(c, "service", t->def->owner, span_of(doc), e);
 	}
-	buf_init(&record, EVENT_MAX);
 	if (!service_event_write(ev, &record))
 		return err_set(e, ERR_LIMIT, "the event record is over %d bytes", EVENT_MAX);
 	n.payload = buf_span(&record);
