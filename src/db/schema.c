@@ -129,7 +129,11 @@
 	"NULL)"                                                                                    \
 	" WITHOUT ROWID;"
 
+// attempts_before: the attempts that a job had when it was sent again, which do not count against its policy.
+#define JOBS_REDRIVEN "ALTER TABLE jobs ADD COLUMN attempts_before INTEGER NOT NULL DEFAULT 0;"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
+	JOBS_REDRIVEN,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

@@ -283,8 +283,7 @@ static int redrive(struct db_conn *c, void *arg, struct err *e)
 			       j.name, queue_state_name(j.state));
 	if (db_exec(c,
 		    "UPDATE jobs SET state=0, run_after_ns=0, ended_ns=0, started_ns=0, "
-		    "reason=NULL,"
-		    "exit_code=NULL WHERE id=?1",
+		    "reason=NULL, exit_code=NULL, attempts_before=attempt WHERE id=?1",
 		    DB_ARGS(db_int(j.id)), e) < 0)
 		return -1;
 	s->q->added++;

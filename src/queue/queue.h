@@ -68,7 +68,8 @@ struct queue_job {
 	char service_name[48];
 	int64_t service, revision, owner;
 	enum queue_state state;
-	unsigned attempt; // 0 = never leased
+	unsigned attempt;	  // 0 = never leased
+	unsigned attempts_before; // those before it was sent again; they count no more
 	bool sync;
 	int priority;
 	int64_t run;

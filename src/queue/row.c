@@ -39,6 +39,7 @@ static void job_from_row(struct db_stmt *s, struct arena *mem, struct queue_job 
 		.bucket = db_col_int(s, 20),
 		.version = db_col_int(s, 21),
 		.key = arena_span(mem, db_col_span(s, 22)),
+		.attempts_before = (unsigned)db_col_int(s, 23),
 	};
 	snprintf(j->service_name, sizeof(j->service_name), SPAN_FMT, SPAN_ARG(db_col_span(s, 2)));
 	snprintf(j->reason, sizeof(j->reason), SPAN_FMT, SPAN_ARG(db_col_span(s, 17)));

@@ -15,7 +15,7 @@ struct queue {
 	"SELECT j.id,j.uuid,coalesce(s.name,'deleted'),j.service,j.revision,j.owner,j.state,"      \
 	"j.attempt,j.sync,j.priority,j.run,j.depth,j.run_after_ns,j.created_ns,j.started_ns,"      \
 	"j.ended_ns,coalesce(j.exit_code,-1),j.reason,j.outputs,v.trigger,v.bucket,v.version,v."   \
-	"key "                                                                                     \
+	"key,j.attempts_before "                                                                   \
 	"FROM jobs j LEFT JOIN services s ON s.id=j.service "                                      \
 	"LEFT JOIN events v ON v.id=(SELECT min(id) FROM events WHERE job=j.id) "
 
