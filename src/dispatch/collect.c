@@ -36,6 +36,7 @@ struct collection {
 	struct queue_result result;
 	enum queue_state to;
 	int64_t run_after_ns;
+	bool over; // accounted before, or the job is gone
 };
 
 static void puts_drop(struct collection *c)
@@ -121,8 +122,10 @@ static int write_outcome(struct db_conn *conn, void *arg, struct err *e)
 
 	// First the state: an attempt that was accounted before changes nothing.
 	if (queue_end_in(c->d->o.queue, conn, c->j->row.id, c->j->row.attempt, c->to,
-			 c->run_after_ns, &c->result, e) < 0)
+			 c->run_after_ns, &c->result, e) < 0) {
+		c->over = e->code == ERR_CONFLICT || e->code == ERR_NOT_FOUND;
 		return -1;
+	}
 	for (size_t i = 0; i < c->n; i++)
 		if (store_put_apply(c->puts[i], conn, e) < 0)
 			return -1;
@@ -205,6 +208,22 @@ static void collect_outputs(struct collection *c, struct dispatch_answer *a)
 		refuse_outputs(c, &e);
 }
 
+// -1: it could not be written down for now (a full disk); everything is as before.
+static int account(struct collection *c)
+{
+	struct err e = { 0 };
+
+	if (commit(c, &e) == 0 || c->over)
+		return 0;
+	// The outputs could not be committed (a bucket went away, a full disk): account the failure alone.
+	log_warn("dispatch", "job %s: %s", c->j->row.name, e.msg);
+	refuse_outputs(c, &e);
+	if (commit(c, &e) == 0 || c->over)
+		return 0;
+	log_warn("dispatch", "job %s is not accounted yet: %s", c->j->row.name, e.msg);
+	return -1;
+}
+
 void collect_job(struct dispatch *d, struct job *j)
 {
 	struct collection c = { .d = d, .j = j };
@@ -217,14 +236,12 @@ void collect_job(struct dispatch *d, struct job *j)
 	if (joblog_keep(d, j, &e) < 0)
 		log_warn("dispatch", "log of job %s: %s", j->row.name, e.msg);
 	collect_outputs(&c, &answer);
-	if (commit(&c, &e) < 0 && e.code != ERR_CONFLICT && e.code != ERR_NOT_FOUND) {
-		// The outputs could not be committed (a bucket went away, a full disk): account the failure alone.
-		log_warn("dispatch", "job %s: %s", j->row.name, e.msg);
-		refuse_outputs(&c, &e);
-		if (commit(&c, &e) < 0)
-			log_error("dispatch",
-				  "job %s is not accounted, it will be at the next start: %s",
-				  j->row.name, e.msg);
+	if (account(&c) < 0) {
+		file_close(answer.fd);
+		mem_free(c.puts);
+		arena_release(&c.mem);
+		again_later(d, j->row.id, AGAIN_ACCOUNT);
+		return;
 	}
 	if (j->row.sync && c.to != QUEUE_QUEUED) {
 		answer.ok = c.to == QUEUE_SUCCEEDED;

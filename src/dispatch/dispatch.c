@@ -23,7 +23,6 @@ enum {
 	OUTPUTS_MAX = 10000,
 	READY_WINDOW = 128, // candidates looked at in one round
 	TICK_MS = 1000,
-	BUSY_DELAY_MS = 500,
 	LOST_DELAY_MS = 200,
 	END_WAIT_MS = 15000, // for jobs to end when we are told to end them
 	FEED_KEEP = 1000000, // entries of the event feed
@@ -35,7 +34,7 @@ enum {
 
 // ---- jobs in memory ------------------------------------------------------------------------------------
 
-static struct job *find(struct dispatch *d, int64_t id)
+struct job *job_find(struct dispatch *d, int64_t id)
 {
 	uint64_t key = (uint64_t)id;
 
@@ -58,6 +57,13 @@ static struct job *job_add(struct dispatch *d, const struct queue_job *row, stru
 	d->cpu_used += j->cpu_millis;
 	d->memory_used += j->memory_bytes;
 	return j;
+}
+
+bool job_cancelled(struct dispatch *d, const struct job *j)
+{
+	auto_lock held = lock_hold(&d->lock);
+
+	return j->cancel;
 }
 
 char *job_input_name(const struct job *j, char out[static JOB_INPUT_NAME_MAX])
@@ -86,7 +92,7 @@ void job_release(struct dispatch *d, struct job *j)
 }
 
 // With the lock held.
-static void give(struct dispatch *d, struct job *j, enum job_task task)
+void job_give(struct dispatch *d, struct job *j, enum job_task task)
 {
 	j->task = task;
 	j->next = NULL;
@@ -120,7 +126,7 @@ static unsigned retry_bit(enum exec_outcome o)
 	return 0;
 }
 
-// Attempts that count: not those that were stopped with the daemon.
+// Attempts that count: not those that were stopped with the daemon, nor those before it was sent again.
 static unsigned attempts_used(struct dispatch *d, const struct job *j)
 {
 	auto_arena struct arena mem = { 0 };
@@ -130,9 +136,10 @@ static unsigned attempts_used(struct dispatch *d, const struct job *j)
 	size_t n;
 
 	if (queue_attempts(d->o.queue, j->row.id, &mem, &a, &n, &ignored) < 0)
-		return j->row.attempt;
+		return j->row.attempt - j->row.attempts_before;
 	for (size_t i = 0; i < n; i++)
-		used += strcmp(a[i].outcome, "stopped") != 0;
+		used += a[i].number > j->row.attempts_before &&
+			strcmp(a[i].outcome, "stopped") != 0;
 	return used;
 }
 
@@ -145,7 +152,7 @@ enum queue_state job_after_failure(struct dispatch *d, struct job *j, enum exec_
 		    EXEC_LOST; // not the script's doing: tried again unless the service says no
 
 	*run_after_ns = 0;
-	if (j->cancel || outcome == EXEC_CANCELLED)
+	if (outcome == EXEC_CANCELLED || job_cancelled(d, j))
 		return QUEUE_CANCELLED;
 	used = attempts_used(d, j);
 	allowed = f->retry_attempts ? f->retry_attempts : ours ? d->o.lost_attempts : 1;
@@ -160,23 +167,57 @@ enum queue_state job_after_failure(struct dispatch *d, struct job *j, enum exec_
 	return QUEUE_QUEUED;
 }
 
+static int64_t job_number(const char *id)
+{
+	return id[0] == 'j' ? strtoll(id + 1, NULL, 10) : 0;
+}
+
+// With the lock held: asks the driver to end a job. The lock is given up for the call.
+static void ask_end(struct dispatch *d, const char *job_id, unsigned attempt)
+{
+	char id[EXEC_JOB_ID_MAX];
+	struct err e = { 0 };
+
+	memcpy(id, job_id, sizeof(id));
+	pthread_mutex_unlock(&d->lock);
+	if (d->driver->ops->cancel(d->driver, id, attempt, &e) < 0 && e.code != ERR_NOT_FOUND) {
+		log_warn("dispatch", "ending job %s: %s", id, e.msg);
+		again_later(d, job_number(id), AGAIN_CANCEL);
+	}
+	pthread_mutex_lock(&d->lock);
+}
+
+void job_end_if_cancelled(struct dispatch *d, int64_t id)
+{
+	struct job *j;
+
+	pthread_mutex_lock(&d->lock);
+	j = job_find(d, id);
+	if (j && j->cancel && !j->ended)
+		ask_end(d, j->id, j->row.attempt);
+	pthread_mutex_unlock(&d->lock);
+}
+
 // ---- workers -------------------------------------------------------------------------------------------
 
 // The job never got to the driver: it waits for its turn again where the engine had no room, else it fails.
 static void stage_failed(struct dispatch *d, struct job *j, const struct err *why)
 {
-	bool later = !j->cancel && (why->code == ERR_BUSY || why->code == ERR_UNAVAILABLE ||
-				    why->code == ERR_FULL);
+	bool cancelled = job_cancelled(d, j);
+	bool later = !cancelled && (why->code == ERR_BUSY || why->code == ERR_FULL);
 	struct queue_result r = { .outcome = "stage", .exit_code = -1, .reason = why->msg };
 	struct dispatch_answer a = { .fd = -1 };
 	struct err e = { 0 };
 	int bad = later ? queue_release(d->o.queue, j->row.id, j->row.attempt,
 					clock_wall_ns() + BUSY_DELAY_MS * NS_PER_MS, &e)
 			: queue_end(d->o.queue, j->row.id, j->row.attempt,
-				    j->cancel ? QUEUE_CANCELLED : QUEUE_FAILED, 0, &r, &e);
+				    cancelled ? QUEUE_CANCELLED : QUEUE_FAILED, 0, &r, &e);
 
-	if (bad < 0 && e.code != ERR_CONFLICT && e.code != ERR_NOT_FOUND)
-		log_error("dispatch", "job %s: %s", j->row.name, e.msg);
+	if (bad < 0 && e.code != ERR_CONFLICT && e.code != ERR_NOT_FOUND) {
+		log_warn("dispatch", "job %s: %s", j->row.name, e.msg);
+		again_later(d, j->row.id, AGAIN_STAGE);
+		return;
+	}
 	if (j->row.sync && !later) {
 		snprintf(a.reason, sizeof(a.reason), "%s", why->msg);
 		answer_deliver(d, j->row.id, &a);
@@ -184,24 +225,24 @@ static void stage_failed(struct dispatch *d, struct job *j, const struct err *wh
 	job_release(d, j);
 }
 
-static void ask_end(struct dispatch *d, const char *job_id, unsigned attempt);
-
 static void stage(struct dispatch *d, struct job *j)
 {
 	int64_t id = j->row.id;
 	struct err e = { 0 };
 
-	if (stage_job(d, j, &e) < 0) {
+	if (job_cancelled(d, j)) {
+		err_set(&e, ERR_CANCELLED, "cancelled");
 		stage_failed(d, j, &e);
-		return;
+	} else if (stage_job(d, j, &e) == 0) {
+		// From the submit on the job may end, be collected and freed at any time. One that was cancelled
+		// while it was being staged did not reach the driver then.
+		job_end_if_cancelled(d, id);
+	} else if (e.code == ERR_EXISTS || e.code == ERR_UNAVAILABLE) {
+		// This submit or an earlier one may have come through without its answer.
+		adopt_active(d, j);
+	} else {
+		stage_failed(d, j, &e);
 	}
-	// From the submit on the job may end, be collected and freed at any time: look it up again. One that was
-	// cancelled while it was being staged did not reach the driver then.
-	pthread_mutex_lock(&d->lock);
-	j = find(d, id);
-	if (j && j->cancel && !j->ended)
-		ask_end(d, j->id, j->row.attempt);
-	pthread_mutex_unlock(&d->lock);
 }
 
 static void *worker_main(void *arg)
@@ -234,11 +275,6 @@ static void *worker_main(void *arg)
 
 // ---- what the driver says ------------------------------------------------------------------------------
 
-static int64_t job_number(const char *id)
-{
-	return id[0] == 'j' ? strtoll(id + 1, NULL, 10) : 0;
-}
-
 static void on_started(void *owner, const char *id, unsigned attempt, int64_t started_ns,
 		       const char *node)
 {
@@ -253,13 +289,13 @@ static void on_ended(void *owner, const char *id, unsigned attempt, const struct
 	struct job *j;
 
 	pthread_mutex_lock(&d->lock);
-	j = find(d, job_number(id));
+	j = job_find(d, job_number(id));
 	if (j && j->row.attempt == attempt && !j->ended) {
 		j->ended = true;
 		j->result = *r;
 		j->stopped = d->end_jobs && !j->cancel &&
 			     (r->outcome == EXEC_CANCELLED || r->outcome == EXEC_LOST);
-		give(d, j, JOB_COLLECT);
+		job_give(d, j, JOB_COLLECT);
 	} else {
 		log_warn("dispatch", "an end of job %s attempt %u that is not active is ignored",
 			 id, attempt);
@@ -338,7 +374,7 @@ static void choose(struct dispatch *d, const struct queue_job *ready, size_t n, 
 			continue;
 		}
 		pthread_mutex_lock(&d->lock);
-		if (!find(d, ready[i].id) &&
+		if (!job_find(d, ready[i].id) &&
 		    fits(d, def->fdl->cpu_millis, def->fdl->memory_bytes)) {
 			c->items[c->n].job = ready[i].id;
 			c->jobs[c->n++] = job_add(d, &ready[i], mem_take(&def));
@@ -364,7 +400,7 @@ static void lease_chosen(struct dispatch *d, struct choice *c)
 		}
 		j->row.attempt = c->items[i].attempt;
 		pthread_mutex_lock(&d->lock);
-		give(d, j, JOB_STAGE);
+		job_give(d, j, JOB_STAGE);
 		pthread_mutex_unlock(&d->lock);
 	}
 }
@@ -419,7 +455,7 @@ static void renew_leases(struct dispatch *d)
 static void *controller_main(void *arg)
 {
 	struct dispatch *d = arg;
-	int64_t renewed = clock_mono_ns();
+	int64_t renewed = clock_mono_ns(), swept = renewed;
 
 	pthread_mutex_lock(&d->lock);
 	while (!d->stopping) {
@@ -429,6 +465,10 @@ static void *controller_main(void *arg)
 		d->look = false;
 		pthread_mutex_unlock(&d->lock);
 		more = round_of(d, &next);
+		if (clock_mono_ns() - swept >= TICK_MS * NS_PER_MS) {
+			again_sweep(d);
+			swept = clock_mono_ns();
+		}
 		if (clock_mono_ns() - renewed > d->o.lease_ms * NS_PER_MS / 3) {
 			renew_leases(d);
 			renewed = clock_mono_ns();
@@ -502,37 +542,23 @@ int dispatch_open(struct dispatch **out, const struct dispatch_options *o, struc
 	return 0;
 }
 
-// A job that the last life had leased and never handed over, or whose engine knows nothing of it.
-static void back_to_queue(struct dispatch *d, const struct queue_job *row)
-{
-	struct queue_result r = { .outcome = "stopped",
-				  .exit_code = -1,
-				  .reason = "the daemon was restarted before the job began" };
-	struct err e = { 0 };
-
-	if (queue_end(d->o.queue, row->id, row->attempt, QUEUE_QUEUED, 0, &r, &e) < 0)
-		log_warn("dispatch", "job %s: %s", row->name, e.msg);
-}
-
 static void adopt_one(struct dispatch *d, const struct queue_job *row)
 {
 	auto_service_def struct service_def *def = NULL;
+	struct queue_result r = { .outcome = "stage", .exit_code = -1 };
 	struct job *j;
 	struct err e = { 0 };
 
 	if (service_revision(d->o.services, row->service, row->revision, &def, &e) < 0) {
-		back_to_queue(d, row);
+		r.reason = e.msg;
+		if (queue_end(d->o.queue, row->id, row->attempt, QUEUE_FAILED, 0, &r, &e) < 0)
+			log_warn("dispatch", "job %s: %s", row->name, e.msg);
 		return;
 	}
 	pthread_mutex_lock(&d->lock);
 	j = job_add(d, row, mem_take(&def));
 	pthread_mutex_unlock(&d->lock);
-	if (d->driver->ops->adopt(d->driver, j->id, row->attempt, &e) == 0)
-		return; // j belongs to the callbacks now
-	if (e.code != ERR_NOT_FOUND)
-		log_warn("dispatch", "job %s cannot be taken back: %s", row->name, e.msg);
-	back_to_queue(d, row);
-	job_release(d, j);
+	adopt_active(d, j);
 }
 
 int dispatch_start(struct dispatch *d, struct exec_driver *driver, struct err *e)
@@ -557,19 +583,6 @@ int dispatch_start(struct dispatch *d, struct exec_driver *driver, struct err *e
 	return 0;
 }
 
-// With the lock held: asks the driver to end a job. The lock is given up for the call.
-static void ask_end(struct dispatch *d, const char *job_id, unsigned attempt)
-{
-	char id[EXEC_JOB_ID_MAX];
-	struct err e = { 0 };
-
-	memcpy(id, job_id, sizeof(id));
-	pthread_mutex_unlock(&d->lock);
-	if (d->driver->ops->cancel(d->driver, id, attempt, &e) < 0 && e.code != ERR_NOT_FOUND)
-		log_warn("dispatch", "ending job %s: %s", id, e.msg);
-	pthread_mutex_lock(&d->lock);
-}
-
 static void end_all(struct dispatch *d)
 {
 	int64_t deadline = clock_mono_ns() + END_WAIT_MS * NS_PER_MS;
@@ -585,7 +598,7 @@ static void end_all(struct dispatch *d)
 	while (map_next(&d->active, &at, &key, &value))
 		ids[n++] = ((struct job *)value)->row.id;
 	for (size_t i = 0; i < n; i++) {
-		struct job *j = find(d, ids[i]);
+		struct job *j = job_find(d, ids[i]);
 
 		if (j && !j->ended)
 			ask_end(d, j->id, j->row.attempt);
@@ -664,7 +677,7 @@ int dispatch_cancel(struct dispatch *d, int64_t job, struct err *e)
 		return 0;
 	}
 	pthread_mutex_lock(&d->lock);
-	j = find(d, job);
+	j = job_find(d, job);
 	if (j) {
 		j->cancel = true;
 		if (!j->ended)

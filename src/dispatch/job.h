@@ -7,10 +7,12 @@
 #include "queue/queue.h"
 #include "service/service.h"
 
-enum { RESPONSE_KEEP_S = 60 };
+enum { RESPONSE_KEEP_S = 60, BUSY_DELAY_MS = 500 };
 
 // What a worker does next with a job.
 enum job_task { JOB_STAGE, JOB_COLLECT };
+// What is tried again at the next tick, as bits.
+enum job_again { AGAIN_STAGE = 1, AGAIN_ADOPT = 2, AGAIN_CANCEL = 4, AGAIN_ACCOUNT = 8 };
 
 struct job {
 	struct job *next; // in the workers' list
@@ -21,9 +23,10 @@ struct job {
 	char id[EXEC_JOB_ID_MAX]; // the driver's name for it
 	uint32_t cpu_millis;
 	uint64_t memory_bytes;
-	bool cancel;  // asked for by somebody
-	bool ended;   // the driver said so; `result` is set
-	bool stopped; // ended because the daemon stops: back to the queue, not counted
+	unsigned again; // bits of enum job_again
+	bool cancel;	// asked for by somebody
+	bool ended;	// the driver said so; `result` is set
+	bool stopped;	// ended because the daemon stops: back to the queue, not counted
 	struct exec_result result;
 };
 
@@ -62,6 +65,20 @@ struct dispatch {
 // The copy of an input in tmp/ that staging may have made.
 enum { JOB_INPUT_NAME_MAX = 64 };
 char *job_input_name(const struct job *j, char out[static JOB_INPUT_NAME_MAX]);
+
+// dispatch.c, with the lock held: an active job or NULL; hands a job to the workers.
+struct job *job_find(struct dispatch *d, int64_t id);
+void job_give(struct dispatch *d, struct job *j, enum job_task task);
+bool job_cancelled(struct dispatch *d, const struct job *j); // the lock is not held
+// Asks the driver to end a job that was cancelled and has not ended; the lock is not held.
+void job_end_if_cancelled(struct dispatch *d, int64_t id);
+
+// again.c: marks an active job, and does what jobs are marked for. again_sweep() belongs to the controller.
+void again_later(struct dispatch *d, int64_t id, unsigned what);
+void again_sweep(struct dispatch *d);
+// Has the driver take back an active job that it may know. The job is the driver's afterwards, or marked, or
+// back in the queue and gone.
+void adopt_active(struct dispatch *d, struct job *j);
 
 // stage.c: lays the inputs out and hands the job to the driver. 0 when the driver has it; else ERR_BUSY or
 // ERR_UNAVAILABLE (try later), anything else: the job cannot run.

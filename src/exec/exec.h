@@ -114,7 +114,9 @@ struct exec_ops {
 				 struct err *e);
 
 	// After a restart: takes a (job, attempt) of an earlier life back. `started` and `ended` follow as for
-	// submit(), `ended` with the real result when it ended while nobody listened. ERR_NOT_FOUND when the
+	// submit(), `ended` with the real result when it ended while nobody listened. Also for one of this life
+	// whose submit() got no answer; an end that was told is told again. ERR_UNAVAILABLE when the engine
+	// cannot say now whether it has it: it may run. ERR_NOT_FOUND when the
 	// engine has never heard of it (then it never ran and may be submitted).
 	must_check int (*adopt)(struct exec_driver *d, const char *job, unsigned attempt,
 				struct err *e);

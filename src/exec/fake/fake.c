@@ -288,7 +288,7 @@ static int fake_adopt(struct exec_driver *d, const char *id, unsigned attempt, s
 		return -1;
 	if (!j)
 		return err_set(e, ERR_NOT_FOUND, "job %s never began", name);
-	if (j->ours)
+	if (j->ours && !j->told_ended)
 		return 0;
 	j->ours = true;
 	j->told_started = j->told_ended = false;

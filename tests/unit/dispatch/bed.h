@@ -19,7 +19,9 @@ struct bed {
 	struct dispatch *d;
 	struct exec_fake_options fake;
 	struct dispatch_options o;
-	atomic_uint asked; // jobs that came to the driver
+	atomic_uint asked;		// jobs that came to the driver
+	const struct exec_ops *ops;	// to be used in place of the driver's own, NULL = those
+	const struct exec_ops *of_fake; // the driver's own
 };
 
 // The first word of the script: "ok" ends well and leaves the input as file "out"; "print" only prints its event;
@@ -73,8 +75,12 @@ static inline void bed_start(struct bed *b)
 	if (dispatch_open(&b->d, &b->o, &e) < 0)
 		fail_msg("%s", e.msg);
 	ev = dispatch_events(b->d);
-	if (exec_fake_open(&b->driver, &b->fake, &ev, &e) < 0 ||
-	    dispatch_start(b->d, b->driver, &e) < 0)
+	if (exec_fake_open(&b->driver, &b->fake, &ev, &e) < 0)
+		fail_msg("%s", e.msg);
+	b->of_fake = b->driver->ops;
+	if (b->ops)
+		b->driver->ops = b->ops;
+	if (dispatch_start(b->d, b->driver, &e) < 0)
 		fail_msg("%s", e.msg);
 }
 
