@@ -240,10 +240,10 @@ static int take_manifest(struct image_work *w, struct span text, const struct ma
 }
 
 // From index.json down to the manifest for this machine, by an index within the index where there is one.
-static int take_layout(struct members *s, struct image *out, struct err *e)
+static int take_layout(struct members *s, const struct member *index, struct image *out,
+		       struct err *e)
 {
 	auto_arena struct arena mem = { 0 };
-	const struct member *index = find(s, "index.json");
 	char digest[REFERENCE_DIGEST_MAX];
 
 	memcpy(digest, index->blob.digest, sizeof(digest));
@@ -322,9 +322,10 @@ static int check_layers(struct members *s, const struct saved_image *saved,
 }
 
 // Such an archive has no manifest in our sense: one is made of it, the same each time.
-static int take_saved(struct members *s, struct image *out, struct err *e)
+static int take_saved(struct members *s, const struct member *list, struct image *out,
+		      struct err *e)
 {
-	const struct member *list = find(s, "manifest.json"), *config;
+	const struct member *config;
 	auto_json json_t *layers = json_array(), *v = NULL;
 	auto_arena struct arena mem = { 0 };
 	auto_free char *manifest = NULL;
@@ -352,11 +353,12 @@ static int take_image(struct image_work *w, int fd, struct image *out, struct er
 {
 	struct members s = { .w = w };
 	int bad = store_all(&s, fd, e);
+	const struct member *index = find(&s, "index.json"), *list = find(&s, "manifest.json");
 
-	if (!bad && find(&s, "index.json"))
-		bad = take_layout(&s, out, e);
-	else if (!bad && find(&s, "manifest.json"))
-		bad = take_saved(&s, out, e);
+	if (!bad && index)
+		bad = take_layout(&s, index, out, e);
+	else if (!bad && list)
+		bad = take_saved(&s, list, out, e);
 	else if (!bad)
 		bad = err_set(e, ERR_INVALID,
 			      "an image archive without index.json and manifest.json");
