@@ -236,12 +236,14 @@ static int work(struct run *r)
 
 int main(void)
 {
-	struct run *r = mem_zalloc(sizeof(*r)); // the system takes it back
+	auto_free struct run *r = mem_zalloc(sizeof(*r));
 	struct err e = { 0 };
 
 	r->report.level = REPORT_INFO;
-	if (stop_init(&r->stop, &e) < 0)
-		return fail(r, STATUS_OURS, &e), r->status;
+	if (stop_init(&r->stop, &e) < 0) {
+		fail(r, STATUS_OURS, &e);
+		return r->status;
+	}
 	if (work(r) < 0)
 		r->status = r->status ? r->status : STATUS_OURS;
 	close_stores(r);
