@@ -398,8 +398,8 @@ static void lease_chosen(struct dispatch *d, struct choice *c)
 			job_release(d, j);
 			continue;
 		}
+		pthread_mutex_lock(&d->lock); // a cancel may look at the job already
 		j->row.attempt = c->items[i].attempt;
-		pthread_mutex_lock(&d->lock);
 		job_give(d, j, JOB_STAGE);
 		pthread_mutex_unlock(&d->lock);
 	}
