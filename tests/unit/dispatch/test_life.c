@@ -316,6 +316,7 @@ static struct {
 	atomic_int adopts, cancels, submits; // to be refused
 	atomic_int swallow;		     // submits that come through but seem not to
 	struct bed *bed;
+	struct exec_ops ops; // outlives the test, whose teardown stops the driver
 } flaky;
 
 static int unavailable(struct err *e)
@@ -346,29 +347,27 @@ static int flaky_submit(struct exec_driver *d, const struct exec_spec *s, struct
 	return atomic_fetch_sub(&flaky.swallow, 1) > 0 ? unavailable(e) : 0;
 }
 
-static struct exec_ops flaky_ops(struct bed *b)
+static void flaky_use(struct bed *b)
 {
 	struct exec_driver *probe;
 	struct exec_events none = { 0 };
-	struct exec_ops ops;
 	struct err e = { 0 };
 
 	flaky.bed = b;
 	assert_int_equal(exec_fake_open(&probe, &(struct exec_fake_options){ 0 }, &none, &e), 0);
-	ops = *probe->ops;
+	flaky.ops = *probe->ops;
 	probe->ops->close(probe, true);
-	ops.adopt = flaky_adopt;
-	ops.cancel = flaky_cancel;
-	ops.submit = flaky_submit;
-	return ops;
+	flaky.ops.adopt = flaky_adopt;
+	flaky.ops.cancel = flaky_cancel;
+	flaky.ops.submit = flaky_submit;
+	b->ops = &flaky.ops;
 }
 
 static void a_job_that_may_run_is_not_started_again(void **state)
 {
 	struct bed *b = *state;
-	struct exec_ops ops = flaky_ops(b);
 
-	b->ops = &ops;
+	flaky_use(b);
 	b->world = exec_fake_world_new();
 	bed_service(b, "slow", "slow", "");
 	bed_start(b);
@@ -386,10 +385,9 @@ static void a_job_that_may_run_is_not_started_again(void **state)
 static void a_cancel_reaches_an_engine_that_was_away(void **state)
 {
 	struct bed *b = *state;
-	struct exec_ops ops = flaky_ops(b);
 	struct err e = { 0 };
 
-	b->ops = &ops;
+	flaky_use(b);
 	bed_service(b, "never", "never", "");
 	bed_start(b);
 	int64_t job = bed_call(b, "never", "x", false);
@@ -404,10 +402,9 @@ static void a_cancel_reaches_an_engine_that_was_away(void **state)
 static void a_submit_without_an_answer_is_one_attempt(void **state)
 {
 	struct bed *b = *state;
-	struct exec_ops ops = flaky_ops(b);
 	struct queue_attempt *a;
 
-	b->ops = &ops;
+	flaky_use(b);
 	bed_service(b, "slow", "slow", "");
 	flaky.submits = 1;
 	bed_start(b);
