@@ -132,8 +132,17 @@
 // attempts_before: the attempts that a job had when it was sent again, which do not count against its policy.
 #define JOBS_REDRIVEN "ALTER TABLE jobs ADD COLUMN attempts_before INTEGER NOT NULL DEFAULT 0;"
 
+// Access lists of objects as auth/acl.h writes them (NULL: full control of the object's and the bucket's owner),
+// and how a user is named in other people's grants.
+#define ACCESS_LISTS                                                                               \
+	"ALTER TABLE objects ADD COLUMN acl TEXT;"                                                 \
+	"ALTER TABLE uploads ADD COLUMN acl TEXT;"                                                 \
+	"ALTER TABLE users ADD COLUMN email TEXT;"                                                 \
+	"CREATE UNIQUE INDEX users_email ON users(email) WHERE email IS NOT NULL;"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
+	ACCESS_LISTS,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

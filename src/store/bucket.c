@@ -50,6 +50,11 @@ int store_bucket_create_in(struct store *s unused_arg, struct db_conn *c, struct
 	return bucket_find(c, name, out, &versioning, e);
 }
 
+uint64_t store_config_seq(struct store *s)
+{
+	return atomic_load(&s->config_seq);
+}
+
 struct bucket_write {
 	struct store *store;
 	struct span name;
@@ -185,6 +190,27 @@ int store_config_get(struct store *s, struct span bucket, const char *kind, stru
 	return 0;
 }
 
+int store_config_all(struct store *s, int64_t bucket_id, struct arena *mem,
+		     struct store_config **out, size_t *n, struct err *e)
+{
+	enum { KINDS_MAX = 64 }; // far more than there are
+	struct db_conn *c = db_reader(s->db, e);
+	auto_query struct db_stmt *q = NULL;
+	int got;
+
+	*n = 0;
+	if (!c)
+		return -1;
+	*out = arena_alloc(mem, KINDS_MAX * sizeof(**out));
+	q = db_query(c,
+		     "SELECT kind,doc FROM bucket_configs WHERE bucket=?1 ORDER BY kind LIMIT ?2",
+		     DB_ARGS(db_int(bucket_id), db_int(KINDS_MAX)), e);
+	while ((got = q ? db_step(q, e) : -1) > 0)
+		(*out)[(*n)++] = (struct store_config){ arena_span(mem, db_col_span(q, 0)),
+							arena_span(mem, db_col_span(q, 1)) };
+	return got;
+}
+
 static int set_config(struct db_conn *c, void *arg, struct err *e)
 {
 	struct bucket_write *w = arg;
@@ -204,6 +230,12 @@ static int set_config(struct db_conn *c, void *arg, struct err *e)
 		       : 0;
 }
 
+static int changed(struct store *s, int result)
+{
+	atomic_fetch_add(&s->config_seq, 1);
+	return result;
+}
+
 int store_config_set(struct store *s, struct span bucket, const char *kind, struct span doc,
 		     struct err *e)
 {
@@ -211,12 +243,12 @@ int store_config_set(struct store *s, struct span bucket, const char *kind, stru
 
 	if (!w.doc.p)
 		w.doc = SPAN("");
-	return db_write(s->db, set_config, &w, e);
+	return changed(s, db_write(s->db, set_config, &w, e));
 }
 
 int store_config_remove(struct store *s, struct span bucket, const char *kind, struct err *e)
 {
 	struct bucket_write w = { .store = s, .name = bucket, .kind = kind };
 
-	return db_write(s->db, set_config, &w, e);
+	return changed(s, db_write(s->db, set_config, &w, e));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// change: deleting, copying, tags.
+// change: deleting, copying, tags, access lists.
 #include "base/clock.h"
 #include "base/mem.h"
 #include "codec/digest.h"
@@ -150,6 +150,7 @@ static int copy_in(struct db_conn *c, void *arg, struct err *e)
 		.size = src.size,
 		.meta = w->replace_meta ? w->o->meta : src.meta,
 		.tags = w->replace_tags ? w->o->tags : src.tags,
+		.acl = w->o->acl,
 		.checksum = w->etag ? span_make("", 0) : src.checksum,
 	};
 	memcpy(w->out->etag, w->etag ? w->etag : src.etag, sizeof(src.etag));
@@ -246,17 +247,18 @@ int store_part_copy(struct store *s, struct span bucket, struct span key, struct
 	return 0;
 }
 
-// ---- tags ----------------------------------------------------------------------------------------------
+// ---- tags and access lists -----------------------------------------------------------------------------
 
-struct tags_write {
-	struct span bucket, key, tags;
+struct text_write {
+	struct span bucket, key, text;
 	int64_t version;
+	bool acl;
 };
 
-static int set_tags(struct db_conn *c, void *arg, struct err *e)
+static int set_text(struct db_conn *c, void *arg, struct err *e)
 {
 	auto_arena struct arena mem = { 0 };
-	struct tags_write *w = arg;
+	struct text_write *w = arg;
 	struct store_bucket b;
 	struct store_object o;
 	struct content at;
@@ -265,9 +267,13 @@ static int set_tags(struct db_conn *c, void *arg, struct err *e)
 	if (bucket_find(c, w->bucket, &b, &versioning, e) < 0 ||
 	    object_find(c, &b, w->key, w->version, &mem, &o, &at, e) < 0)
 		return -1;
-	return db_exec(c, "UPDATE objects SET tags=?4 WHERE bucket=?1 AND key=?2 AND version=?3",
+	return db_exec(c,
+		       w->acl ? "UPDATE objects SET acl=?4 WHERE bucket=?1 AND key=?2 AND "
+				"version=?3"
+			      : "UPDATE objects SET tags=?4 WHERE bucket=?1 AND key=?2 AND "
+				"version=?3",
 		       DB_ARGS(db_int(b.id), db_text(w->key), db_int(o.version),
-			       w->tags.n ? db_text(w->tags) : db_null()),
+			       w->text.n ? db_text(w->text) : db_null()),
 		       e) < 0
 		       ? -1
 		       : 0;
@@ -276,7 +282,15 @@ static int set_tags(struct db_conn *c, void *arg, struct err *e)
 int store_tags_set(struct store *s, struct span bucket, struct span key, int64_t version,
 		   struct span tags, struct err *e)
 {
-	struct tags_write w = { bucket, key, tags, version };
+	struct text_write w = { bucket, key, tags, version, false };
 
-	return db_write(s->db, set_tags, &w, e);
+	return db_write(s->db, set_text, &w, e);
+}
+
+int store_acl_set(struct store *s, struct span bucket, struct span key, int64_t version,
+		  struct span acl, struct err *e)
+{
+	struct text_write w = { bucket, key, acl, version, true };
+
+	return db_write(s->db, set_text, &w, e);
 }

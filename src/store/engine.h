@@ -6,6 +6,8 @@
 #include "db/db.h"
 #include "store/store.h"
 
+#include <stdatomic.h>
+
 enum store_storage { STORE_INLINE = 0, STORE_SEGMENTS = 1, STORE_EXTERNAL = 2 };
 enum store_versioning { STORE_UNVERSIONED = 0, STORE_VERSIONED = 1, STORE_SUSPENDED = 2 };
 
@@ -16,7 +18,8 @@ struct store {
 	const char *content_rel; // below data_dir, NULL when it lies elsewhere
 	int content_dir;
 	struct store_sink sink;
-	bool freed; // the running batch left garbage; writer thread only
+	_Atomic uint64_t config_seq; // see store_config_seq()
+	bool freed;		     // the running batch left garbage; writer thread only
 
 	pthread_mutex_t lock;	     // guards what follows
 	int64_t file_next, file_end; // reserved ids not handed out
@@ -45,7 +48,7 @@ struct content {
 
 #define OBJECT_COLUMNS                                                                             \
 	"key,version,null_version,delete_marker,owner,size,etag,mtime_ns,storage,content,parts,"   \
-	"meta,tags,checksum,job,run,depth"
+	"meta,tags,checksum,job,run,depth,acl"
 // Reads the columns above into *o (copied into mem) and *at.
 void object_from_row(struct db_stmt *s, struct arena *mem, struct store_object *o,
 		     struct content *at);

@@ -113,7 +113,7 @@ static int walk_from_seek(struct walk *w, struct err *e)
 	auto_query struct db_stmt *s = db_query(
 		w->c,
 		"SELECT key,version,null_version,delete_marker,owner,size,etag,mtime_ns,storage,"
-		"content,parts,NULL,NULL,checksum,job,run,depth FROM objects "
+		"content,parts,NULL,NULL,checksum,job,run,depth,NULL FROM objects "
 		"WHERE bucket=?1 AND key>=?2 ORDER BY key, version DESC",
 		DB_ARGS(db_int(w->bucket), db_text(w->seek)), e);
 	int got;

@@ -38,6 +38,7 @@ void object_from_row(struct db_stmt *s, struct arena *mem, struct store_object *
 		.job = db_col_int(s, 14),
 		.run = db_col_int(s, 15),
 		.depth = (unsigned)db_col_int(s, 16),
+		.acl = arena_span(mem, db_col_span(s, 17)),
 	};
 	snprintf(o->etag, sizeof(o->etag), SPAN_FMT, SPAN_ARG(etag));
 	*at = (struct content){ (enum store_storage)db_col_int(s, 8), db_col_int(s, 9) };
@@ -190,7 +191,7 @@ int object_insert_in(struct store *s, struct db_conn *c, const struct store_buck
 	o->depth = cause->depth;
 	if (db_exec(c,
 		    "INSERT INTO objects(bucket," OBJECT_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,"
-		    "?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)",
+		    "?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19)",
 		    DB_ARGS(db_int(b->id), db_text(o->key), db_int(o->version),
 			    db_int(o->null_version), db_int(o->delete_marker), db_int(o->owner),
 			    db_int((int64_t)o->size), db_str(o->etag), db_int(o->mtime_ns),
@@ -198,7 +199,8 @@ int object_insert_in(struct store *s, struct db_conn *c, const struct store_buck
 			    o->meta.packed.n ? db_blob(o->meta.packed) : db_null(),
 			    o->tags.n ? db_text(o->tags) : db_null(),
 			    o->checksum.n ? db_text(o->checksum) : db_null(), db_int(o->job),
-			    db_int(o->run), db_int(o->depth)),
+			    db_int(o->run), db_int(o->depth),
+			    o->acl.n ? db_text(o->acl) : db_null()),
 		    e) < 0 ||
 	    count_in(c, b->id, o->delete_marker ? 0 : 1, (int64_t)o->size, e) < 0)
 		return -1;

@@ -27,6 +27,7 @@ void put_options_copy(struct arena *mem, struct store_put_options *to,
 	to->key = arena_span(mem, o->key);
 	to->meta.packed = arena_span(mem, o->meta.packed);
 	to->tags = arena_span(mem, o->tags);
+	to->acl = arena_span(mem, o->acl);
 	to->if_match = arena_span(mem, o->if_match);
 	to->cause.event = copy_str(mem, o->cause.event);
 	to->cause.principal = copy_str(mem, o->cause.principal);
@@ -310,6 +311,7 @@ int store_put_apply(struct store_put *p, struct db_conn *c, struct err *e)
 					   .size = p->size,
 					   .meta = p->o.meta,
 					   .tags = p->o.tags,
+					   .acl = p->o.acl,
 					   .checksum = p->checksum };
 	memcpy(p->object.etag, p->etag, sizeof(p->etag));
 	if (bucket_find(c, p->o.bucket, &b, &versioning, e) < 0 || content_in(p, c, &at, e) < 0)
@@ -338,6 +340,7 @@ static void object_copy(struct arena *mem, struct store_object *out, const struc
 	out->key = arena_span(mem, o->key);
 	out->meta.packed = arena_span(mem, o->meta.packed);
 	out->tags = arena_span(mem, o->tags);
+	out->acl = arena_span(mem, o->acl);
 	out->checksum = arena_span(mem, o->checksum);
 }
 

@@ -123,6 +123,15 @@ must_check int store_bucket_set_visibility(struct store *s, struct span name, in
 // Documents kept with a bucket by kind ("tagging", "policy", "cors", "lifecycle", "notification", "acl", …).
 must_check int store_config_get(struct store *s, struct span bucket, const char *kind,
 				struct arena *mem, struct span *doc, struct err *e);
+// All documents of a bucket, in order of their kinds.
+struct store_config {
+	struct span kind, doc;
+};
+must_check int store_config_all(struct store *s, int64_t bucket_id, struct arena *mem,
+				struct store_config **out, size_t *n, struct err *e);
+// Counts the changes of documents, each after its commit: what was read since the count had its present value is
+// still so. For caches of parsed documents (a bucket's id is never used twice, so its end needs no notice).
+uint64_t store_config_seq(struct store *s);
 must_check int store_config_set(struct store *s, struct span bucket, const char *kind,
 				struct span doc, struct err *e); // [sync]
 must_check int store_config_remove(struct store *s, struct span bucket, const char *kind,
@@ -154,6 +163,8 @@ struct store_object {
 	struct store_meta meta;
 	struct span tags; // URL query form, "" = none
 	struct span
+		acl; // as the client layer packed it; "" = its owner and the bucket's have all rights
+	struct span
 		checksum; // "CRC32:base64…:FULL_OBJECT", "" = none (as the client layer packed it)
 	unsigned parts;	  // 0 = plain
 	int64_t job, run; // made by, chain root
@@ -167,6 +178,7 @@ struct store_put_options {
 	int64_t owner;
 	struct store_meta meta;
 	struct span tags;
+	struct span acl;
 	uint64_t size;	    // when known, else UINT64_MAX
 	bool if_none_match; // fail with ERR_CONFLICT when the key exists
 	struct span
@@ -300,6 +312,8 @@ must_check int store_copy(struct store *s, struct span from_bucket, struct span 
 
 must_check int store_tags_set(struct store *s, struct span bucket, struct span key, int64_t version,
 			      struct span tags, struct err *e); // [sync]
+must_check int store_acl_set(struct store *s, struct span bucket, struct span key, int64_t version,
+			     struct span acl, struct err *e); // [sync]
 
 // ---- multipart -----------------------------------------------------------------------------------------
 
@@ -311,6 +325,7 @@ struct store_upload {
 	struct span checksum; // algorithm and type as the client layer packed them
 	struct store_meta meta;
 	struct span tags; // the object gets them when it is completed
+	struct span acl;  // and this
 };
 struct store_part {
 	unsigned number;

@@ -30,11 +30,12 @@ static int create(struct db_conn *c, void *arg, struct err *e)
 	if (bucket_find(c, w->o->bucket, &b, &versioning, e) < 0)
 		return -1;
 	return db_exec(c,
-		       "INSERT INTO uploads(bucket,key,id,owner,created_ns,meta,tags,checksum) "
-		       "VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+		       "INSERT INTO uploads(bucket,key,id,owner,created_ns,meta,tags,checksum,"
+		       "acl) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
 		       DB_ARGS(db_int(b.id), db_text(w->o->key), db_str(w->id), db_int(w->o->owner),
 			       db_int(clock_wall_ns()), db_blob(w->o->meta.packed),
-			       db_text(w->o->tags), db_text(w->checksum)),
+			       db_text(w->o->tags), db_text(w->checksum),
+			       w->o->acl.n ? db_text(w->o->acl) : db_null()),
 		       e) < 0
 		       ? -1
 		       : 0;
@@ -60,6 +61,7 @@ static void upload_from_row(struct db_stmt *q, struct arena *mem, struct store_u
 		.meta = { arena_span(mem, db_col_span(q, 4)) },
 		.checksum = arena_span(mem, db_col_span(q, 5)),
 		.tags = arena_span(mem, db_col_span(q, 6)),
+		.acl = arena_span(mem, db_col_span(q, 7)),
 	};
 	snprintf(out->id, sizeof(out->id), SPAN_FMT, SPAN_ARG(db_col_span(q, 0)));
 }
@@ -74,7 +76,7 @@ static int upload_find(struct db_conn *c, struct span bucket, struct span key, s
 	if (bucket_find(c, bucket, &b, &versioning, e) < 0)
 		return -1;
 	q = db_query(c,
-		     "SELECT id,key,owner,created_ns,meta,checksum,tags FROM uploads "
+		     "SELECT id,key,owner,created_ns,meta,checksum,tags,acl FROM uploads "
 		     "WHERE bucket=?1 AND key=?2 AND id=?3",
 		     DB_ARGS(db_int(b.id), db_text(key), db_text(upload)), e);
 	got = q ? db_step(q, e) : -1;
@@ -194,7 +196,7 @@ int store_upload_list(struct store *s, struct span bucket, struct span prefix,
 	if (!c || bucket_find(c, bucket, &b, &versioning, e) < 0)
 		return -1;
 	q = db_query(c,
-		     "SELECT id,key,owner,created_ns,meta,checksum,tags FROM uploads "
+		     "SELECT id,key,owner,created_ns,meta,checksum,tags,acl FROM uploads "
 		     "WHERE bucket=?1 AND key>=?2 AND (key>?3 OR (key=?3 AND ?4<>'' AND id>?4)) "
 		     "ORDER BY key,id",
 		     DB_ARGS(db_int(b.id), db_text(prefix), db_text(after_key), db_text(after_id)),
@@ -324,6 +326,7 @@ static int complete_in(struct db_conn *c, void *arg, struct err *e)
 	w->out->owner = up.owner;
 	w->out->meta = up.meta;
 	w->out->tags = up.tags;
+	w->out->acl = up.acl;
 	w->out->checksum = arena_span(w->mem, w->checksum);
 	w->out->parts = (unsigned)w->n;
 	if (forget_rows(c, w->upload, e) < 0)

@@ -513,6 +513,84 @@ static void an_unversioned_key_keeps_its_newest_version_only(void **state)
 	assert_true(done.existed);
 }
 
+static void access_lists_and_documents_are_kept(void **state)
+{
+	struct place *p = *state;
+	struct store_put_options o = { .bucket = SPAN("photos"),
+				       .key = SPAN("a"),
+				       .owner = 1,
+				       .acl = SPAN("one"),
+				       .size = 1 };
+	struct store_object got;
+	struct store_config *docs;
+	struct store_put *w;
+	struct err e = { 0 };
+	uint64_t before = store_config_seq(p->store);
+	struct store_bucket b;
+	size_t n;
+
+	assert_int_equal(store_put_begin(p->store, &o, &w, &e), 0);
+	assert_int_equal(store_put_write(w, SPAN("x"), &e), 0);
+	assert_int_equal(store_put_finish(w, &p->mem, &got, &e), 0);
+	assert_true(span_is(got.acl, "one"));
+	assert_int_equal(store_acl_set(p->store, SPAN("photos"), SPAN("a"), 0, SPAN("two"), &e), 0);
+	o.key = SPAN("b");
+	o.acl = SPAN("copy");
+	assert_int_equal(store_copy(p->store, SPAN("photos"), SPAN("a"), 0, &o, false, false,
+				    &p->mem, &got, &e),
+			 0);
+	assert_true(span_is(got.acl, "copy")); // never the source's
+	assert_int_equal(
+		store_object_get(p->store, SPAN("photos"), SPAN("a"), 0, &p->mem, &got, &e), 0);
+	assert_true(span_is(got.acl, "two"));
+
+	assert_int_equal(store_bucket_get(p->store, SPAN("photos"), &b, &e), 0);
+	assert_int_equal(store_config_set(p->store, SPAN("photos"), "policy", SPAN("{}"), &e), 0);
+	assert_int_equal(store_config_set(p->store, SPAN("photos"), "acl", SPAN("x"), &e), 0);
+	assert_true(store_config_seq(p->store) > before);
+	assert_int_equal(store_config_all(p->store, b.id, &p->mem, &docs, &n, &e), 0);
+	assert_int_equal(n, 2);
+	assert_true(span_is(docs[0].kind, "acl") && span_is(docs[1].doc, "{}"));
+}
+
+static int old_rows(struct db_conn *c, void *arg unused_arg, struct err *e)
+{
+	if (db_exec(c, "INSERT INTO buckets(id,name,owner,created_ns) VALUES(7,'old-one',1,1)",
+		    DB_NO_ARGS, e) < 0)
+		return -1;
+	return db_exec(c,
+		       "INSERT INTO "
+		       "objects(bucket,key,version,null_version,delete_marker,owner,size,"
+		       "etag,mtime_ns,storage,content,parts,job,run,depth) "
+		       "VALUES(7,'k',1,1,0,1,0,'e',1,1,0,0,0,1,0)",
+		       DB_NO_ARGS, e) < 0
+		       ? -1
+		       : 0;
+}
+
+static void a_database_of_the_schema_before_access_lists_opens(void **state)
+{
+	struct place *p = *state;
+	auto_free char *path = mem_printf("%s/oscar.db", p->dir);
+	auto_free char *old = mem_printf("%s/old.db", p->dir);
+	struct db_options o = { .path = old,
+				.migrations = schema_migrations,
+				.migration_count = 2 };
+	struct store_object got;
+	struct err e = { 0 };
+	struct db *d;
+
+	assert_int_equal(db_open(&d, &o, &e), 0);
+	assert_int_equal(db_write(d, old_rows, NULL, &e), 0);
+	db_close(d);
+	close_all(p);
+	assert_int_equal(rename(old, path), 0);
+	open_all(p);
+	assert_int_equal(
+		store_object_get(p->store, SPAN("old-one"), SPAN("k"), 0, &p->mem, &got, &e), 0);
+	assert_int_equal(got.acl.n, 0);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -529,6 +607,8 @@ int main(void)
 		CASE(a_file_is_taken_by_link),
 		CASE(nothing_half_is_left_after_kill),
 		CASE(an_unversioned_key_keeps_its_newest_version_only),
+		CASE(access_lists_and_documents_are_kept),
+		CASE(a_database_of_the_schema_before_access_lists_opens),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
