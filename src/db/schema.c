@@ -140,9 +140,27 @@
 	"ALTER TABLE users ADD COLUMN email TEXT;"                                                 \
 	"CREATE UNIQUE INDEX users_email ON users(email) WHERE email IS NOT NULL;"
 
+// store: what versioned and locked buckets keep, and what is remembered of finished uploads.
+// buckets.lock: NULL = no object lock, else the default retention ("" = none, store/lock.c). objects.class:
+// NULL = STANDARD. content_parts: the parts of a content made by a multipart upload, "number:size:checksum" a
+// line. completed: answers to those who complete an upload twice.
+#define STORE_VERSIONS                                                                             \
+	"ALTER TABLE buckets ADD COLUMN lock TEXT;"                                                \
+	"ALTER TABLE objects ADD COLUMN class TEXT;"                                               \
+	"ALTER TABLE uploads ADD COLUMN class TEXT;"                                               \
+	"ALTER TABLE uploads ADD COLUMN lock TEXT;"                                                \
+	"CREATE INDEX uploads_age ON uploads(created_ns);"                                         \
+	"CREATE TABLE content_parts(content INTEGER PRIMARY KEY, list TEXT NOT NULL);"             \
+	"CREATE TABLE completed(upload TEXT PRIMARY KEY, bucket INTEGER NOT NULL,"                 \
+	" key TEXT NOT NULL, version INTEGER NOT NULL, etag TEXT NOT NULL,"                        \
+	" time_ns INTEGER NOT NULL) WITHOUT ROWID;"                                                \
+	"CREATE INDEX completed_age ON completed(time_ns);"                                        \
+	"CREATE TABLE user_quotas(user INTEGER PRIMARY KEY, bytes INTEGER, objects INTEGER);"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
 	ACCESS_LISTS,
+	STORE_VERSIONS,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

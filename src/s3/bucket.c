@@ -83,6 +83,7 @@ void s3_bucket_create(struct s3_req *q)
 {
 	struct store_bucket b;
 	struct err e = { 0 };
+	bool locks;
 
 	if (store_bucket_name_check(q->bucket_name, &e) < 0) {
 		s3_failf(q, S3_INVALID_BUCKET_NAME, "%s", e.msg);
@@ -90,11 +91,11 @@ void s3_bucket_create(struct s3_req *q)
 	}
 	if (!check_location(q))
 		return;
-	if (span_eq_nocase(s3_header(q, "x-amz-bucket-object-lock-enabled"), SPAN("true"))) {
-		s3_fail(q, S3_NOT_IMPLEMENTED);
-		return;
-	}
-	if (store_bucket_create(q->s3->o.store, q->bucket_name, q->who.user.id, 0, &b, &e) < 0) {
+	locks = span_eq_nocase(s3_header(q, "x-amz-bucket-object-lock-enabled"), SPAN("true"));
+	if ((locks ? store_bucket_create_lockable(q->s3->o.store, q->bucket_name, q->who.user.id,
+						  &b, &e)
+		   : store_bucket_create(q->s3->o.store, q->bucket_name, q->who.user.id, 0, &b,
+					 &e)) < 0) {
 		struct err ignored = { 0 };
 
 		if (e.code == ERR_EXISTS &&
@@ -150,14 +151,12 @@ static const struct unset {
 	{ "lifecycle", NULL, NULL, S3_NO_LIFECYCLE },
 	{ "logging", "BucketLoggingStatus", "", S3_OK },
 	{ "notification", "NotificationConfiguration", "", S3_OK },
-	{ "object-lock", NULL, NULL, S3_NO_OBJECT_LOCK },
 	{ "ownershipControls", NULL, NULL, S3_NO_OWNERSHIP },
 	{ "policy", NULL, NULL, S3_NO_POLICY },
 	{ "policyStatus", NULL, NULL, S3_NO_POLICY },
 	{ "publicAccessBlock", NULL, NULL, S3_NO_ACCESS_BLOCK },
 	{ "replication", NULL, NULL, S3_NO_REPLICATION },
 	{ "requestPayment", "RequestPaymentConfiguration", "<Payer>BucketOwner</Payer>", S3_OK },
-	{ "versioning", "VersioningConfiguration", "", S3_OK },
 	{ "website", NULL, NULL, S3_NO_WEBSITE },
 };
 

@@ -9,16 +9,22 @@ static struct span condition(struct s3_req *q, const char *prefix, const char *n
 	return http_header(q->http, arena_printf(q->mem, "%s%s", prefix, name));
 }
 
+struct span s3_etag_bare(struct span etag)
+{
+	etag = span_trim(etag);
+	if (span_starts(etag, SPAN("W/")))
+		etag = span_from(etag, 2);
+	if (etag.n >= 2 && etag.p[0] == '"' && etag.p[etag.n - 1] == '"')
+		return span_make(etag.p + 1, etag.n - 2);
+	return etag;
+}
+
 // A list of entity tags, with or without quotes and W/, or "*".
 static bool tag_listed(struct span list, const char *etag)
 {
 	while (list.n) {
-		struct span one = span_trim(span_cut(&list, ','));
+		struct span one = s3_etag_bare(span_cut(&list, ','));
 
-		if (span_starts(one, SPAN("W/")))
-			one = span_from(one, 2);
-		if (one.n >= 2 && one.p[0] == '"' && one.p[one.n - 1] == '"')
-			one = span_make(one.p + 1, one.n - 2);
 		if (span_is(one, "*") || span_is(one, etag))
 			return true;
 	}
@@ -54,20 +60,15 @@ enum s3_code s3_conditions(struct s3_req *q, const char *prefix, const struct st
 	return S3_OK;
 }
 
-bool s3_write_conditions(struct s3_req *q, struct store_put_options *o)
+bool s3_write_conditions(struct s3_req *q, struct store_conditions *out)
 {
 	struct span match = http_header(q->http, "If-Match");
 	struct span none = http_header(q->http, "If-None-Match");
 
 	if (match.p && none.p)
 		return s3_failf(q, S3_INVALID_REQUEST, "Only one of If-Match and If-None-Match");
-	if (none.p && !span_is(none, "*"))
-		return s3_failf(q, S3_NOT_IMPLEMENTED, "If-None-Match of a write must be *");
-	o->if_none_match = none.p != NULL;
-	if (match.p && match.n >= 2 && match.p[0] == '"')
-		match = span_make(match.p + 1, match.n - 2);
-	if (match.p)
-		o->if_match = match;
+	*out = (struct store_conditions){ .if_match = s3_etag_bare(match),
+					  .if_none_match = s3_etag_bare(none) };
 	return true;
 }
 

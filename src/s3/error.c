@@ -28,6 +28,9 @@ static const struct s3_error errors[S3_CODES] = {
 				    "The access key you provided does not exist." },
 	[S3_INVALID_ARGUMENT] = { 400, "InvalidArgument", "An argument is invalid." },
 	[S3_INVALID_BUCKET_NAME] = { 400, "InvalidBucketName", "The bucket name is not valid." },
+	[S3_INVALID_BUCKET_STATE] = { 409, "InvalidBucketState",
+				      "The request is not valid with the current state of the "
+				      "bucket." },
 	[S3_INVALID_DIGEST] = { 400, "InvalidDigest", "The Content-MD5 is not valid." },
 	[S3_INVALID_LOCATION] = { 400, "InvalidLocationConstraint",
 				  "This is not the region of this server." },
@@ -37,6 +40,8 @@ static const struct s3_error errors[S3_CODES] = {
 				    "The parts are not in ascending order." },
 	[S3_INVALID_RANGE] = { 416, "InvalidRange", "The requested range cannot be satisfied." },
 	[S3_INVALID_REQUEST] = { 400, "InvalidRequest", "The request is invalid." },
+	[S3_INVALID_RETENTION] = { 400, "InvalidRetentionPeriod",
+				   "The retention period is not valid." },
 	[S3_INVALID_STORAGE_CLASS] = { 400, "InvalidStorageClass",
 				       "The storage class is not valid." },
 	[S3_INVALID_TAG] = { 400, "InvalidTag", "A tag is not valid." },
@@ -75,6 +80,8 @@ static const struct s3_error errors[S3_CODES] = {
 			    "There is no website configuration." },
 	[S3_PRECONDITION_FAILED] = { 412, "PreconditionFailed",
 				     "At least one of the preconditions did not hold." },
+	[S3_QUOTA_EXCEEDED] = { 400, "XMinioAdminBucketQuotaExceeded",
+				"The bucket quota is exceeded." },
 	[S3_SHA256_MISMATCH] = { 400, "XAmzContentSHA256Mismatch",
 				 "The x-amz-content-sha256 did not match what we received." },
 	[S3_SIGNATURE] = { 403, "SignatureDoesNotMatch",
@@ -103,6 +110,8 @@ static enum s3_code missing_code(int what)
 		return S3_NO_UPLOAD;
 	case STORE_NO_PART:
 		return S3_INVALID_PART;
+	case STORE_DELETE_MARKER:
+		return S3_METHOD_NOT_ALLOWED;
 	default:
 		return S3_NO_KEY;
 	}
@@ -137,7 +146,7 @@ enum s3_code s3_code_of_store(const struct err *e)
 	case ERR_UNAUTH:
 		return S3_ACCESS_DENIED;
 	case ERR_LIMIT:
-		return S3_ENTITY_TOO_LARGE;
+		return e->sys == STORE_OVER_QUOTA ? S3_QUOTA_EXCEEDED : S3_ENTITY_TOO_LARGE;
 	case ERR_PROTOCOL:
 		return S3_INCOMPLETE_BODY;
 	case ERR_UNSUPPORTED:

@@ -66,7 +66,7 @@ static void add_object(struct s3_req *q, struct buf *b, const struct listing *l,
 	xml_add_u64(b, "Size", o->size);
 	if (owner)
 		s3_xml_owner(q, b, "Owner", o->owner);
-	xml_add(b, "StorageClass", SPAN("STANDARD"));
+	xml_add(b, "StorageClass", s3_storage_class(o));
 	xml_close(b, "Contents");
 }
 
@@ -191,7 +191,7 @@ static void add_version(struct s3_req *q, struct buf *b, const struct listing *l
 	if (!o->delete_marker) {
 		s3_xml_etag(b, o->etag);
 		xml_add_u64(b, "Size", o->size);
-		xml_add(b, "StorageClass", SPAN("STANDARD"));
+		xml_add(b, "StorageClass", s3_storage_class(o));
 	}
 	s3_xml_owner(q, b, "Owner", o->owner);
 	xml_close(b, kind);
@@ -199,14 +199,15 @@ static void add_version(struct s3_req *q, struct buf *b, const struct listing *l
 
 static void add_next_version(struct buf *b, const struct listing *l)
 {
-	struct store_object next = { .version = l->page.next_version };
+	const struct store_list_entry *last;
 	char id[32];
 
 	if (!l->page.truncated)
 		return;
+	last = &l->page.entries[l->page.n - 1];
 	add_text(b, l, "NextKeyMarker", l->page.next);
-	if (l->page.next_version) {
-		s3_version_text(&next, id);
+	if (!last->is_prefix) {
+		s3_version_text(&last->object, id);
 		xml_add(b, "NextVersionIdMarker", span_of(id));
 	}
 }

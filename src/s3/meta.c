@@ -16,7 +16,6 @@ static const struct {
 	{ "content-language", "Content-Language", "response-content-language" },
 	{ "expires", "Expires", "response-expires" },
 	{ "x-amz-website-redirect-location", "x-amz-website-redirect-location", NULL },
-	{ "x-amz-storage-class", "x-amz-storage-class", NULL },
 };
 
 static const char content_type_default[] = "binary/octet-stream";
@@ -27,20 +26,41 @@ bool s3_headers_supported(struct s3_req *q)
 		"x-amz-server-side-encryption",
 		"x-amz-server-side-encryption-customer-algorithm",
 		"x-amz-server-side-encryption-aws-kms-key-id",
-		"x-amz-object-lock-mode",
-		"x-amz-object-lock-retain-until-date",
-		"x-amz-object-lock-legal-hold",
 	};
-	struct span class = http_header(q->http, "x-amz-storage-class");
 
 	for (size_t i = 0; i < ARRAY_LEN(later); i++)
 		if (http_header(q->http, later[i]).p)
 			return s3_failf(q, S3_NOT_IMPLEMENTED,
 					"The header %s asks for something that is not implemented",
 					later[i]);
-	if (class.p && !span_is(class, "STANDARD") && !span_is(class, "REDUCED_REDUNDANCY"))
-		return s3_fail(q, S3_INVALID_STORAGE_CLASS);
 	return true;
+}
+
+// A storage class is a label here: it is kept and shown, and all are stored alike.
+bool s3_storage_class_take(struct s3_req *q, struct span *out)
+{
+	static const char *const known[] = { "REDUCED_REDUNDANCY",  "STANDARD_IA", "ONEZONE_IA",
+					     "INTELLIGENT_TIERING", "GLACIER",	   "GLACIER_IR",
+					     "DEEP_ARCHIVE" };
+	struct span class = s3_header(q, "x-amz-storage-class");
+
+	*out = SPAN("");
+	if (!class.n || span_is(class, "STANDARD"))
+		return true;
+	*out = class;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (span_is(class, known[i]))
+			return true;
+	return s3_fail(q, S3_INVALID_STORAGE_CLASS);
+}
+
+// Objects of version 0.1 have theirs among the metadata.
+struct span s3_storage_class(const struct store_object *o)
+{
+	struct span class = o->storage_class.n ? o->storage_class
+					       : store_meta_get(o->meta, "x-amz-storage-class");
+
+	return class.n ? class : SPAN("STANDARD");
 }
 
 // aws-chunked is the framing of this one body, not a property of the object.
@@ -119,8 +139,6 @@ bool s3_meta_take(struct s3_req *q, struct store_meta *out)
 
 		if (v.p && span_is(span_of(kept[i].name), "content-encoding"))
 			v = without_framing(q, v);
-		if (span_is(span_of(kept[i].name), "x-amz-storage-class") && span_is(v, "STANDARD"))
-			v = span_make(NULL, 0);
 		if (i == 0 && !v.n)
 			v = span_of(content_type_default);
 		if (v.n)
@@ -172,10 +190,8 @@ void s3_meta_send(struct s3_req *q, const struct store_object *o)
 	}
 	if (o->tags.n)
 		http_reply_headerf(q->http, "x-amz-tagging-count", "%u", s3_tags_count(o->tags));
-	if (!o->null_version) {
-		char id[32];
-
-		s3_version_text(o, id);
-		http_reply_header(q->http, "x-amz-version-id", span_of(id));
-	}
+	if (!span_is(s3_storage_class(o), "STANDARD"))
+		http_reply_header(q->http, "x-amz-storage-class", s3_storage_class(o));
+	s3_lock_send(q, o);
+	s3_version_send(q, "x-amz-version-id", &q->bucket, o);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading and deleting objects.
+// Reading objects.
+#include "base/clock.h"
 #include "s3/request.h"
 
 // ---- reading -------------------------------------------------------------------------------------------
@@ -125,6 +126,18 @@ static void send_body(struct s3_req *q, unsigned status, const char *type, uint6
 	}
 }
 
+static void marker_headers(struct s3_req *q, const struct store_object *o, bool by_version)
+{
+	char text[CLOCK_TEXT_MAX];
+
+	http_reply_header(q->http, "x-amz-delete-marker", SPAN("true"));
+	s3_version_send(q, "x-amz-version-id", &q->bucket, o);
+	if (!by_version)
+		return;
+	http_reply_header(q->http, "Last-Modified", span_of(clock_http(o->mtime_ns, text)));
+	http_reply_header(q->http, "Allow", SPAN("DELETE"));
+}
+
 static bool find(struct s3_req *q, struct store_object *o, bool open)
 {
 	struct store *s = q->s3->o.store;
@@ -140,7 +153,7 @@ static bool find(struct s3_req *q, struct store_object *o, bool open)
 	if (found == 0)
 		return true;
 	if (e.code == ERR_NOT_FOUND && o->delete_marker)
-		http_reply_header(q->http, "x-amz-delete-marker", SPAN("true"));
+		marker_headers(q, o, e.sys == STORE_DELETE_MARKER);
 	return s3_fail_store(q, &e);
 }
 
@@ -221,144 +234,8 @@ void s3_object_attributes(struct s3_req *q)
 		xml_close(&b, "ObjectParts");
 	}
 	if (listed(wanted, "StorageClass"))
-		xml_add(&b, "StorageClass", SPAN("STANDARD"));
+		xml_add(&b, "StorageClass", s3_storage_class(&o));
 	if (listed(wanted, "ObjectSize"))
 		xml_add_u64(&b, "ObjectSize", o.size);
 	s3_xml_send(q, &b, "GetObjectAttributesResponse");
-}
-
-void s3_object_lock_get(struct s3_req *q)
-{
-	struct store_object o = { 0 };
-
-	if (find(q, &o, false))
-		s3_fail(q, S3_NO_RETENTION);
-}
-
-// ---- deleting ------------------------------------------------------------------------------------------
-
-void s3_object_delete(struct s3_req *q)
-{
-	struct store_deleted done;
-	struct err e = { 0 };
-	int64_t version;
-
-	if (!s3_param_version(q, s3_param(q, "versionId"), &version))
-		return;
-	if (store_delete(q->s3->o.store, q->bucket_name, q->key, version, &q->cause, &done, &e) <
-	    0) {
-		s3_fail_store(q, &e);
-		return;
-	}
-	if (done.delete_marker) {
-		struct store_object marker = { .version = done.version,
-					       .null_version = done.null_version };
-		char id[32];
-
-		s3_version_text(&marker, id);
-		http_reply_header(q->http, "x-amz-delete-marker", SPAN("true"));
-		http_reply_header(q->http, "x-amz-version-id", span_of(id));
-	}
-	s3_empty(q, 204);
-}
-
-struct victim {
-	struct span key, version_text;
-	const struct s3_error *error; // why it was not tried, or NULL
-	size_t item;
-};
-
-static void add_outcome(struct buf *b, const struct victim *v, const struct store_delete_item *it,
-			bool quiet)
-{
-	if (v->error) {
-		xml_open(b, "Error");
-		xml_add(b, "Key", v->key);
-		if (v->version_text.n)
-			xml_add(b, "VersionId", v->version_text);
-		xml_add(b, "Code", span_of(v->error->code));
-		xml_add(b, "Message", span_of(v->error->text));
-		xml_close(b, "Error");
-	} else if (!quiet) {
-		xml_open(b, "Deleted");
-		xml_add(b, "Key", v->key);
-		if (v->version_text.n)
-			xml_add(b, "VersionId", v->version_text);
-		if (it->done.delete_marker) {
-			struct store_object marker = { .version = it->done.version,
-						       .null_version = it->done.null_version };
-			char id[32];
-
-			s3_version_text(&marker, id);
-			xml_add_bool(b, "DeleteMarker", true);
-			xml_add(b, "DeleteMarkerVersionId", span_of(id));
-		}
-		xml_close(b, "Deleted");
-	}
-}
-
-static bool parse_version(struct span text, int64_t *out)
-{
-	char digits[17] = { 0 }, *end;
-
-	*out = 0;
-	if (!text.n || span_is(text, "null"))
-		return true;
-	if (text.n != 16)
-		return false;
-	memcpy(digits, text.p, 16);
-	*out = (int64_t)strtoull(digits, &end, 16);
-	return !*end && *out > 0;
-}
-
-// The keys to delete, with those that cannot be tried marked.
-static bool take_victims(struct s3_req *q, const struct xml_node *root, struct victim *all,
-			 size_t *count, struct store_delete_item *items, size_t *n)
-{
-	*count = *n = 0;
-	for (struct xml_node *o = xml_child(root, "Object"); o; o = xml_again(o)) {
-		struct victim *v = &all[*count];
-		int64_t version;
-
-		if (*count == STORE_PAGE_MAX)
-			return s3_fail(q, S3_MALFORMED_XML);
-		v->key = xml_text(o, "Key");
-		v->version_text = xml_text(o, "VersionId");
-		if (!v->key.n)
-			return s3_fail(q, S3_MALFORMED_XML);
-		++*count;
-		if (v->key.n > STORE_KEY_MAX) {
-			v->error = s3_error(S3_KEY_TOO_LONG);
-		} else if (!parse_version(v->version_text, &version)) {
-			v->error = s3_error(S3_NO_VERSION);
-		} else {
-			v->item = *n;
-			items[(*n)++] =
-				(struct store_delete_item){ .key = v->key, .version = version };
-		}
-	}
-	return *count > 0 || s3_fail(q, S3_MALFORMED_XML);
-}
-
-void s3_object_delete_many(struct s3_req *q)
-{
-	struct store_delete_item *items = arena_alloc(q->mem, STORE_PAGE_MAX * sizeof(*items));
-	struct victim *all = arena_alloc(q->mem, STORE_PAGE_MAX * sizeof(*all));
-	struct xml_node *root = NULL;
-	struct err e = { 0 };
-	auto_buf struct buf b = { 0 };
-	size_t count, n;
-	bool quiet;
-
-	if (!s3_body_xml(q, "Delete", &root) || !take_victims(q, root, all, &count, items, &n))
-		return;
-	quiet = span_eq_nocase(xml_text(root, "Quiet"), SPAN("true"));
-	if (n && store_delete_many(q->s3->o.store, q->bucket_name, items, n, &q->cause, &e) < 0) {
-		s3_fail_store(q, &e);
-		return;
-	}
-	s3_xml_begin(&b, "DeleteResult");
-	for (size_t i = 0; i < count; i++)
-		add_outcome(&b, &all[i], &items[all[i].item], quiet);
-	s3_xml_send(q, &b, "DeleteResult");
 }

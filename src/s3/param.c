@@ -24,33 +24,6 @@ bool s3_param_number(struct s3_req *q, const char *name, uint64_t missing, uint6
 	return true;
 }
 
-// A version's id is its number as sixteen digits; "null" names the one made without versioning.
-void s3_version_text(const struct store_object *o, char out[static 32])
-{
-	if (o->null_version)
-		memcpy(out, "null", 5);
-	else
-		snprintf(out, 32, "%016llx", (unsigned long long)o->version);
-}
-
-bool s3_param_version(struct s3_req *q, struct span text, int64_t *out)
-{
-	uint64_t v = 0;
-
-	*out = 0;
-	if (!text.n || span_is(text, "null"))
-		return true;
-	for (size_t i = 0; i < text.n; i++) {
-		const char *digits = "0123456789abcdef", *at = strchr(digits, text.p[i]);
-
-		if (text.n != 16 || !text.p[i] || !at || v >> 59)
-			return s3_failf(q, S3_INVALID_ARGUMENT, "Invalid version id specified");
-		v = v << 4 | (uint64_t)(at - digits);
-	}
-	*out = (int64_t)v;
-	return v ? true : s3_fail(q, S3_NO_VERSION);
-}
-
 bool s3_param_encoding(struct s3_req *q, bool *url)
 {
 	struct span text = s3_param(q, "encoding-type");

@@ -10,7 +10,6 @@ void s3_put_options(struct s3_req *q, const char *event, struct store_put_option
 					 .meta = { SPAN("") },
 					 .tags = SPAN(""),
 					 .size = UINT64_MAX,
-					 .if_match = SPAN(""),
 					 .cause = q->cause };
 	o->cause.event = event;
 }
@@ -40,7 +39,8 @@ void s3_object_put_begin(struct s3_req *q)
 
 	s3_put_options(q, "s3:ObjectCreated:Put", &o);
 	if (!length_given(q) || !take_size(q, &o.size) || !s3_headers_supported(q) ||
-	    !s3_meta_take(q, &o.meta) || !s3_write_conditions(q, &o) ||
+	    !s3_meta_take(q, &o.meta) || !s3_write_conditions(q, &o.only_if) ||
+	    !s3_lock_take(q, &o.lock) || !s3_storage_class_take(q, &o.storage_class) ||
 	    !s3_tags_take(q, s3_header(q, "x-amz-tagging"), &o.tags))
 		return;
 	if (store_put_begin(q->s3->o.store, &o, &q->put, &e) < 0)
@@ -63,7 +63,6 @@ void s3_object_put(struct s3_req *q)
 	struct store_put *p = q->put;
 	struct store_object o;
 	struct err e = { 0 };
-	char id[32];
 
 	if (q->body.sum.kind != S3_SUM_NONE)
 		store_put_set_checksum(p, span_of(arena_printf(q->mem, "%s:%s:FULL_OBJECT",
@@ -76,10 +75,7 @@ void s3_object_put(struct s3_req *q)
 	}
 	http_reply_headerf(q->http, "ETag", "\"%s\"", o.etag);
 	answer_sum(q, "FULL_OBJECT");
-	if (!o.null_version) {
-		s3_version_text(&o, id);
-		http_reply_header(q->http, "x-amz-version-id", span_of(id));
-	}
+	s3_version_made(q, &o);
 	s3_empty(q, 200);
 }
 
@@ -195,6 +191,7 @@ void s3_upload_part_copy(struct s3_req *q)
 		s3_fail_store(q, &e);
 		return;
 	}
+	s3_version_send(q, "x-amz-copy-source-version-id", &src.of, &src.object);
 	s3_xml_begin(&b, "CopyPartResult");
 	s3_xml_time(&b, "LastModified", part.mtime_ns);
 	s3_xml_etag(&b, part.etag);

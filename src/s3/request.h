@@ -98,12 +98,27 @@ struct span s3_param(struct s3_req *q, const char *name);
 // A number of the query from 0 on; `missing` without it. Answers InvalidArgument otherwise.
 bool s3_param_number(struct s3_req *q, const char *name, uint64_t missing, uint64_t max,
 		     uint64_t *out);
-// versionId; 0 = the latest.
-bool s3_param_version(struct s3_req *q, struct span text, int64_t *out);
 bool s3_param_encoding(struct s3_req *q, bool *url);
-void s3_version_text(const struct store_object *o, char out[static 32]);
 struct span s3_header(struct s3_req *q, const char *name); // "" when absent
 bool s3_may(struct s3_req *q, const struct store_bucket *b, unsigned rights);
+
+// ---- versions (versioning.c) ---------------------------------------------------------------------------
+
+void s3_version_text(const struct store_object *o, char out[static 32]);
+bool s3_version_parse(struct span text, int64_t *out); // false when it is no version id
+// An id or nothing, which is the latest.
+bool s3_param_version(struct s3_req *q, struct span text, int64_t *out);
+// The version's id under this header, when its bucket knows versions.
+void s3_version_send(struct s3_req *q, const char *header, const struct store_bucket *b,
+		     const struct store_object *o);
+void s3_version_made(struct s3_req *q, const struct store_object *o); // of a write
+
+// ---- object lock (lock.c) ------------------------------------------------------------------------------
+
+bool s3_lock_take(struct s3_req *q, struct store_lock *out); // the headers of a write
+void s3_lock_send(struct s3_req *q, const struct store_object *o);
+// Asks to overrule governance, and may.
+bool s3_lock_bypass(struct s3_req *q);
 
 // ---- bodies (body.c) -----------------------------------------------------------------------------------
 
@@ -120,6 +135,8 @@ void s3_meta_send(struct s3_req *q, const struct store_object *o);
 const char *s3_content_type(struct s3_req *q, const struct store_object *o);
 // Headers that ask for what we do not offer.
 bool s3_headers_supported(struct s3_req *q);
+bool s3_storage_class_take(struct s3_req *q, struct span *out);
+struct span s3_storage_class(const struct store_object *o);
 // Tags as a query string, checked; from the header x-amz-tagging or from XML.
 bool s3_tags_take(struct s3_req *q, struct span text, struct span *out);
 bool s3_tags_parse(struct s3_req *q, size_t max, struct span *out);
@@ -131,7 +148,8 @@ unsigned s3_tags_count(struct span tags);
 // prefix: "" or "x-amz-copy-source-". S3_OK, S3_NOT_MODIFIED or S3_PRECONDITION_FAILED.
 enum s3_code s3_conditions(struct s3_req *q, const char *prefix, const struct store_object *o);
 // If-Match and If-None-Match of a write.
-bool s3_write_conditions(struct s3_req *q, struct store_put_options *o);
+bool s3_write_conditions(struct s3_req *q, struct store_conditions *out);
+struct span s3_etag_bare(struct span etag); // without W/, quotes and blanks
 enum s3_range { S3_RANGE_WHOLE, S3_RANGE_PART, S3_RANGE_NOT };
 enum s3_range s3_range(struct span header, uint64_t size, uint64_t *from, uint64_t *n);
 
@@ -147,6 +165,14 @@ void s3_bucket_delete(struct s3_req *q);
 void s3_bucket_location(struct s3_req *q);
 void s3_bucket_unset(struct s3_req *q); // documents that are not set, by q->op->sub
 void s3_bucket_unset_delete(struct s3_req *q);
+void s3_versioning_get(struct s3_req *q);
+void s3_versioning_put(struct s3_req *q);
+void s3_lock_config_get(struct s3_req *q);
+void s3_lock_config_put(struct s3_req *q);
+void s3_retention_get(struct s3_req *q);
+void s3_retention_put(struct s3_req *q);
+void s3_hold_get(struct s3_req *q);
+void s3_hold_put(struct s3_req *q);
 void s3_bucket_tags_get(struct s3_req *q);
 void s3_bucket_tags_put(struct s3_req *q);
 void s3_bucket_tags_delete(struct s3_req *q);
@@ -170,7 +196,6 @@ void s3_object_copy(struct s3_req *q);
 void s3_object_tags_get(struct s3_req *q);
 void s3_object_tags_put(struct s3_req *q);
 void s3_object_tags_delete(struct s3_req *q);
-void s3_object_lock_get(struct s3_req *q);
 
 void s3_upload_create(struct s3_req *q);
 void s3_upload_part_begin(struct s3_req *q);
@@ -187,6 +212,7 @@ void s3_put_options(struct s3_req *q, const char *event, struct store_put_option
 struct s3_source {
 	struct span bucket, key;
 	int64_t version;
+	struct store_bucket of; // the bucket
 	struct store_object object;
 };
 bool s3_copy_source(struct s3_req *q, struct s3_source *out);

@@ -121,23 +121,28 @@ void s3_object_tags_get(struct s3_req *q)
 
 	if (!s3_param_version(q, s3_param(q, "versionId"), &version))
 		return;
-	if (store_object_get(q->s3->o.store, q->bucket_name, q->key, version, q->mem, &o, &e) < 0)
+	if (store_object_get(q->s3->o.store, q->bucket_name, q->key, version, q->mem, &o, &e) < 0) {
 		s3_fail_store(q, &e);
-	else
-		s3_tags_send(q, o.tags);
+		return;
+	}
+	s3_version_send(q, "x-amz-version-id", &q->bucket, &o);
+	s3_tags_send(q, o.tags);
 }
 
 static void set_tags(struct s3_req *q, struct span tags, unsigned status)
 {
+	struct store_object o;
 	struct err e = { 0 };
 	int64_t version;
 
 	if (!s3_param_version(q, s3_param(q, "versionId"), &version))
 		return;
-	if (store_tags_set(q->s3->o.store, q->bucket_name, q->key, version, tags, &e) < 0)
+	if (store_tags_set(q->s3->o.store, q->bucket_name, q->key, version, tags, &o, &e) < 0) {
 		s3_fail_store(q, &e);
-	else
-		s3_empty(q, status);
+		return;
+	}
+	s3_version_send(q, "x-amz-version-id", &q->bucket, &o);
+	s3_empty(q, status);
 }
 
 void s3_object_tags_put(struct s3_req *q)

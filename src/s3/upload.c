@@ -52,8 +52,8 @@ void s3_upload_create(struct s3_req *q)
 
 	s3_put_options(q, NULL, &o);
 	if (!s3_headers_supported(q) || !s3_meta_take(q, &o.meta) ||
-	    !s3_tags_take(q, s3_header(q, "x-amz-tagging"), &o.tags) ||
-	    !take_algorithm(q, &checksum))
+	    !s3_tags_take(q, s3_header(q, "x-amz-tagging"), &o.tags) || !s3_lock_take(q, &o.lock) ||
+	    !s3_storage_class_take(q, &o.storage_class) || !take_algorithm(q, &checksum))
 		return;
 	if (store_upload_create(q->s3->o.store, &o, checksum, id, &e) < 0) {
 		s3_fail_store(q, &e);
@@ -193,12 +193,8 @@ static void answer(struct s3_req *q, const struct completion *c, const struct st
 {
 	struct span host = s3_header(q, "Host");
 	auto_buf struct buf b = { 0 };
-	char id[32];
 
-	if (!o->null_version) {
-		s3_version_text(o, id);
-		http_reply_header(q->http, "x-amz-version-id", span_of(id));
-	}
+	s3_version_made(q, o);
 	s3_xml_begin(&b, "CompleteMultipartUploadResult");
 	xml_add(&b, "Location",
 		span_of(arena_printf(q->mem, "%s://" SPAN_FMT SPAN_FMT,
@@ -230,7 +226,7 @@ void s3_upload_complete(struct s3_req *q)
 		return;
 	}
 	c.sum = s3_sum_parse(q->upload.checksum);
-	if (!s3_write_conditions(q, &o) || !take_parts(q, &c) || !whole_sum(q, &c))
+	if (!s3_write_conditions(q, &o.only_if) || !take_parts(q, &c) || !whole_sum(q, &c))
 		return;
 	if (c.text[0])
 		checksum = span_of(arena_printf(q->mem, "%s:%s:" SPAN_FMT, s3_sum_name(c.sum.kind),

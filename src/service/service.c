@@ -393,9 +393,10 @@ static int write_in(struct db_conn *c, void *arg, struct err *e)
 static int make_folder(struct change *w, const struct fdl_io *io, struct err *e)
 {
 	auto_arena struct arena mem = { 0 };
-	struct store_put_options o = {
-		.bucket = span_of(io->bucket), .owner = w->owner, .size = 0, .if_none_match = true
-	};
+	struct store_put_options o = { .bucket = span_of(io->bucket),
+				       .owner = w->owner,
+				       .size = 0,
+				       .only_if.if_none_match = SPAN("*") };
 	struct store_object made;
 	struct store_put *p;
 
@@ -542,6 +543,11 @@ static int empty_bucket(struct services *s, struct span bucket, struct err *e)
 			};
 		if (store_delete_many(s->o.store, bucket, items, l.n, &nobody, e) < 0)
 			return -1;
+		for (size_t i = 0; i < l.n; i++)
+			if (items[i].result < 0) { // locked: the bucket cannot go
+				*e = items[i].err;
+				return -1;
+			}
 	}
 }
 

@@ -36,7 +36,6 @@ int store_bucket_name_check(struct span name, struct err *e)
 int store_bucket_create_in(struct store *s unused_arg, struct db_conn *c, struct span name,
 			   int64_t owner, int64_t service, struct store_bucket *out, struct err *e)
 {
-	int versioning;
 
 	if (store_bucket_name_check(name, e) < 0)
 		return -1;
@@ -47,7 +46,7 @@ int store_bucket_create_in(struct store *s unused_arg, struct db_conn *c, struct
 			       ? err_set(e, ERR_EXISTS, "a bucket named " SPAN_FMT " exists",
 					 SPAN_ARG(name))
 			       : -1;
-	return bucket_find(c, name, out, &versioning, e);
+	return bucket_find(c, name, out, e);
 }
 
 uint64_t store_config_seq(struct store *s)
@@ -60,6 +59,7 @@ struct bucket_write {
 	struct span name;
 	int64_t owner, service;
 	int visibility;
+	enum store_versioning versioning;
 	const char *kind;
 	struct span doc;
 	struct store_bucket *out;
@@ -82,22 +82,39 @@ int store_bucket_create(struct store *s, struct span name, int64_t owner, int64_
 	return db_write(s->db, create, &w, e);
 }
 
+static int create_lockable(struct db_conn *c, void *arg, struct err *e)
+{
+	struct bucket_write *w = arg;
+
+	if (create(c, arg, e) < 0 ||
+	    db_exec(c, "UPDATE buckets SET versioning=1, lock='' WHERE id=?1",
+		    DB_ARGS(db_int(w->out->id)), e) < 0)
+		return -1;
+	return bucket_find(c, w->name, w->out, e);
+}
+
+int store_bucket_create_lockable(struct store *s, struct span name, int64_t owner,
+				 struct store_bucket *out, struct err *e)
+{
+	struct bucket_write w = { .store = s, .name = name, .owner = owner, .out = out };
+
+	return db_write(s->db, create_lockable, &w, e);
+}
+
 int store_bucket_get(struct store *s, struct span name, struct store_bucket *out, struct err *e)
 {
 	struct db_conn *c = db_reader(s->db, e);
-	int versioning;
 
-	return c ? bucket_find(c, name, out, &versioning, e) : -1;
+	return c ? bucket_find(c, name, out, e) : -1;
 }
 
 static int delete (struct db_conn *c, void *arg, struct err *e)
 {
 	struct bucket_write *w = arg;
 	struct store_bucket b;
-	int versioning;
 	int64_t used;
 
-	if (bucket_find(c, w->name, &b, &versioning, e) < 0 ||
+	if (bucket_find(c, w->name, &b, e) < 0 ||
 	    db_get_int(c,
 		       "SELECT EXISTS(SELECT 1 FROM objects WHERE bucket=?1) OR "
 		       "EXISTS(SELECT 1 FROM uploads WHERE bucket=?1)",
@@ -107,6 +124,7 @@ static int delete (struct db_conn *c, void *arg, struct err *e)
 		return err_set(e, ERR_CONFLICT, "bucket %s is not empty", b.name);
 	if (db_exec(c, "DELETE FROM bucket_configs WHERE bucket=?1", DB_ARGS(db_int(b.id)), e) <
 		    0 ||
+	    db_exec(c, "DELETE FROM completed WHERE bucket=?1", DB_ARGS(db_int(b.id)), e) < 0 ||
 	    db_exec(c, "DELETE FROM grants WHERE bucket=?1", DB_ARGS(db_int(b.id)), e) < 0)
 		return -1;
 	return db_exec(c, "DELETE FROM buckets WHERE id=?1", DB_ARGS(db_int(b.id)), e) < 0 ? -1 : 0;
@@ -124,7 +142,7 @@ int store_bucket_list(struct store *s, struct arena *mem, int64_t owner, struct 
 {
 	struct db_conn *c = db_reader(s->db, e);
 	auto_query struct db_stmt *q = NULL;
-	int got, versioning;
+	int got;
 
 	*n = 0;
 	*out = arena_alloc(mem, limit * sizeof(**out));
@@ -137,7 +155,7 @@ int store_bucket_list(struct store *s, struct arena *mem, int64_t owner, struct 
 	while ((got = q ? db_step(q, e) : -1) > 0) {
 		struct err gone = { 0 };
 
-		if (bucket_find(c, db_col_span(q, 0), &(*out)[*n], &versioning, &gone) == 0)
+		if (bucket_find(c, db_col_span(q, 0), &(*out)[*n], &gone) == 0)
 			++*n;
 	}
 	return got;
@@ -147,9 +165,8 @@ static int set_visibility(struct db_conn *c, void *arg, struct err *e)
 {
 	struct bucket_write *w = arg;
 	struct store_bucket b;
-	int versioning;
 
-	if (bucket_find(c, w->name, &b, &versioning, e) < 0)
+	if (bucket_find(c, w->name, &b, e) < 0)
 		return -1;
 	return db_exec(c, "UPDATE buckets SET visibility=?2 WHERE id=?1",
 		       DB_ARGS(db_int(b.id), db_int(w->visibility)), e) < 0
@@ -164,6 +181,30 @@ int store_bucket_set_visibility(struct store *s, struct span name, int visibilit
 	return db_write(s->db, set_visibility, &w, e);
 }
 
+static int set_versioning(struct db_conn *c, void *arg, struct err *e)
+{
+	struct bucket_write *w = arg;
+	struct store_bucket b;
+
+	if (bucket_find(c, w->name, &b, e) < 0)
+		return -1;
+	if (b.lockable && w->versioning != STORE_VERSIONED)
+		return err_set(e, ERR_CONFLICT, "bucket %s has object lock", b.name);
+	return db_exec(c, "UPDATE buckets SET versioning=?2 WHERE id=?1",
+		       DB_ARGS(db_int(b.id), db_int(w->versioning)), e) < 0
+		       ? -1
+		       : 0;
+}
+
+int store_bucket_set_versioning(struct store *s, struct span name, enum store_versioning versioning,
+				struct err *e)
+{
+	struct bucket_write w = { .store = s, .name = name, .versioning = versioning };
+
+	check(versioning != STORE_UNVERSIONED);
+	return db_write(s->db, set_versioning, &w, e);
+}
+
 // ---- documents -----------------------------------------------------------------------------------------
 
 int store_config_get(struct store *s, struct span bucket, const char *kind, struct arena *mem,
@@ -172,9 +213,9 @@ int store_config_get(struct store *s, struct span bucket, const char *kind, stru
 	struct db_conn *c = db_reader(s->db, e);
 	auto_query struct db_stmt *q = NULL;
 	struct store_bucket b;
-	int got, versioning;
+	int got;
 
-	if (!c || bucket_find(c, bucket, &b, &versioning, e) < 0)
+	if (!c || bucket_find(c, bucket, &b, e) < 0)
 		return -1;
 	q = db_query(c, "SELECT doc FROM bucket_configs WHERE bucket=?1 AND kind=?2",
 		     DB_ARGS(db_int(b.id), db_str(kind)), e);
@@ -215,9 +256,8 @@ static int set_config(struct db_conn *c, void *arg, struct err *e)
 {
 	struct bucket_write *w = arg;
 	struct store_bucket b;
-	int versioning;
 
-	if (bucket_find(c, w->name, &b, &versioning, e) < 0)
+	if (bucket_find(c, w->name, &b, e) < 0)
 		return -1;
 	if (w->doc.p)
 		return db_exec(c, "INSERT OR REPLACE INTO bucket_configs VALUES(?1,?2,?3)",

@@ -18,6 +18,7 @@ static int tell_removed(struct store *s, struct db_conn *c, const struct store_b
 		.bucket = span_of(b->name),
 		.key = o->key,
 		.version = o->version,
+		.null_version = o->null_version,
 		.time_ns = clock_wall_ns(),
 		.cause = cause,
 	};
@@ -25,7 +26,7 @@ static int tell_removed(struct store *s, struct db_conn *c, const struct store_b
 	return s->sink.changed ? s->sink.changed(s->sink.owner, c, &ev, e) : 0;
 }
 
-static int delete_version(struct store *s, struct db_conn *c, const struct store_bucket *b,
+static int remove_version(struct store *s, struct db_conn *c, const struct store_bucket *b,
 			  const struct store_object *o, struct content at,
 			  const struct store_cause *cause, struct store_deleted *out, struct err *e)
 {
@@ -35,37 +36,57 @@ static int delete_version(struct store *s, struct db_conn *c, const struct store
 				       .null_version = o->null_version };
 	if (object_remove_row_in(s, c, b->id, o, at, e) < 0)
 		return -1;
-	return tell_removed(s, c, b, o, "s3:ObjectRemoved:Delete", cause, e);
+	return tell_removed(s, c, b, o, cause->event ? cause->event : "s3:ObjectRemoved:Delete",
+			    cause, e);
 }
 
-static int delete_in(struct store *s, struct db_conn *c, const struct store_bucket *b,
-		     int versioning, struct span key, int64_t version,
-		     const struct store_cause *cause, struct store_deleted *out, struct err *e)
+static int add_marker(struct store *s, struct db_conn *c, const struct store_bucket *b,
+		      struct span key, bool existed, const struct store_cause *cause,
+		      struct store_deleted *out, struct err *e)
 {
-	auto_arena struct arena mem = { 0 };
-	struct store_object o = { 0 }, marker = { .key = key, .delete_marker = true };
-	struct content at;
-	int got;
+	struct store_object marker = { .key = key, .delete_marker = true, .owner = cause->user };
 
-	*out = (struct store_deleted){ 0 };
-	if (!version && versioning != STORE_UNVERSIONED) {
-		got = object_latest(c, b->id, key, &mem, &o, &at, e);
-		if (got < 0 || object_insert_in(s, c, b, versioning, &marker, (struct content){ 0 },
-						cause, e) < 0)
-			return -1;
-		*out = (struct store_deleted){ .existed = got,
-					       .delete_marker = true,
-					       .version = marker.version,
-					       .null_version = marker.null_version };
-		return 0;
+	if (object_insert_in(s, c, b, &marker, (struct content){ 0 }, cause, e) < 0)
+		return -1;
+	*out = (struct store_deleted){ .existed = existed,
+				       .delete_marker = true,
+				       .version = marker.version,
+				       .null_version = marker.null_version };
+	return 0;
+}
+
+static int refuse(struct store_delete_item *it)
+{
+	it->result = -1;
+	return 0;
+}
+
+int delete_in(struct store *s, struct db_conn *c, const struct store_bucket *b,
+	      struct store_delete_item *it, const struct store_cause *cause, struct err *e)
+{
+	bool marks = !it->version && b->versioning != STORE_UNVERSIONED, found;
+	auto_arena struct arena mem = { 0 };
+	struct store_object o = { 0 };
+	struct content at;
+
+	it->result = 0;
+	it->done = (struct store_deleted){ 0 };
+	found = object_find(c, b, it->key, it->version, &mem, &o, &at, &it->err) == 0;
+	if (!found && it->err.code != ERR_NOT_FOUND) {
+		*e = it->err;
+		return -1;
 	}
-	if (object_find(c, b, key, version, &mem, &o, &at, e) < 0) {
-		if (e->code != ERR_NOT_FOUND)
-			return -1;
-		o.key = key;
+	if (found && conditions_check(&it->only_if, &o, &it->err) < 0)
+		return refuse(it);
+	if (marks)
+		return add_marker(s, c, b, it->key, found, cause, &it->done, e);
+	if (!found) {
+		o = (struct store_object){ .key = it->key };
 		return tell_removed(s, c, b, &o, "s3:ObjectRemoved:NoOP", cause, e);
 	}
-	return delete_version(s, c, b, &o, at, cause, out, e);
+	if (lock_check_delete(&o, it->bypass, &it->err) < 0)
+		return refuse(it);
+	return remove_version(s, c, b, &o, at, cause, &it->done, e);
 }
 
 struct delete_write {
@@ -81,18 +102,13 @@ static int delete_items(struct db_conn *c, void *arg, struct err *e)
 	static const struct store_cause nobody;
 	struct delete_write *w = arg;
 	struct store_bucket b;
-	int versioning;
 
-	if (bucket_find(c, w->bucket, &b, &versioning, e) < 0)
+	if (bucket_find(c, w->bucket, &b, e) < 0)
 		return -1;
-	for (size_t i = 0; i < w->n; i++) {
-		struct store_delete_item *it = &w->items[i];
-
-		it->result = delete_in(w->store, c, &b, versioning, it->key, it->version,
-				       w->cause ? w->cause : &nobody, &it->done, e);
-		if (it->result < 0)
-			return -1; // of the database: nothing of the request stands
-	}
+	for (size_t i = 0; i < w->n;
+	     i++) // a failure is the database's: nothing of the request stands
+		if (delete_in(w->store, c, &b, &w->items[i], w->cause ? w->cause : &nobody, e) < 0)
+			return -1;
 	return 0;
 }
 
@@ -106,15 +122,14 @@ int store_delete_many(struct store *s, struct span bucket, struct store_delete_i
 	return db_write(s->db, delete_items, &w, e);
 }
 
-int store_delete(struct store *s, struct span bucket, struct span key, int64_t version,
-		 const struct store_cause *cause, struct store_deleted *out, struct err *e)
+int store_delete(struct store *s, struct span bucket, struct store_delete_item *item,
+		 const struct store_cause *cause, struct err *e)
 {
-	struct store_delete_item it = { .key = key, .version = version };
-
-	if (store_delete_many(s, bucket, &it, 1, cause, e) < 0)
+	if (store_delete_many(s, bucket, item, 1, cause, e) < 0)
 		return -1;
-	*out = it.done;
-	return 0;
+	if (item->result < 0)
+		*e = item->err;
+	return item->result;
 }
 
 // ---- copying -------------------------------------------------------------------------------------------
@@ -136,12 +151,12 @@ static int copy_in(struct db_conn *c, void *arg, struct err *e)
 	struct store_bucket from, to;
 	struct store_object src;
 	struct content at, shared;
-	int versioning;
 
-	if (bucket_find(c, w->from_bucket, &from, &versioning, e) < 0 ||
-	    bucket_find(c, w->o->bucket, &to, &versioning, e) < 0 ||
+	if (bucket_find(c, w->from_bucket, &from, e) < 0 ||
+	    bucket_find(c, w->o->bucket, &to, e) < 0 ||
 	    object_find(c, &from, w->from_key, w->from_version, w->mem, &src, &at, e) < 0 ||
-	    object_conditions_in(c, to.id, w->o, e) < 0 || content_share_in(c, at, &shared, e) < 0)
+	    object_not_marker(&src, e) < 0 || object_conditions_in(c, to.id, w->o, e) < 0 ||
+	    content_share_in(c, at, &shared, e) < 0)
 		return -1;
 	*w->out = (struct store_object){
 		.bucket = arena_span(w->mem, w->o->bucket),
@@ -152,9 +167,11 @@ static int copy_in(struct db_conn *c, void *arg, struct err *e)
 		.tags = w->replace_tags ? w->o->tags : src.tags,
 		.acl = w->o->acl,
 		.checksum = w->etag ? span_make("", 0) : src.checksum,
+		.lock = w->o->lock,
+		.storage_class = arena_span(w->mem, w->o->storage_class),
 	};
 	memcpy(w->out->etag, w->etag ? w->etag : src.etag, sizeof(src.etag));
-	return object_insert_in(w->store, c, &to, versioning, w->out, shared, &w->o->cause, e);
+	return object_insert_in(w->store, c, &to, w->out, shared, &w->o->cause, e);
 }
 
 // MD5 of a range of an object, in pieces.
@@ -253,6 +270,7 @@ struct text_write {
 	struct span bucket, key, text;
 	int64_t version;
 	bool acl;
+	struct store_object *changed;
 };
 
 static int set_text(struct db_conn *c, void *arg, struct err *e)
@@ -262,11 +280,12 @@ static int set_text(struct db_conn *c, void *arg, struct err *e)
 	struct store_bucket b;
 	struct store_object o;
 	struct content at;
-	int versioning;
 
-	if (bucket_find(c, w->bucket, &b, &versioning, e) < 0 ||
-	    object_find(c, &b, w->key, w->version, &mem, &o, &at, e) < 0)
+	if (bucket_find(c, w->bucket, &b, e) < 0 ||
+	    object_find(c, &b, w->key, w->version, &mem, &o, &at, e) < 0 ||
+	    object_not_marker(&o, e) < 0)
 		return -1;
+	*w->changed = (struct store_object){ .version = o.version, .null_version = o.null_version };
 	return db_exec(c,
 		       w->acl ? "UPDATE objects SET acl=?4 WHERE bucket=?1 AND key=?2 AND "
 				"version=?3"
@@ -280,9 +299,9 @@ static int set_text(struct db_conn *c, void *arg, struct err *e)
 }
 
 int store_tags_set(struct store *s, struct span bucket, struct span key, int64_t version,
-		   struct span tags, struct err *e)
+		   struct span tags, struct store_object *changed, struct err *e)
 {
-	struct text_write w = { bucket, key, tags, version, false };
+	struct text_write w = { bucket, key, tags, version, false, changed };
 
 	return db_write(s->db, set_text, &w, e);
 }
@@ -290,7 +309,8 @@ int store_tags_set(struct store *s, struct span bucket, struct span key, int64_t
 int store_acl_set(struct store *s, struct span bucket, struct span key, int64_t version,
 		  struct span acl, struct err *e)
 {
-	struct text_write w = { bucket, key, acl, version, true };
+	struct store_object ignored;
+	struct text_write w = { bucket, key, acl, version, true, &ignored };
 
 	return db_write(s->db, set_text, &w, e);
 }

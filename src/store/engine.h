@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 
 enum store_storage { STORE_INLINE = 0, STORE_SEGMENTS = 1, STORE_EXTERNAL = 2 };
-enum store_versioning { STORE_UNVERSIONED = 0, STORE_VERSIONED = 1, STORE_SUSPENDED = 2 };
 
 struct store {
 	struct db *db;
@@ -48,35 +47,59 @@ struct content {
 
 #define OBJECT_COLUMNS                                                                             \
 	"key,version,null_version,delete_marker,owner,size,etag,mtime_ns,storage,content,parts,"   \
-	"meta,tags,checksum,job,run,depth,acl"
+	"meta,tags,checksum,job,run,depth,lock,class,acl"
 // Reads the columns above into *o (copied into mem) and *at.
 void object_from_row(struct db_stmt *s, struct arena *mem, struct store_object *o,
 		     struct content *at);
 
 must_check int bucket_find(struct db_conn *c, struct span name, struct store_bucket *out,
-			   int *versioning, struct err *e);
+			   struct err *e);
 // The latest version, delete markers included; 1 = found, 0 = none.
 must_check int object_latest(struct db_conn *c, int64_t bucket, struct span key, struct arena *mem,
 			     struct store_object *o, struct content *at, struct err *e);
-// version 0 = latest; delete markers and missing are ERR_NOT_FOUND.
+// A marker as latest and what is missing are ERR_NOT_FOUND; a marker by its version is found.
 must_check int object_find(struct db_conn *c, const struct store_bucket *b, struct span key,
 			   int64_t version, struct arena *mem, struct store_object *o,
 			   struct content *at, struct err *e);
 
 // Adds a new version of a key: replaces the null version where the bucket keeps no versions, counts, and
-// tells the sink. o->version, o->run and o->null_version are set here.
+// tells the sink. o->version, o->run, o->null_version and a default lock are set here.
 must_check int object_insert_in(struct store *s, struct db_conn *c, const struct store_bucket *b,
-				int versioning, struct store_object *o, struct content at,
+				struct store_object *o, struct content at,
 				const struct store_cause *cause, struct err *e);
 must_check int object_remove_row_in(struct store *s, struct db_conn *c, int64_t bucket,
 				    const struct store_object *o, struct content at, struct err *e);
-// Checks if_none_match and if_match of the options against the latest version.
+// Checks the options' conditions against the latest version.
 must_check int object_conditions_in(struct db_conn *c, int64_t bucket,
 				    const struct store_put_options *o, struct err *e);
+// The same of one version, NULL when there is none.
+must_check int conditions_check(const struct store_conditions *c, const struct store_object *o,
+				struct err *e);
+// Then what a client asked for by its version is not a delete marker.
+must_check int object_not_marker(const struct store_object *o, struct err *e);
+int object_missing(struct err *e, enum store_missing what,
+		   const char *text); // fills in ERR_NOT_FOUND
+// Deletes one item; what it refuses is in it->result, failures of the database are returned.
+must_check int delete_in(struct store *s, struct db_conn *c, const struct store_bucket *b,
+			 struct store_delete_item *it, const struct store_cause *cause,
+			 struct err *e);
 // Copies everything that o points to.
 void put_options_copy(struct arena *mem, struct store_put_options *to,
 		      const struct store_put_options *o);
 must_check int put_options_check(const struct store_put_options *o, struct err *e);
+
+// ---- locks and quotas (lock.c, quota.c) ----------------------------------------------------------------
+
+enum { LOCK_TEXT_MAX = 48 };
+char *lock_text(const struct store_lock *l, char out[static LOCK_TEXT_MAX]); // NULL for none
+struct store_lock lock_parse(struct span text);
+struct store_lock_default retention_parse(struct span text);
+// The default retention of the bucket, from now on, unless there is one.
+void lock_default(const struct store_bucket *b, struct store_lock *l, int64_t now_ns);
+must_check int lock_check_delete(const struct store_object *o, bool bypass, struct err *e);
+// Before `bytes` more of `objects` more objects go into the bucket.
+must_check int quota_check_in(struct db_conn *c, const struct store_bucket *b, uint64_t bytes,
+			      unsigned objects, struct err *e);
 
 // ---- content -------------------------------------------------------------------------------------------
 

@@ -43,8 +43,11 @@ struct walk {
 	struct store_list *out;
 	struct span seek;     // first key to look at
 	struct span last_key; // newest version of it was seen
+	unsigned older;	      // versions of last_key passed over
 	bool end;
 };
+
+enum { OLDER_MAX = 16 }; // then it is quicker to seek past the key
 
 static void add(struct walk *w, struct store_list_entry entry)
 {
@@ -78,9 +81,14 @@ static bool take_row(struct walk *w, struct db_stmt *s)
 	if (!span_starts(key, w->o->prefix))
 		return w->end = true;
 	if (!w->o->versions && (!first || db_col_int(s, 3))) {
-		if (first)
+		if (first) {
 			w->last_key = arena_span(w->mem, key);
-		return false; // an older version, or a deleted key
+			w->older = 0;
+		}
+		if (++w->older < OLDER_MAX)
+			return false; // an older version, or a deleted key
+		w->seek = past_key(w->mem, key);
+		return true;
 	}
 	if (w->o->versions && w->o->after_version && span_eq(key, w->o->after) &&
 	    db_col_int(s, 1) >= w->o->after_version) {
@@ -103,6 +111,7 @@ static bool take_row(struct walk *w, struct db_stmt *s)
 	entry.object.latest = first;
 	entry.object.bucket_id = w->bucket;
 	w->last_key = entry.object.key;
+	w->older = 0;
 	add(w, entry);
 	remember(w, key, w->o->versions ? entry.object.version : 0);
 	return false;
@@ -113,7 +122,7 @@ static int walk_from_seek(struct walk *w, struct err *e)
 	auto_query struct db_stmt *s = db_query(
 		w->c,
 		"SELECT key,version,null_version,delete_marker,owner,size,etag,mtime_ns,storage,"
-		"content,parts,NULL,NULL,checksum,job,run,depth,NULL FROM objects "
+		"content,parts,NULL,NULL,checksum,job,run,depth,NULL,class,NULL FROM objects "
 		"WHERE bucket=?1 AND key>=?2 ORDER BY key, version DESC",
 		DB_ARGS(db_int(w->bucket), db_text(w->seek)), e);
 	int got;
@@ -123,6 +132,15 @@ static int walk_from_seek(struct walk *w, struct err *e)
 			return 0;
 	w->end = true;
 	return got;
+}
+
+// The number of the null version of the key where the page starts: nothing of that key when there is none.
+static int resolve_null(struct walk *w, struct store_list_options *o, struct err *e)
+{
+	return db_get_int(w->c,
+			  "SELECT version FROM objects WHERE bucket=?1 AND key=?2 AND "
+			  "null_version=1",
+			  DB_ARGS(db_int(w->bucket), db_text(o->after)), 0, &o->after_version, e);
 }
 
 static struct span first_key(const struct store_list_options *o, struct arena *mem)
@@ -148,11 +166,11 @@ int store_list(struct store *s, const struct store_list_options *o, struct arena
 	       struct store_list *out, struct err *e)
 {
 	struct walk w = { .o = o, .mem = mem, .out = out, .c = db_reader(s->db, e) };
+	struct store_list_options resolved = *o;
 	struct store_bucket b;
-	int versioning;
 
 	*out = (struct store_list){ 0 };
-	if (!w.c || bucket_find(w.c, o->bucket, &b, &versioning, e) < 0)
+	if (!w.c || bucket_find(w.c, o->bucket, &b, e) < 0)
 		return -1;
 	if (o->limit > STORE_PAGE_MAX)
 		return err_set(e, ERR_LIMIT, "a page has at most %d entries", STORE_PAGE_MAX);
@@ -160,6 +178,11 @@ int store_list(struct store *s, const struct store_list_options *o, struct arena
 		return 0;
 	out->entries = arena_alloc(mem, o->limit * sizeof(*out->entries));
 	w.bucket = b.id;
+	if (o->after_version == STORE_VERSION_NULL) {
+		if (resolve_null(&w, &resolved, e) < 0)
+			return -1;
+		o = w.o = &resolved;
+	}
 	w.seek = first_key(o, mem);
 	while (!w.end)
 		if (walk_from_seek(&w, e) < 0)

@@ -9,7 +9,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-static int missing(struct err *e, enum store_missing what, const char *text)
+int object_missing(struct err *e, enum store_missing what, const char *text)
 {
 	err_set(e, ERR_NOT_FOUND, "%s", text);
 	e->sys = what;
@@ -38,19 +38,21 @@ void object_from_row(struct db_stmt *s, struct arena *mem, struct store_object *
 		.job = db_col_int(s, 14),
 		.run = db_col_int(s, 15),
 		.depth = (unsigned)db_col_int(s, 16),
-		.acl = arena_span(mem, db_col_span(s, 17)),
+		.lock = lock_parse(db_col_span(s, 17)),
+		.storage_class = arena_span(mem, db_col_span(s, 18)),
+		.acl = arena_span(mem, db_col_span(s, 19)),
 	};
 	snprintf(o->etag, sizeof(o->etag), SPAN_FMT, SPAN_ARG(etag));
 	*at = (struct content){ (enum store_storage)db_col_int(s, 8), db_col_int(s, 9) };
+	o->content = at->id;
 }
 
-int bucket_find(struct db_conn *c, struct span name, struct store_bucket *out, int *versioning,
-		struct err *e)
+int bucket_find(struct db_conn *c, struct span name, struct store_bucket *out, struct err *e)
 {
 	auto_query struct db_stmt *s = db_query(
 		c,
 		"SELECT id,name,owner,created_ns,service,visibility,objects,bytes,versioning,"
-		"directory IS NOT NULL FROM buckets WHERE name=?1",
+		"directory IS NOT NULL,lock,quota_bytes,quota_objects FROM buckets WHERE name=?1",
 		DB_ARGS(db_text(name)), e);
 	int got = s ? db_step(s, e) : -1;
 
@@ -71,9 +73,12 @@ int bucket_find(struct db_conn *c, struct span name, struct store_bucket *out, i
 		.objects = (uint64_t)db_col_int(s, 6),
 		.bytes = (uint64_t)db_col_int(s, 7),
 		.directory = db_col_int(s, 9),
+		.versioning = (enum store_versioning)db_col_int(s, 8),
+		.lockable = !db_col_null(s, 10),
+		.retention = retention_parse(db_col_span(s, 10)),
+		.quota = { (uint64_t)db_col_int(s, 11), (uint64_t)db_col_int(s, 12) },
 	};
 	snprintf(out->name, sizeof(out->name), SPAN_FMT, SPAN_ARG(db_col_span(s, 1)));
-	*versioning = (int)db_col_int(s, 8);
 	return 0;
 }
 
@@ -104,31 +109,47 @@ int object_latest(struct db_conn *c, int64_t bucket, struct span key, struct are
 	return got;
 }
 
+static int object_version(struct db_conn *c, int64_t bucket, struct span key, int64_t version,
+			  struct arena *mem, struct store_object *o, struct content *at,
+			  struct err *e)
+{
+	auto_query struct db_stmt *s =
+		version == STORE_VERSION_NULL
+			? db_query(c,
+				   "SELECT " OBJECT_COLUMNS
+				   " FROM objects WHERE bucket=?1 AND key=?2 AND null_version=1",
+				   DB_ARGS(db_int(bucket), db_text(key)), e)
+			: db_query(c,
+				   "SELECT " OBJECT_COLUMNS
+				   " FROM objects WHERE bucket=?1 AND key=?2 AND version=?3",
+				   DB_ARGS(db_int(bucket), db_text(key), db_int(version)), e);
+
+	return one_object(s, mem, o, at, e);
+}
+
 int object_find(struct db_conn *c, const struct store_bucket *b, struct span key, int64_t version,
 		struct arena *mem, struct store_object *o, struct content *at, struct err *e)
 {
-	int got;
+	int got = version ? object_version(c, b->id, key, version, mem, o, at, e)
+			  : object_latest(c, b->id, key, mem, o, at, e);
 
-	if (version) {
-		auto_query struct db_stmt *s =
-			db_query(c,
-				 "SELECT " OBJECT_COLUMNS
-				 " FROM objects WHERE bucket=?1 AND key=?2 AND version=?3",
-				 DB_ARGS(db_int(b->id), db_text(key), db_int(version)), e);
-
-		got = one_object(s, mem, o, at, e);
-	} else {
-		got = object_latest(c, b->id, key, mem, o, at, e);
-	}
 	if (got < 0)
 		return -1;
 	if (!got)
-		return missing(e, version ? STORE_NO_VERSION : STORE_NO_KEY, "no such object");
+		return object_missing(e, version ? STORE_NO_VERSION : STORE_NO_KEY,
+				      "no such object");
 	o->bucket_id = b->id;
 	o->bucket = arena_span(mem, span_of(b->name));
 	if (o->delete_marker && !version)
-		return missing(e, STORE_NO_KEY, "the object was deleted");
+		return object_missing(e, STORE_NO_KEY, "the object was deleted");
 	return 0;
+}
+
+int object_not_marker(const struct store_object *o, struct err *e)
+{
+	return o->delete_marker
+		       ? object_missing(e, STORE_DELETE_MARKER, "the version is a delete marker")
+		       : 0;
 }
 
 static int count_in(struct db_conn *c, int64_t bucket, int64_t objects, int64_t bytes,
@@ -157,63 +178,72 @@ static int drop_null_version(struct store *s, struct db_conn *c, int64_t bucket,
 	auto_arena struct arena mem = { 0 };
 	struct store_object old;
 	struct content at;
-	int got;
+	int got = object_version(c, bucket, key, STORE_VERSION_NULL, &mem, &old, &at, e);
 
-	{
-		auto_query struct db_stmt *q = db_query(c,
-							"SELECT " OBJECT_COLUMNS
-							" FROM objects WHERE bucket=?1 AND key=?2 "
-							"AND null_version=1",
-							DB_ARGS(db_int(bucket), db_text(key)), e);
-
-		got = one_object(q, &mem, &old, &at, e);
-	}
 	return got > 0 ? object_remove_row_in(s, c, bucket, &old, at, e) : got;
 }
 
+static int insert_row(struct db_conn *c, const struct store_bucket *b, const struct store_object *o,
+		      struct content at, struct err *e)
+{
+	char lock[LOCK_TEXT_MAX];
+
+	return db_exec(c,
+		       "INSERT INTO objects(bucket," OBJECT_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6,?7,"
+		       "?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21)",
+		       DB_ARGS(db_int(b->id), db_text(o->key), db_int(o->version),
+			       db_int(o->null_version), db_int(o->delete_marker), db_int(o->owner),
+			       db_int((int64_t)o->size), db_str(o->etag), db_int(o->mtime_ns),
+			       db_int(at.storage), db_int(at.id), db_int(o->parts),
+			       o->meta.packed.n ? db_blob(o->meta.packed) : db_null(),
+			       o->tags.n ? db_text(o->tags) : db_null(),
+			       o->checksum.n ? db_text(o->checksum) : db_null(), db_int(o->job),
+			       db_int(o->run), db_int(o->depth), db_str(lock_text(&o->lock, lock)),
+			       o->storage_class.n ? db_text(o->storage_class) : db_null(),
+			       o->acl.n ? db_text(o->acl) : db_null()),
+		       e) < 0
+		       ? -1
+		       : 0;
+}
+
 int object_insert_in(struct store *s, struct db_conn *c, const struct store_bucket *b,
-		     int versioning, struct store_object *o, struct content at,
-		     const struct store_cause *cause, struct err *e)
+		     struct store_object *o, struct content at, const struct store_cause *cause,
+		     struct err *e)
 {
 	struct store_event ev;
 
 	o->bucket_id = b->id;
-	o->null_version = versioning != STORE_VERSIONED;
+	o->content = at.id;
+	o->null_version = b->versioning != STORE_VERSIONED;
 	o->latest = true;
 	if (!o->mtime_ns)
 		o->mtime_ns = clock_wall_ns();
 	if (o->null_version && drop_null_version(s, c, b->id, o->key, e) < 0)
 		return -1;
+	if (!o->delete_marker) {
+		lock_default(b, &o->lock, o->mtime_ns);
+		if (quota_check_in(c, b, o->size, 1, e) < 0)
+			return -1;
+	}
 	if (db_next(c, "version", &o->version, e) < 0)
 		return -1;
 	o->job = cause->job;
 	o->run = cause->run ? cause->run : o->version;
 	o->depth = cause->depth;
-	if (db_exec(c,
-		    "INSERT INTO objects(bucket," OBJECT_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,"
-		    "?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19)",
-		    DB_ARGS(db_int(b->id), db_text(o->key), db_int(o->version),
-			    db_int(o->null_version), db_int(o->delete_marker), db_int(o->owner),
-			    db_int((int64_t)o->size), db_str(o->etag), db_int(o->mtime_ns),
-			    db_int(at.storage), db_int(at.id), db_int(o->parts),
-			    o->meta.packed.n ? db_blob(o->meta.packed) : db_null(),
-			    o->tags.n ? db_text(o->tags) : db_null(),
-			    o->checksum.n ? db_text(o->checksum) : db_null(), db_int(o->job),
-			    db_int(o->run), db_int(o->depth),
-			    o->acl.n ? db_text(o->acl) : db_null()),
-		    e) < 0 ||
+	if (insert_row(c, b, o, at, e) < 0 ||
 	    count_in(c, b->id, o->delete_marker ? 0 : 1, (int64_t)o->size, e) < 0)
 		return -1;
 	if (!s->sink.changed)
 		return 0;
 	ev = (struct store_event){
-		.name = o->delete_marker ? "s3:ObjectRemoved:DeleteMarkerCreated"
-			: cause->event	 ? cause->event
-					 : "s3:ObjectCreated:Put",
+		.name = cause->event	   ? cause->event
+			: o->delete_marker ? "s3:ObjectRemoved:DeleteMarkerCreated"
+					   : "s3:ObjectCreated:Put",
 		.bucket_id = b->id,
 		.bucket = span_of(b->name),
 		.key = o->key,
 		.version = o->version,
+		.null_version = o->null_version,
 		.size = o->size,
 		.etag = span_of(o->etag),
 		.content_type = store_meta_get(o->meta, "content-type"),
@@ -228,27 +258,37 @@ int object_insert_in(struct store *s, struct db_conn *c, const struct store_buck
 	return s->sink.changed(s->sink.owner, c, &ev, e);
 }
 
+int conditions_check(const struct store_conditions *c, const struct store_object *o, struct err *e)
+{
+	if (o && c->if_none_match.n &&
+	    (span_is(c->if_none_match, "*") || span_is(c->if_none_match, o->etag)))
+		return err_set(e, ERR_CONFLICT, "the object exists already");
+	if (!o)
+		return c->if_match.n ? object_missing(e, STORE_NO_KEY, "no such object") : 0;
+	if (c->if_match.n && !span_is(c->if_match, "*") && !span_is(c->if_match, o->etag))
+		return err_set(e, ERR_CONFLICT, "the object has another etag");
+	if (c->check_size && c->size != o->size)
+		return err_set(e, ERR_CONFLICT, "the object has another size");
+	if (c->mtime_s && c->mtime_s != o->mtime_ns / NS_PER_S)
+		return err_set(e, ERR_CONFLICT, "the object was changed at another time");
+	return 0;
+}
+
 int object_conditions_in(struct db_conn *c, int64_t bucket, const struct store_put_options *o,
 			 struct err *e)
 {
+	const struct store_conditions *w = &o->only_if;
 	auto_arena struct arena mem = { 0 };
 	struct store_object old;
 	struct content at;
 	int got;
 
-	if (!o->if_none_match && !o->if_match.n)
+	if (!w->if_none_match.n && !w->if_match.n && !w->check_size && !w->mtime_s)
 		return 0;
 	got = object_latest(c, bucket, o->key, &mem, &old, &at, e);
 	if (got < 0)
 		return -1;
-	got = got && !old.delete_marker;
-	if (o->if_none_match && got)
-		return err_set(e, ERR_CONFLICT, "the object exists already");
-	if (o->if_match.n && !got)
-		return missing(e, STORE_NO_KEY, "no such object");
-	if (o->if_match.n && !span_is(o->if_match, old.etag))
-		return err_set(e, ERR_CONFLICT, "the object has another etag");
-	return 0;
+	return conditions_check(w, got && !old.delete_marker ? &old : NULL, e);
 }
 
 // ---- metadata ------------------------------------------------------------------------------------------
@@ -300,12 +340,13 @@ int store_object_get(struct store *s, struct span bucket, struct span key, int64
 	struct db_conn *c = db_reader(s->db, e);
 	struct store_bucket b;
 	struct content at;
-	int versioning;
 
 	*out = (struct store_object){ 0 };
-	if (!c || bucket_find(c, bucket, &b, &versioning, e) < 0)
+	if (!c || bucket_find(c, bucket, &b, e) < 0)
 		return -1;
-	return object_find(c, &b, key, version, mem, out, &at, e);
+	if (object_find(c, &b, key, version, mem, out, &at, e) < 0)
+		return -1;
+	return object_not_marker(out, e);
 }
 
 static int open_segment(struct store_reader *r, size_t i, struct err *e)
@@ -333,7 +374,7 @@ static int load_inline(struct store_reader *r, struct db_conn *c, struct err *e)
 	if (got < 0)
 		return -1;
 	if (!got)
-		return missing(e, STORE_NO_KEY, "the content is gone");
+		return object_missing(e, STORE_NO_KEY, "the content is gone");
 	r->bytes = arena_span(&r->mem, db_col_span(s, 1));
 	if (content_crc(r->bytes) != (uint32_t)db_col_int(s, 0))
 		return err_set(e, ERR_CORRUPT, "stored bytes differ from what was written");
@@ -347,7 +388,7 @@ static int load(struct store_reader *r, struct db_conn *c, struct err *e)
 	if (content_segments(c, r->at.id, &r->mem, &r->segments, &r->count, e) < 0)
 		return -1;
 	if (r->size && !r->count)
-		return missing(e, STORE_NO_KEY, "the content is gone");
+		return object_missing(e, STORE_NO_KEY, "the content is gone");
 	return r->count ? open_segment(r, 0, e) : 0;
 }
 
@@ -376,10 +417,9 @@ static int open_found(struct store *s, const struct store_bucket *b, struct span
 	struct content at;
 
 	for (int i = 0; c; i++) {
-		if (object_find(c, b, key, version, mem, out, &at, e) < 0)
+		if (object_find(c, b, key, version, mem, out, &at, e) < 0 ||
+		    object_not_marker(out, e) < 0)
 			return -1;
-		if (out->delete_marker)
-			return missing(e, STORE_NO_KEY, "a delete marker has no content");
 		if (reader_new(s, c, at, out->size, reader, e) == 0)
 			return 0;
 		if (e->code != ERR_NOT_FOUND)
@@ -397,10 +437,9 @@ int store_reader_open(struct store *s, struct span bucket, struct span key, int6
 {
 	struct db_conn *c = db_reader(s->db, e);
 	struct store_bucket b;
-	int versioning;
 
 	*out = (struct store_object){ 0 };
-	if (!c || bucket_find(c, bucket, &b, &versioning, e) < 0)
+	if (!c || bucket_find(c, bucket, &b, e) < 0)
 		return -1;
 	return open_found(s, &b, key, version, mem, out, reader, e);
 }

@@ -28,7 +28,9 @@ void put_options_copy(struct arena *mem, struct store_put_options *to,
 	to->meta.packed = arena_span(mem, o->meta.packed);
 	to->tags = arena_span(mem, o->tags);
 	to->acl = arena_span(mem, o->acl);
-	to->if_match = arena_span(mem, o->if_match);
+	to->storage_class = arena_span(mem, o->storage_class);
+	to->only_if.if_match = arena_span(mem, o->only_if.if_match);
+	to->only_if.if_none_match = arena_span(mem, o->only_if.if_none_match);
 	to->cause.event = copy_str(mem, o->cause.event);
 	to->cause.principal = copy_str(mem, o->cause.principal);
 	to->cause.source_ip = copy_str(mem, o->cause.source_ip);
@@ -89,10 +91,9 @@ int store_put_begin(struct store *s, const struct store_put_options *o, struct s
 {
 	struct db_conn *c = db_reader(s->db, e);
 	struct store_bucket b;
-	int versioning;
 
 	if (!c || put_options_check(o, e) < 0 || size_check(s, o->size, e) < 0 ||
-	    bucket_find(c, o->bucket, &b, &versioning, e) < 0 || room_check(s, e) < 0)
+	    bucket_find(c, o->bucket, &b, e) < 0 || room_check(s, e) < 0)
 		return -1;
 	*out = put_new(s, o);
 	return 0;
@@ -302,7 +303,6 @@ int store_put_apply(struct store_put *p, struct db_conn *c, struct err *e)
 {
 	struct store_bucket b;
 	struct content at;
-	int versioning;
 
 	check(p->staged);
 	p->object = (struct store_object){ .bucket = p->o.bucket,
@@ -312,15 +312,17 @@ int store_put_apply(struct store_put *p, struct db_conn *c, struct err *e)
 					   .meta = p->o.meta,
 					   .tags = p->o.tags,
 					   .acl = p->o.acl,
+					   .lock = p->o.lock,
+					   .storage_class = p->o.storage_class,
 					   .checksum = p->checksum };
 	memcpy(p->object.etag, p->etag, sizeof(p->etag));
-	if (bucket_find(c, p->o.bucket, &b, &versioning, e) < 0 || content_in(p, c, &at, e) < 0)
+	if (bucket_find(c, p->o.bucket, &b, e) < 0 || content_in(p, c, &at, e) < 0)
 		return -1;
 	if (p->upload.n)
 		return part_in(p, c, at, e);
 	if (object_conditions_in(c, b.id, &p->o, e) < 0)
 		return -1;
-	return object_insert_in(p->store, c, &b, versioning, &p->object, at, &p->o.cause, e);
+	return object_insert_in(p->store, c, &b, &p->object, at, &p->o.cause, e);
 }
 
 static int apply_one(struct db_conn *c, void *arg, struct err *e)
@@ -342,6 +344,7 @@ static void object_copy(struct arena *mem, struct store_object *out, const struc
 	out->tags = arena_span(mem, o->tags);
 	out->acl = arena_span(mem, o->acl);
 	out->checksum = arena_span(mem, o->checksum);
+	out->storage_class = arena_span(mem, o->storage_class);
 }
 
 int store_put_finish(struct store_put *p, struct arena *mem, struct store_object *out,

@@ -35,6 +35,11 @@ enum {
 	STORE_PAGE_MAX = 1000,
 };
 
+enum { // version numbers with a meaning of their own
+	STORE_VERSION_LATEST = 0,
+	STORE_VERSION_NULL = -1, // the one made while the bucket kept no versions
+};
+
 enum store_missing { // err.sys of ERR_NOT_FOUND
 	STORE_NO_BUCKET = 1,
 	STORE_NO_KEY,
@@ -42,6 +47,7 @@ enum store_missing { // err.sys of ERR_NOT_FOUND
 	STORE_NO_UPLOAD,
 	STORE_NO_PART,
 	STORE_NO_CONFIG,
+	STORE_DELETE_MARKER, // the version asked for is one
 };
 
 // What changed, told to the sink inside the transaction that changes it.
@@ -50,6 +56,7 @@ struct store_event {
 	int64_t bucket_id;
 	struct span bucket, key;
 	int64_t version; // also the sequencer: strictly increasing
+	bool null_version;
 	uint64_t size;
 	struct span etag, content_type;
 	int64_t time_ns;
@@ -89,6 +96,26 @@ void store_set_sink(struct store *s, const struct store_sink *sink); // before t
 
 // ---- buckets -------------------------------------------------------------------------------------------
 
+enum store_versioning { STORE_UNVERSIONED = 0, STORE_VERSIONED = 1, STORE_SUSPENDED = 2 };
+
+// Object lock. A retention without a mode is none; a hold that was never set is neither on nor off.
+enum store_lock_mode { STORE_LOCK_NONE, STORE_LOCK_GOVERNANCE, STORE_LOCK_COMPLIANCE };
+enum store_hold { STORE_HOLD_UNSET, STORE_HOLD_OFF, STORE_HOLD_ON };
+struct store_lock {
+	enum store_lock_mode mode;
+	int64_t until_ns;
+	enum store_hold hold;
+};
+struct store_lock_default { // of a bucket; either days or years
+	enum store_lock_mode mode;
+	unsigned days, years;
+};
+
+// Zero is no bound.
+struct store_quota {
+	uint64_t bytes, objects;
+};
+
 struct store_bucket {
 	int64_t id;
 	char name[STORE_BUCKET_MAX];
@@ -98,6 +125,10 @@ struct store_bucket {
 	int visibility;	 // enum auth_visibility
 	uint64_t objects, bytes;
 	bool directory; // a directory served in place
+	enum store_versioning versioning;
+	bool lockable; // object lock was turned on, which is for good
+	struct store_lock_default retention;
+	struct store_quota quota;
 };
 
 // ERR_INVALID with the rule that is broken (S3 naming rules).
@@ -109,6 +140,9 @@ must_check int store_bucket_create(struct store *s, struct span name, int64_t ow
 must_check int store_bucket_create_in(struct store *s, struct db_conn *c, struct span name,
 				      int64_t owner, int64_t service, struct store_bucket *out,
 				      struct err *e); // inside the caller's transaction
+// With object lock, and so with versions. [sync]
+must_check int store_bucket_create_lockable(struct store *s, struct span name, int64_t owner,
+					    struct store_bucket *out, struct err *e);
 must_check int store_bucket_get(struct store *s, struct span name, struct store_bucket *out,
 				struct err *e);
 // ERR_CONFLICT when it holds objects, versions or uploads.
@@ -119,6 +153,24 @@ must_check int store_bucket_list(struct store *s, struct arena *mem, int64_t own
 				 size_t *n, struct err *e);
 must_check int store_bucket_set_visibility(struct store *s, struct span name, int visibility,
 					   struct err *e); // [sync]
+
+// Once kept, versions stay: to STORE_VERSIONED or STORE_SUSPENDED. ERR_CONFLICT for suspending where objects
+// can be locked. [sync]
+must_check int store_bucket_set_versioning(struct store *s, struct span name,
+					   enum store_versioning versioning, struct err *e);
+// Turns object lock on with this default (mode none: no default). ERR_CONFLICT unless versions are kept. [sync]
+must_check int store_bucket_set_retention(struct store *s, struct span name,
+					  const struct store_lock_default *retention,
+					  struct err *e);
+// A put that would go over a bound fails with ERR_LIMIT and err.sys = STORE_OVER_QUOTA. A user's counts all
+// buckets that the user owns. [sync]
+enum { STORE_OVER_QUOTA = 200 };
+must_check int store_bucket_set_quota(struct store *s, struct span name,
+				      const struct store_quota *quota, struct err *e);
+must_check int store_user_set_quota(struct store *s, int64_t user, const struct store_quota *quota,
+				    struct err *e);
+must_check int store_user_quota(struct store *s, int64_t user, struct store_quota *quota,
+				struct store_quota *used, struct err *e);
 
 // Documents kept with a bucket by kind ("tagging", "policy", "cors", "lifecycle", "notification", "acl", …).
 must_check int store_config_get(struct store *s, struct span bucket, const char *kind,
@@ -169,9 +221,22 @@ struct store_object {
 	unsigned parts;	  // 0 = plain
 	int64_t job, run; // made by, chain root
 	unsigned depth;
+	struct store_lock lock;
+	struct span storage_class; // "" = the usual one
+	int64_t content;	   // for store_object_parts()
 };
 
 // ---- writing objects -----------------------------------------------------------------------------------
+
+// What must hold of the version in question, looked at inside the transaction. Zero is no condition. Else the
+// call fails with ERR_CONFLICT, or STORE_NO_KEY when a put names the etag of what is not there.
+struct store_conditions {
+	struct span if_match;	   // its etag without quotes; "*" = any
+	struct span if_none_match; // "*" = there is none; else one that it must not have
+	bool check_size;
+	uint64_t size;
+	int64_t mtime_s; // last changed within this second
+};
 
 struct store_put_options {
 	struct span bucket, key;
@@ -179,10 +244,10 @@ struct store_put_options {
 	struct store_meta meta;
 	struct span tags;
 	struct span acl;
-	uint64_t size;	    // when known, else UINT64_MAX
-	bool if_none_match; // fail with ERR_CONFLICT when the key exists
-	struct span
-		if_match; // fail with ERR_CONFLICT unless the key has this etag; empty = no condition
+	uint64_t size; // when known, else UINT64_MAX
+	struct span storage_class;
+	struct store_lock lock; // without a mode: the bucket's default
+	struct store_conditions only_if;
 	struct store_cause cause;
 };
 
@@ -214,7 +279,8 @@ void store_put_committed(struct store_put *p); // tell it after the commit succe
 
 // ---- reading objects -----------------------------------------------------------------------------------
 
-// version 0 = latest. A delete marker as latest is ERR_NOT_FOUND/STORE_NO_KEY with out->delete_marker set.
+// A delete marker is ERR_NOT_FOUND: STORE_NO_KEY as the latest, STORE_DELETE_MARKER when asked for by its
+// version. Either way *out has its version and time.
 must_check int store_object_get(struct store *s, struct span bucket, struct span key,
 				int64_t version, struct arena *mem, struct store_object *out,
 				struct err *e);
@@ -288,17 +354,21 @@ struct store_deleted {
 	int64_t version;
 	bool null_version;
 };
-// version 0: the latest (in a versioned bucket: makes a delete marker). A missing key is success. [sync]
-must_check int store_delete(struct store *s, struct span bucket, struct span key, int64_t version,
-			    const struct store_cause *cause, struct store_deleted *out,
-			    struct err *e);
+// The latest version of a key that keeps versions gets a delete marker on top; a version is removed. What is
+// missing is success, and so is a condition on it. ERR_DENIED for a locked version; `bypass` overrules governance.
 struct store_delete_item {
 	struct span key;
 	int64_t version;
+	bool bypass;
+	struct store_conditions only_if;
 	int result; // 0 or -1 with err
 	struct store_deleted done;
 	struct err err;
 };
+// One of them. [sync]
+must_check int store_delete(struct store *s, struct span bucket, struct store_delete_item *item,
+			    const struct store_cause *cause, struct err *e);
+// Fails only when none of them could be tried; else each has its result.
 must_check int store_delete_many(struct store *s, struct span bucket,
 				 struct store_delete_item *items, size_t n,
 				 const struct store_cause *cause, struct err *e); // [sync]
@@ -310,8 +380,17 @@ must_check int store_copy(struct store *s, struct span from_bucket, struct span 
 			  bool replace_meta, bool replace_tags, struct arena *mem,
 			  struct store_object *out, struct err *e);
 
+// The lock of a version: its retention, or its hold. ERR_DENIED when that would shorten what is locked. [sync]
+must_check int store_retention_set(struct store *s, struct span bucket, struct span key,
+				   int64_t version, const struct store_lock *lock, bool bypass,
+				   struct err *e);
+must_check int store_hold_set(struct store *s, struct span bucket, struct span key, int64_t version,
+			      bool on, struct err *e);
+
+// Of *changed, version and null_version are filled in.
 must_check int store_tags_set(struct store *s, struct span bucket, struct span key, int64_t version,
-			      struct span tags, struct err *e); // [sync]
+			      struct span tags, struct store_object *changed,
+			      struct err *e); // [sync]
 must_check int store_acl_set(struct store *s, struct span bucket, struct span key, int64_t version,
 			     struct span acl, struct err *e); // [sync]
 
@@ -326,6 +405,8 @@ struct store_upload {
 	struct store_meta meta;
 	struct span tags; // the object gets them when it is completed
 	struct span acl;  // and this
+	struct span storage_class;
+	struct store_lock lock;
 };
 struct store_part {
 	unsigned number;

@@ -24,21 +24,31 @@ struct upload_write {
 static int create(struct db_conn *c, void *arg, struct err *e)
 {
 	struct upload_write *w = arg;
+	char lock[LOCK_TEXT_MAX];
 	struct store_bucket b;
-	int versioning;
 
-	if (bucket_find(c, w->o->bucket, &b, &versioning, e) < 0)
+	if (bucket_find(c, w->o->bucket, &b, e) < 0)
 		return -1;
 	return db_exec(c,
 		       "INSERT INTO uploads(bucket,key,id,owner,created_ns,meta,tags,checksum,"
-		       "acl) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
+		       "class,lock,acl) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
 		       DB_ARGS(db_int(b.id), db_text(w->o->key), db_str(w->id), db_int(w->o->owner),
 			       db_int(clock_wall_ns()), db_blob(w->o->meta.packed),
 			       db_text(w->o->tags), db_text(w->checksum),
+			       db_text(w->o->storage_class), db_str(lock_text(&w->o->lock, lock)),
 			       w->o->acl.n ? db_text(w->o->acl) : db_null()),
 		       e) < 0
 		       ? -1
 		       : 0;
+}
+
+// Begins with the time, so that uploads of one key are listed in the order they were begun.
+static void upload_id(char id[static STORE_UPLOAD_ID_MAX])
+{
+	uint8_t uuid[16];
+
+	rand_uuid(uuid);
+	text_hex(id, uuid, sizeof(uuid));
 }
 
 int store_upload_create(struct store *s, const struct store_put_options *o, struct span checksum,
@@ -48,9 +58,11 @@ int store_upload_create(struct store *s, const struct store_put_options *o, stru
 
 	if (put_options_check(o, e) < 0)
 		return -1;
-	rand_hex(id, 16);
+	upload_id(id);
 	return db_write(s->db, create, &w, e);
 }
+
+#define UPLOAD_COLUMNS "id,key,owner,created_ns,meta,checksum,tags,class,lock,acl"
 
 static void upload_from_row(struct db_stmt *q, struct arena *mem, struct store_upload *out)
 {
@@ -61,7 +73,9 @@ static void upload_from_row(struct db_stmt *q, struct arena *mem, struct store_u
 		.meta = { arena_span(mem, db_col_span(q, 4)) },
 		.checksum = arena_span(mem, db_col_span(q, 5)),
 		.tags = arena_span(mem, db_col_span(q, 6)),
-		.acl = arena_span(mem, db_col_span(q, 7)),
+		.storage_class = arena_span(mem, db_col_span(q, 7)),
+		.lock = lock_parse(db_col_span(q, 8)),
+		.acl = arena_span(mem, db_col_span(q, 9)),
 	};
 	snprintf(out->id, sizeof(out->id), SPAN_FMT, SPAN_ARG(db_col_span(q, 0)));
 }
@@ -71,12 +85,12 @@ static int upload_find(struct db_conn *c, struct span bucket, struct span key, s
 {
 	auto_query struct db_stmt *q = NULL;
 	struct store_bucket b;
-	int got, versioning;
+	int got;
 
-	if (bucket_find(c, bucket, &b, &versioning, e) < 0)
+	if (bucket_find(c, bucket, &b, e) < 0)
 		return -1;
 	q = db_query(c,
-		     "SELECT id,key,owner,created_ns,meta,checksum,tags,acl FROM uploads "
+		     "SELECT " UPLOAD_COLUMNS " FROM uploads "
 		     "WHERE bucket=?1 AND key=?2 AND id=?3",
 		     DB_ARGS(db_int(b.id), db_text(key), db_text(upload)), e);
 	got = q ? db_step(q, e) : -1;
@@ -188,15 +202,15 @@ int store_upload_list(struct store *s, struct span bucket, struct span prefix,
 	struct db_conn *c = db_reader(s->db, e);
 	auto_query struct db_stmt *q = NULL;
 	struct store_bucket b;
-	int got, versioning;
+	int got;
 
 	*n = 0;
 	*truncated = false;
 	*out = arena_alloc(mem, limit * sizeof(**out));
-	if (!c || bucket_find(c, bucket, &b, &versioning, e) < 0)
+	if (!c || bucket_find(c, bucket, &b, e) < 0)
 		return -1;
 	q = db_query(c,
-		     "SELECT id,key,owner,created_ns,meta,checksum,tags,acl FROM uploads "
+		     "SELECT " UPLOAD_COLUMNS " FROM uploads "
 		     "WHERE bucket=?1 AND key>=?2 AND (key>?3 OR (key=?3 AND ?4<>'' AND id>?4)) "
 		     "ORDER BY key,id",
 		     DB_ARGS(db_int(b.id), db_text(prefix), db_text(after_key), db_text(after_id)),
@@ -305,10 +319,9 @@ static int complete_in(struct db_conn *c, void *arg, struct err *e)
 	struct part_row *rows;
 	struct content at;
 	size_t count;
-	int versioning;
 
 	*w->out = (struct store_object){ 0 };
-	if (bucket_find(c, w->o->bucket, &b, &versioning, e) < 0 ||
+	if (bucket_find(c, w->o->bucket, &b, e) < 0 ||
 	    upload_find(c, w->o->bucket, w->o->key, w->upload, w->mem, &up, e) < 0 ||
 	    parts_load(c, w->upload, 0, STORE_PART_MAX, w->mem, &rows, &count, e) < 0 ||
 	    choose(w, rows, count, chosen, w->out->etag, e) < 0 ||
@@ -327,11 +340,13 @@ static int complete_in(struct db_conn *c, void *arg, struct err *e)
 	w->out->meta = up.meta;
 	w->out->tags = up.tags;
 	w->out->acl = up.acl;
+	w->out->lock = up.lock;
+	w->out->storage_class = up.storage_class;
 	w->out->checksum = arena_span(w->mem, w->checksum);
 	w->out->parts = (unsigned)w->n;
 	if (forget_rows(c, w->upload, e) < 0)
 		return -1;
-	return object_insert_in(w->store, c, &b, versioning, w->out, at, &w->o->cause, e);
+	return object_insert_in(w->store, c, &b, w->out, at, &w->o->cause, e);
 }
 
 int store_upload_complete(struct store *s, const struct store_put_options *o, struct span upload,

@@ -65,16 +65,22 @@ def s3(service):
     return service.client()
 
 
+def remove_bucket(s3, name):
+    """With everything in it that is not locked for compliance."""
+    for upload in s3.list_multipart_uploads(Bucket=name).get("Uploads", []):
+        s3.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=name):
+        keys = [{"Key": o["Key"], "VersionId": o["VersionId"]}
+                for o in page.get("Versions", []) + page.get("DeleteMarkers", [])]
+        if keys:
+            s3.delete_objects(Bucket=name, Delete={"Objects": keys}, BypassGovernanceRetention=True)
+    s3.delete_bucket(Bucket=name)
+
+
 @pytest.fixture
 def bucket(s3, request):
     """A bucket of the test's own, emptied and removed at its end."""
     name = "t-" + str(abs(hash(request.node.nodeid)) % 10**12)
     s3.create_bucket(Bucket=name)
     yield name
-    for upload in s3.list_multipart_uploads(Bucket=name).get("Uploads", []):
-        s3.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name):
-        keys = [{"Key": o["Key"]} for o in page.get("Contents", [])]
-        if keys:
-            s3.delete_objects(Bucket=name, Delete={"Objects": keys})
-    s3.delete_bucket(Bucket=name)
+    remove_bucket(s3, name)

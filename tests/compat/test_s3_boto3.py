@@ -92,8 +92,8 @@ def test_documents_that_are_not_set(s3, bucket):
     assert "Status" not in s3.get_bucket_versioning(Bucket=bucket)
     assert "QueueConfigurations" not in s3.get_bucket_notification_configuration(Bucket=bucket)
     assert s3.get_bucket_acl(Bucket=bucket)["Grants"][0]["Permission"] == "FULL_CONTROL"
-    assert fault(s3.put_bucket_versioning, Bucket=bucket,
-                 VersioningConfiguration={"Status": "Enabled"}) == (501, "NotImplemented")
+    assert fault(s3.get_object_lock_configuration, Bucket=bucket) == \
+        (404, "ObjectLockConfigurationNotFoundError")
 
 
 def test_bucket_tags(s3, bucket):

@@ -6,160 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 // clang-format on
-#include "base/buf.h"
-#include "base/file.h"
-#include "base/mem.h"
-#include "db/db.h"
-#include "db/schema.h"
-#include "store/store.h"
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-struct place {
-	char dir[32];
-	struct db *db;
-	struct store *store;
-	int events;
-	char last_event[64];
-	struct arena mem;
-};
-
-static int heard(void *owner, struct db_conn *c unused_arg, const struct store_event *ev,
-		 struct err *e)
-{
-	struct place *p = owner;
-
-	if (span_is(ev->key, "refuse"))
-		return err_set(e, ERR_DENIED, "the sink refuses");
-	p->events++;
-	snprintf(p->last_event, sizeof(p->last_event), "%s", ev->name);
-	return 0;
-}
-
-static void open_all(struct place *p)
-{
-	auto_free char *path = mem_printf("%s/oscar.db", p->dir);
-	struct db_options o = { .path = path,
-				.migrations = schema_migrations,
-				.migration_count = schema_migration_count };
-	struct store_options so = { .data_dir = p->dir, .part_min = 1000 };
-	struct store_sink sink = { p, heard };
-	struct err e = { 0 };
-
-	assert_int_equal(db_open(&p->db, &o, &e), 0);
-	so.db = p->db;
-	assert_int_equal(store_open(&p->store, &so, &e), 0);
-	store_set_sink(p->store, &sink);
-}
-
-static void close_all(struct place *p)
-{
-	store_close(p->store);
-	db_close(p->db);
-}
-
-static int setup(void **state)
-{
-	struct place *p = mem_zalloc(sizeof(*p));
-	struct store_bucket b;
-	struct err e;
-
-	memcpy(p->dir, "/tmp/oscar-store-XXXXXX", 24);
-	assert_non_null(mkdtemp(p->dir));
-	open_all(p);
-	assert_int_equal(store_bucket_create(p->store, SPAN("photos"), 1, 0, &b, &e), 0);
-	*state = p;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct place *p = *state;
-	struct err e;
-
-	close_all(p);
-	arena_release(&p->mem);
-	assert_int_equal(file_remove_tree(AT_FDCWD, p->dir, &e), 0);
-	mem_free(p);
-	return 0;
-}
-
-static struct store_object put(struct place *p, const char *key, struct span bytes)
-{
-	struct store_put_options o = {
-		.bucket = SPAN("photos"), .key = span_of(key), .owner = 1, .size = UINT64_MAX
-	};
-	struct store_object out;
-	struct store_put *w;
-	struct err e = { 0 };
-
-	assert_int_equal(store_put_begin(p->store, &o, &w, &e), 0);
-	while (bytes.n) {
-		struct span piece = span_head(bytes, 7000);
-
-		assert_int_equal(store_put_write(w, piece, &e), 0);
-		bytes = span_from(bytes, piece.n);
-	}
-	assert_int_equal(store_put_finish(w, &p->mem, &out, &e), 0);
-	return out;
-}
-
-static struct span pattern(struct place *p, size_t n)
-{
-	char *s = arena_alloc(&p->mem, n);
-
-	for (size_t i = 0; i < n; i++)
-		s[i] = (char)(i * 7 + i / 251);
-	return span_make(s, n);
-}
-
-static void assert_content(struct place *p, const char *key, struct span want)
-{
-	auto_reader struct store_reader *r = NULL;
-	auto_free char *got = mem_alloc(want.n + 1);
-	struct store_object o;
-	struct err e = { 0 };
-	size_t n = 0;
-	ssize_t k;
-
-	assert_int_equal(store_reader_open(p->store, SPAN("photos"), span_of(key), 0, &p->mem, &o,
-					   &r, &e),
-			 0);
-	assert_true(o.size == want.n);
-	while (n <= want.n && (k = store_reader_pread(r, n, got + n, want.n + 1 - n, &e)) > 0)
-		n += (size_t)k;
-	assert_int_equal(n, want.n);
-	if (n)
-		assert_memory_equal(got, want.p, n);
-}
-
-static size_t files_in_content(struct place *p)
-{
-	size_t n = 0;
-
-	for (int i = 0; i < 256; i++) {
-		auto_free char *path = mem_printf("%s/content/%02x", p->dir, i);
-		DIR *d = opendir(path);
-
-		assert_non_null(d);
-		for (struct dirent *f; (f = readdir(d));)
-			n += f->d_name[0] != '.';
-		closedir(d);
-	}
-	return n;
-}
-
-static void wait_for_files(struct place *p, size_t want)
-{
-	for (int i = 0; i < 500 && files_in_content(p) != want; i++)
-		usleep(10000);
-	assert_int_equal(files_in_content(p), want);
-}
+#include "place.h"
 
 static void bytes_come_back_whatever_their_size(void **state)
 {
@@ -200,9 +47,10 @@ static void an_object_that_the_sink_refuses_is_not_there(void **state)
 static void conditions_guard_writes(void **state)
 {
 	struct place *p = *state;
-	struct store_put_options o = {
-		.bucket = SPAN("photos"), .key = SPAN("a"), .size = 0, .if_none_match = true
-	};
+	struct store_put_options o = { .bucket = SPAN("photos"),
+				       .key = SPAN("a"),
+				       .size = 0,
+				       .only_if.if_none_match = SPAN("*") };
 	struct store_object out;
 	struct store_put *w;
 	struct err e = { 0 };
@@ -211,8 +59,8 @@ static void conditions_guard_writes(void **state)
 	assert_int_equal(store_put_begin(p->store, &o, &w, &e), 0);
 	assert_int_equal(store_put_finish(w, &p->mem, &out, &e), -1);
 	assert_int_equal(e.code, ERR_CONFLICT);
-	o.if_none_match = false;
-	o.if_match = SPAN("9dd4e461268c8034f5c8564e155c67a6"); // of "x"
+	o.only_if = (struct store_conditions){ 0 };
+	o.only_if.if_match = SPAN("9dd4e461268c8034f5c8564e155c67a6"); // of "x"
 	assert_int_equal(store_put_begin(p->store, &o, &w, &e), 0);
 	assert_int_equal(store_put_finish(w, &p->mem, &out, &e), 0);
 	assert_int_equal(store_put_begin(p->store, &o, &w, &e), 0);
@@ -260,10 +108,10 @@ static void a_bucket_with_objects_is_not_deleted(void **state)
 	assert_int_equal(b.bytes, 1);
 	assert_int_equal(store_bucket_delete(p->store, SPAN("photos"), &e), -1);
 	assert_int_equal(e.code, ERR_CONFLICT);
-	assert_int_equal(store_delete(p->store, SPAN("photos"), SPAN("a"), 0, NULL, &done, &e), 0);
+	assert_int_equal(drop(p->store, SPAN("photos"), SPAN("a"), 0, &done, &e), 0);
 	assert_true(done.existed);
 	assert_string_equal(p->last_event, "s3:ObjectRemoved:Delete");
-	assert_int_equal(store_delete(p->store, SPAN("photos"), SPAN("a"), 0, NULL, &done, &e), 0);
+	assert_int_equal(drop(p->store, SPAN("photos"), SPAN("a"), 0, &done, &e), 0);
 	assert_false(done.existed);
 	assert_int_equal(store_bucket_delete(p->store, SPAN("photos"), &e), 0);
 }
@@ -328,11 +176,9 @@ static void a_copy_shares_content_and_outlives_its_source(void **state)
 			 0);
 	assert_string_equal(out.etag, src.etag);
 	assert_int_equal(files_in_content(p), 1);
-	assert_int_equal(store_delete(p->store, SPAN("photos"), SPAN("src"), 0, NULL, &done, &e),
-			 0);
+	assert_int_equal(drop(p->store, SPAN("photos"), SPAN("src"), 0, &done, &e), 0);
 	assert_content(p, "copy", bytes);
-	assert_int_equal(store_delete(p->store, SPAN("photos"), SPAN("copy"), 0, NULL, &done, &e),
-			 0);
+	assert_int_equal(drop(p->store, SPAN("photos"), SPAN("copy"), 0, &done, &e), 0);
 	wait_for_files(p, 0);
 }
 
@@ -507,9 +353,7 @@ static void an_unversioned_key_keeps_its_newest_version_only(void **state)
 	assert_int_equal(e.sys, STORE_NO_VERSION);
 	assert_int_equal(store_list(p->store, &o, &p->mem, &l, &e), 0);
 	assert_int_equal(l.n, 1);
-	assert_int_equal(store_delete(p->store, SPAN("photos"), SPAN("a"), second.version, NULL,
-				      &done, &e),
-			 0);
+	assert_int_equal(drop(p->store, SPAN("photos"), SPAN("a"), second.version, &done, &e), 0);
 	assert_true(done.existed);
 }
 
@@ -589,6 +433,7 @@ static void a_database_of_the_schema_before_access_lists_opens(void **state)
 	assert_int_equal(
 		store_object_get(p->store, SPAN("old-one"), SPAN("k"), 0, &p->mem, &got, &e), 0);
 	assert_int_equal(got.acl.n, 0);
+	assert_true(got.lock.mode == STORE_LOCK_NONE && !got.storage_class.n);
 }
 
 int main(void)
