@@ -34,6 +34,17 @@ enum {
 
 // ---- jobs in memory ------------------------------------------------------------------------------------
 
+char *job_id_text(int64_t job, char out[static EXEC_JOB_ID_MAX])
+{
+	snprintf(out, EXEC_JOB_ID_MAX, "j%lld", (long long)job);
+	return out;
+}
+
+int64_t job_number(const char *id)
+{
+	return id[0] == 'j' ? strtoll(id + 1, NULL, 10) : 0;
+}
+
 struct job *job_find(struct dispatch *d, int64_t id)
 {
 	uint64_t key = (uint64_t)id;
@@ -52,7 +63,7 @@ static struct job *job_add(struct dispatch *d, const struct queue_job *row, stru
 	j->def = def;
 	j->cpu_millis = def->fdl->cpu_millis;
 	j->memory_bytes = def->fdl->memory_bytes;
-	snprintf(j->id, sizeof(j->id), "j%lld", (long long)row->id);
+	job_id_text(row->id, j->id);
 	map_put(&d->active, map_key_u64(&key), j);
 	d->cpu_used += j->cpu_millis;
 	d->memory_used += j->memory_bytes;
@@ -68,7 +79,8 @@ bool job_cancelled(struct dispatch *d, const struct job *j)
 
 char *job_input_name(const struct job *j, char out[static JOB_INPUT_NAME_MAX])
 {
-	snprintf(out, JOB_INPUT_NAME_MAX, "input-%lld.%u", (long long)j->row.id, j->row.attempt);
+	snprintf(out, JOB_INPUT_NAME_MAX, JOB_INPUT_PREFIX "%lld.%u", (long long)j->row.id,
+		 j->row.attempt);
 	return out;
 }
 
@@ -165,11 +177,6 @@ enum queue_state job_after_failure(struct dispatch *d, struct job *j, enum exec_
 			(f->retry_backoff_s ? ((int64_t)f->retry_backoff_s << back) * NS_PER_S
 					    : LOST_DELAY_MS * NS_PER_MS);
 	return QUEUE_QUEUED;
-}
-
-static int64_t job_number(const char *id)
-{
-	return id[0] == 'j' ? strtoll(id + 1, NULL, 10) : 0;
 }
 
 // With the lock held: asks the driver to end a job. The lock is given up for the call.
@@ -467,6 +474,7 @@ static void *controller_main(void *arg)
 		more = round_of(d, &next);
 		if (clock_mono_ns() - swept >= TICK_MS * NS_PER_MS) {
 			again_sweep(d);
+			strays_sweep(d);
 			swept = clock_mono_ns();
 		}
 		if (clock_mono_ns() - renewed > d->o.lease_ms * NS_PER_MS / 3) {
@@ -577,6 +585,7 @@ int dispatch_start(struct dispatch *d, struct exec_driver *driver, struct err *e
 		lock_thread_start(&d->workers[i], "dispatch-work", worker_main, d);
 	for (size_t i = 0; i < n; i++)
 		adopt_one(d, &rows[i]);
+	strays_find(d);
 	db_on_commit(d->o.db, on_commit, d);
 	lock_thread_start(&d->controller, "dispatch", controller_main, d);
 	d->started = true;
@@ -649,6 +658,7 @@ void dispatch_close(struct dispatch *d)
 	}
 	map_release(&d->active);
 	answer_expire(d, true);
+	strays_drop(d);
 	map_release(&d->waiters);
 	mem_free(d->workers);
 	file_close(d->tmp_dir);

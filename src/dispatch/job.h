@@ -60,11 +60,17 @@ struct dispatch {
 	pthread_t *workers;
 	unsigned worker_count;
 	struct exec_capacity capacity;
+	struct stray *strays; // the controller's own
 };
 
 // The copy of an input in tmp/ that staging may have made.
 enum { JOB_INPUT_NAME_MAX = 64 };
+#define JOB_INPUT_PREFIX "input-"
 char *job_input_name(const struct job *j, char out[static JOB_INPUT_NAME_MAX]);
+
+// The driver's name for a job, and back (0 when it is none).
+char *job_id_text(int64_t job, char out[static EXEC_JOB_ID_MAX]);
+int64_t job_number(const char *id);
 
 // dispatch.c, with the lock held: an active job or NULL; hands a job to the workers.
 struct job *job_find(struct dispatch *d, int64_t id);
@@ -79,6 +85,11 @@ void again_sweep(struct dispatch *d);
 // Has the driver take back an active job that it may know. The job is the driver's afterwards, or marked, or
 // back in the queue and gone.
 void adopt_active(struct dispatch *d, struct job *j);
+
+// strays.c: what an engine keeps of jobs that are not active; find() once after the active ones were adopted.
+void strays_find(struct dispatch *d);
+void strays_sweep(struct dispatch *d);
+void strays_drop(struct dispatch *d);
 
 // stage.c: lays the inputs out and hands the job to the driver. 0 when the driver has it; else ERR_BUSY or
 // ERR_UNAVAILABLE (try later), anything else: the job cannot run.

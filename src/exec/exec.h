@@ -135,6 +135,12 @@ struct exec_ops {
 	must_check int (*forget)(struct exec_driver *d, const char *job, unsigned attempt,
 				 struct err *e);
 
+	// Tells of every (job, attempt) that anything is kept of, also of earlier lives, in any order. `found` must
+	// not call the driver.
+	must_check int (*list)(struct exec_driver *d,
+			       void (*found)(void *owner, const char *job, unsigned attempt),
+			       void *owner, struct err *e);
+
 	void (*capacity)(struct exec_driver *d, struct exec_capacity *out);
 
 	// stop_jobs: end every job first (they end with EXEC_LOST for the next life); else they go on.

@@ -144,8 +144,10 @@ static int supervise(const struct runner_options *o)
 		pid_t pid = fork(), got;
 		int status = 0;
 
-		if (pid == 0)
+		if (pid == 0) {
+			prctl(PR_SET_NAME, "oscar-runner", 0, 0, 0);
 			_exit(loop_run(o));
+		}
 		if (pid < 0) {
 			log_error("runner", "cannot fork");
 			return 1;

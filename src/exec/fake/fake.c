@@ -344,6 +344,25 @@ static int fake_forget(struct exec_driver *d, const char *id, unsigned attempt, 
 	return file_remove_tree(f->world->dir_fd, name, e);
 }
 
+static int fake_list(struct exec_driver *d,
+		     void (*found)(void *owner, const char *job, unsigned attempt), void *owner,
+		     struct err *e)
+{
+	struct fake *f = self(d);
+	auto_lock held = lock_hold(&f->world->lock);
+	size_t at = 0;
+	void *value;
+
+	if (down(f, e) < 0)
+		return -1;
+	while (map_next(&f->world->jobs, &at, NULL, &value)) {
+		const struct job *j = value;
+
+		found(owner, j->id, j->attempt);
+	}
+	return 0;
+}
+
 static void fake_capacity(struct exec_driver *d unused_arg, struct exec_capacity *out)
 {
 	*out = (struct exec_capacity){ .cpu_millis = 4000, .memory_bytes = UINT64_C(8) << 30 };
@@ -385,6 +404,7 @@ static const struct exec_ops ops = {
 	.open_output = fake_open_output,
 	.open_log = fake_open_log,
 	.forget = fake_forget,
+	.list = fake_list,
 	.capacity = fake_capacity,
 	.close = fake_close,
 };

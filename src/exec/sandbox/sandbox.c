@@ -12,6 +12,7 @@
 #include "runner/proto.h"
 #include "runner/runner.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -648,6 +649,30 @@ static int sandbox_forget(struct exec_driver *base, const char *id, unsigned att
 	return file_remove_tree(d->jobs_dir, name, e);
 }
 
+static int sandbox_list(struct exec_driver *base,
+			void (*found)(void *owner, const char *job, unsigned attempt), void *owner,
+			struct err *e)
+{
+	struct sandbox_driver *d = self(base);
+	int fd = openat(d->jobs_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *f;
+
+	if (!list) {
+		file_close(fd);
+		return err_sys(e, ERR_IO, errno, "list the jobs' folders");
+	}
+	while ((f = readdir(list))) {
+		char id[PROTO_JOB_MAX];
+		unsigned attempt;
+
+		if (jobdir_parse(f->d_name, id, sizeof(id), &attempt))
+			found(owner, id, attempt);
+	}
+	closedir(list);
+	return 0;
+}
+
 static void sandbox_capacity(struct exec_driver *base, struct exec_capacity *out)
 {
 	struct sandbox_driver *d = self(base);
@@ -737,6 +762,7 @@ static const struct exec_ops ops = {
 	.open_output = sandbox_open_output,
 	.open_log = sandbox_open_log,
 	.forget = sandbox_forget,
+	.list = sandbox_list,
 	.capacity = sandbox_capacity,
 	.close = sandbox_close,
 };

@@ -7,8 +7,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 // clang-format on
+#include "base/file.h"
 #include "base/lock.h"
 #include "bed.h"
+
+#include <fcntl.h>
 
 // ---- cancelling ----------------------------------------------------------------------------------------
 
@@ -278,6 +281,50 @@ static void jobs_ended_with_the_daemon_cost_no_attempt(void **state)
 	assert_int_equal(bed_objects(b, "slow", "out/"), 10);
 }
 
+static int end_behind_its_back(struct db_conn *c, void *arg unused_arg, struct err *e)
+{
+	return db_exec(c, "UPDATE jobs SET state=6", DB_NO_ARGS, e) < 0 ? -1 : 0;
+}
+
+static void count_one(void *owner, const char *job unused_arg, unsigned attempt unused_arg)
+{
+	++*(unsigned *)owner;
+}
+
+// As when the database comes from a backup, or a crash came between a job's account and its removal.
+static void what_the_engine_keeps_for_nobody_is_ended_and_removed(void **state)
+{
+	struct bed *b = *state;
+	int64_t deadline;
+	struct err e = { 0 };
+	unsigned kept = 0;
+
+	b->world = exec_fake_world_new();
+	bed_service(b, "never", "never", "");
+	bed_start(b);
+	int64_t job = bed_call(b, "never", "x", false);
+
+	bed_wait(b, job, QUEUE_RUNNING);
+	bed_stop(b, false);
+	assert_int_equal(db_write(b->place.db, end_behind_its_back, NULL, &e), 0);
+	auto_free char *copy = mem_printf("%s/tmp/input-%lld.1", b->place.dir, (long long)job);
+	auto_free char *other = mem_printf("%s/tmp/input-x", b->place.dir);
+
+	assert_int_equal(file_replace(AT_FDCWD, copy, 0600, "x", 1, &e), 0);
+	assert_int_equal(file_replace(AT_FDCWD, other, 0600, "x", 1, &e), 0);
+	bed_reopen(b);
+	assert_int_equal(access(copy, F_OK), -1);
+	assert_int_equal(access(other, F_OK), 0);
+	deadline = clock_mono_ns() + BED_WAIT_S * NS_PER_S;
+	do {
+		kept = 0;
+		assert_int_equal(b->driver->ops->list(b->driver, count_one, &kept, &e), 0);
+		usleep(10000);
+	} while (kept && clock_mono_ns() < deadline);
+	assert_int_equal(kept, 0);
+	assert_int_equal(bed_job(b, job).state, QUEUE_CANCELLED);
+}
+
 // ---- answers of drivers that are wrong or late ---------------------------------------------------------------
 
 static void ends_that_nobody_asked_for_change_nothing(void **state)
@@ -504,6 +551,7 @@ int main(void)
 		CASE(jobs_go_on_while_nobody_listens),
 		CASE(jobs_that_the_engine_never_had_run_again),
 		CASE(jobs_ended_with_the_daemon_cost_no_attempt),
+		CASE(what_the_engine_keeps_for_nobody_is_ended_and_removed),
 		CASE(ends_that_nobody_asked_for_change_nothing),
 		CASE(a_job_that_may_run_is_not_started_again),
 		CASE(a_cancel_reaches_an_engine_that_was_away),

@@ -130,6 +130,41 @@ static void an_attempt_can_be_submitted_once(void **state)
 	bed_forget(s->bed, "nobody-knows");
 }
 
+struct look {
+	unsigned first, second, others;
+};
+
+static void look_one(void *owner, const char *job, unsigned attempt)
+{
+	struct look *l = owner;
+	bool mine = strcmp(job, "listed") == 0;
+
+	l->first += mine && attempt == 1;
+	l->second += mine && attempt == 2;
+	l->others += mine && attempt > 2;
+}
+
+static void attempts_are_listed_until_forgotten(void **state)
+{
+	struct subject *s = need(state);
+	struct exec_spec spec = bed_spec("listed", "exit 0");
+	struct look both = { 0 }, one = { 0 };
+	struct bed_event ev;
+	struct err e = { 0 };
+
+	bed_submit(s->bed, &spec);
+	bed_wait(s->bed, "listed", 1, true, &ev);
+	spec.attempt = 2;
+	bed_submit(s->bed, &spec);
+	assert_int_equal(s->driver->ops->list(s->driver, look_one, &both, &e), 0);
+	assert_true(both.first == 1 && both.second == 1 && !both.others);
+	bed_wait(s->bed, "listed", 2, true, &ev);
+	assert_int_equal(s->driver->ops->forget(s->driver, "listed", 2, &e), 0);
+	assert_int_equal(s->driver->ops->list(s->driver, look_one, &one, &e), 0);
+	assert_true(one.first == 1 && !one.second && !one.others);
+	bed_forget(s->bed, "listed");
+}
+
 static void a_cancelled_job_ends_as_cancelled(void **state)
 {
 	struct subject *s = need(state);
@@ -277,6 +312,7 @@ static void a_fake_world_outlives_its_driver(void **state unused_arg)
 #define CHECKS(open, close)                                                                        \
 	cmocka_unit_test_setup_teardown(an_end_is_told_once_after_its_start, open, close),         \
 		cmocka_unit_test_setup_teardown(an_attempt_can_be_submitted_once, open, close),    \
+		cmocka_unit_test_setup_teardown(attempts_are_listed_until_forgotten, open, close), \
 		cmocka_unit_test_setup_teardown(a_cancelled_job_ends_as_cancelled, open, close),   \
 		cmocka_unit_test_setup_teardown(outputs_and_log_are_there_until_forgotten, open,   \
 						close),                                            \
