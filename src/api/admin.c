@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // admin: images, users, buckets.
 #include "api/req.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "image/image.h"
 #include "store/store.h"
@@ -125,6 +126,20 @@ void api_images_remove(struct req *q)
 
 // ---- users -----------------------------------------------------------------------------------------------
 
+// canonical_id is how S3 names the user in access lists.
+static json_t *user_json(struct req *q, const struct auth_user *u)
+{
+	char email[AUTH_EMAIL_MAX];
+	json_t *v = json_pack("{s:s,s:b,s:b,s:o}", "name", u->name, "admin", u->admin, "enabled",
+			      u->enabled, "canonical_id",
+			      json_sprintf("%064llx", (unsigned long long)u->id));
+
+	auth_user_email(q->api->o.auth, u->id, email);
+	if (email[0])
+		json_object_set_new(v, "email", json_string(email));
+	return v;
+}
+
 void api_users_list(struct req *q)
 {
 	struct auth_user *list;
@@ -139,15 +154,13 @@ void api_users_list(struct req *q)
 	v = json_array();
 	for (size_t i = 0; i < n; i++)
 		if (list[i].id != AUTH_ANONYMOUS_ID)
-			json_array_append_new(v, json_pack("{s:s,s:b,s:b}", "name", list[i].name,
-							   "admin", list[i].admin, "enabled",
-							   list[i].enabled));
+			json_array_append_new(v, user_json(q, &list[i]));
 	reply_json(q, 200, v);
 }
 
 void api_users_add(struct req *q)
 {
-	const char *name = NULL, *password = NULL, *key = NULL, *secret = NULL;
+	const char *name = NULL, *password = NULL, *key = NULL, *secret = NULL, *email = "";
 	auto_json json_t *body = NULL;
 	struct auth_user made;
 	struct err e = { 0 };
@@ -156,7 +169,8 @@ void api_users_add(struct req *q)
 	    codec_json_get_string(body, "name", &name, &e) < 0 ||
 	    codec_json_get_string(body, "password", &password, &e) < 0 ||
 	    codec_json_get_string(body, "s3_key", &key, &e) < 0 ||
-	    codec_json_get_string(body, "s3_secret", &secret, &e) < 0) {
+	    codec_json_get_string(body, "s3_secret", &secret, &e) < 0 ||
+	    codec_json_get_string(body, "email", &email, &e) < 0) {
 		reply_error(q, &e);
 		return;
 	}
@@ -164,10 +178,19 @@ void api_users_add(struct req *q)
 		reply_text(q, 400, "name: missing");
 		return;
 	}
-	if (auth_user_add(q->api->o.auth, name, password, key, secret, &made, &e) < 0)
+	if (auth_user_add(q->api->o.auth, name, password, key, secret, &made, &e) < 0) {
 		reply_error(q, &e);
-	else
-		reply_json(q, 201, json_pack("{s:s}", "name", made.name));
+		return;
+	}
+	if (*email && auth_user_set_email(q->api->o.auth, made.id, email, &e) < 0) {
+		struct err ignored = { 0 };
+
+		if (auth_user_remove(q->api->o.auth, span_of(name), &ignored) < 0)
+			log_warn("api", "user %s stays: %s", name, ignored.msg);
+		reply_error(q, &e);
+		return;
+	}
+	reply_json(q, 201, user_json(q, &made));
 }
 
 // ---- buckets ---------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ struct user {
 	struct user *next; // in order of names
 	struct auth_user pub;
 	char password[PASSWORD_HASH_MAX]; // "" = cannot log in
+	char email[AUTH_EMAIL_MAX];	  // "" = none
 };
 
 struct key {
@@ -104,7 +105,7 @@ static int load(struct auth *a, struct err *e)
 
 	if (!c)
 		return -1;
-	s = db_query(c, "SELECT id,name,password,admin,enabled FROM users", DB_NO_ARGS, e);
+	s = db_query(c, "SELECT id,name,password,admin,enabled,email FROM users", DB_NO_ARGS, e);
 	while ((got = s ? db_step(s, e) : -1) > 0) {
 		struct auth_user u = { .id = db_col_int(s, 0),
 				       .admin = db_col_int(s, 3),
@@ -112,7 +113,9 @@ static int load(struct auth *a, struct err *e)
 		auto_free char *hash = mem_strndup(db_col_span(s, 2).p, db_col_span(s, 2).n);
 
 		snprintf(u.name, sizeof(u.name), SPAN_FMT, SPAN_ARG(db_col_span(s, 1)));
-		user_insert(a, &u, hash);
+		struct user *made = user_insert(a, &u, hash);
+
+		snprintf(made->email, sizeof(made->email), SPAN_FMT, SPAN_ARG(db_col_span(s, 5)));
 	}
 	db_done(s);
 	if (got < 0)
@@ -364,6 +367,68 @@ int auth_user_by_id(struct auth *a, int64_t id, struct auth_user *out, struct er
 		*out = u->pub;
 	pthread_rwlock_unlock(&a->lock);
 	return u ? 0 : err_set(e, ERR_NOT_FOUND, "no user with number %lld", (long long)id);
+}
+
+struct email_write {
+	int64_t user;
+	const char *email;
+};
+
+static int set_email(struct db_conn *c, void *arg, struct err *e)
+{
+	struct email_write *w = arg;
+	int n = db_exec(c, "UPDATE users SET email=?2 WHERE id=?1",
+			DB_ARGS(db_int(w->user), db_str(*w->email ? w->email : NULL)), e);
+
+	if (n < 0)
+		return e->code == ERR_EXISTS
+			       ? err_set(e, ERR_EXISTS, "another user has the address %s", w->email)
+			       : -1;
+	return n ? 0 : err_set(e, ERR_NOT_FOUND, "no such user");
+}
+
+int auth_user_set_email(struct auth *a, int64_t user, const char *email, struct err *e)
+{
+	struct email_write w = { user, email };
+	size_t n = strlen(email);
+	struct user *u;
+
+	if (n >= AUTH_EMAIL_MAX || (n && (!strchr(email, '@') || !span_is_utf8(span_of(email)))))
+		return err_set(e, ERR_INVALID, "this is no e-mail address");
+	if (db_write(a->db, set_email, &w, e) < 0)
+		return -1;
+	pthread_rwlock_wrlock(&a->lock);
+	u = user_numbered(a, user);
+	if (u)
+		memcpy(u->email, email, n + 1);
+	pthread_rwlock_unlock(&a->lock);
+	return 0;
+}
+
+int auth_user_by_email(struct auth *a, struct span email, struct auth_user *out, struct err *e)
+{
+	struct user *u;
+
+	pthread_rwlock_rdlock(&a->lock);
+	for (u = a->users; u; u = u->next)
+		if (u->email[0] && span_eq_nocase(email, span_of(u->email)))
+			break;
+	if (u)
+		*out = u->pub;
+	pthread_rwlock_unlock(&a->lock);
+	return u ? 0 : err_set(e, ERR_NOT_FOUND, "no user with this address");
+}
+
+void auth_user_email(struct auth *a, int64_t user, char out[static AUTH_EMAIL_MAX])
+{
+	struct user *u;
+
+	out[0] = '\0';
+	pthread_rwlock_rdlock(&a->lock);
+	u = user_numbered(a, user);
+	if (u)
+		memcpy(out, u->email, sizeof(u->email));
+	pthread_rwlock_unlock(&a->lock);
 }
 
 int auth_user_list(struct auth *a, struct arena *mem, struct auth_user **out, size_t *n,

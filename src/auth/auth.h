@@ -19,6 +19,7 @@ enum {
 	AUTH_NAME_MAX = 65,
 	AUTH_KEY_MAX = 129,
 	AUTH_SECRET_MAX = 129,
+	AUTH_EMAIL_MAX = 255,
 };
 
 struct auth_user {
@@ -57,6 +58,12 @@ must_check int auth_user_by_id(struct auth *a, int64_t id, struct auth_user *out
 must_check int auth_user_add(struct auth *a, const char *name, const char *password,
 			     const char *access, const char *secret, struct auth_user *out,
 			     struct err *e);
+// How the user is named in grants by e-mail; "" = not at all. ERR_EXISTS when another user has it.
+must_check int auth_user_set_email(struct auth *a, int64_t user, const char *email, struct err *e);
+must_check int auth_user_by_email(struct auth *a, struct span email, struct auth_user *out,
+				  struct err *e);
+// Copies it, "" when there is none.
+void auth_user_email(struct auth *a, int64_t user, char out[static AUTH_EMAIL_MAX]);
 must_check int auth_user_remove(struct auth *a, struct span name, struct err *e);
 // All users in order of their names.
 must_check int auth_user_list(struct auth *a, struct arena *mem, struct auth_user **out, size_t *n,

@@ -199,6 +199,7 @@ int cli_user_add(struct cli *c, struct err *e)
 	auto_json json_t *answer = NULL;
 	auto_free char *text = NULL;
 	const char *key = cli_opt(c, "s3-key"), *secret = cli_opt(c, "s3-secret");
+	const char *email = cli_opt(c, "email");
 	struct cli_request r = { .method = "POST", .path = "/system/users" };
 
 	if (!key != !secret)
@@ -209,6 +210,8 @@ int cli_user_add(struct cli *c, struct err *e)
 		json_object_set_new(user, "s3_key", json_string(key));
 		json_object_set_new(user, "s3_secret", json_string(secret));
 	}
+	if (email)
+		json_object_set_new(user, "email", json_string(email));
 	text = codec_json_text(user, CODEC_JSON_PLAIN);
 	r.body = span_of(text);
 	if (cli_call(c, &r, &a, e) < 0)

@@ -65,6 +65,7 @@ static const struct cli_option pull_options[] = {
 static const struct cli_option user_options[] = {
 	{ 0, "s3-key", "KEY", "access key of its own for S3" },
 	{ 0, "s3-secret", "SECRET", "the key's secret; - reads it from standard input" },
+	{ 0, "email", "ADDRESS", "names the user in S3 grants by e-mail" },
 	{ 0, NULL, NULL, NULL },
 };
 

@@ -93,6 +93,33 @@ static void users_and_keys_survive_a_restart(void **state)
 	assert_int_equal(auth_user_remove(p->auth, SPAN("boss"), &e), -1);
 }
 
+static void users_are_found_by_mail(void **state)
+{
+	struct place *p = *state;
+	struct auth_user ana, bob, u;
+	char email[AUTH_EMAIL_MAX];
+	struct err e;
+
+	assert_int_equal(auth_user_add(p->auth, "ana", NULL, NULL, NULL, &ana, &e), 0);
+	assert_int_equal(auth_user_add(p->auth, "bob", NULL, NULL, NULL, &bob, &e), 0);
+	assert_int_equal(auth_user_set_email(p->auth, ana.id, "ana@example.org", &e), 0);
+	assert_int_equal(auth_user_set_email(p->auth, bob.id, "ana@example.org", &e), -1);
+	assert_int_equal(e.code, ERR_EXISTS);
+	assert_int_equal(auth_user_set_email(p->auth, bob.id, "bob", &e), -1);
+	assert_int_equal(e.code, ERR_INVALID);
+	auth_close(p->auth);
+	db_close(p->db);
+	open_all(p);
+	assert_int_equal(auth_user_by_email(p->auth, SPAN("Ana@Example.org"), &u, &e), 0);
+	assert_int_equal(u.id, ana.id);
+	assert_int_equal(auth_user_by_email(p->auth, SPAN(""), &u, &e), -1);
+	auth_user_email(p->auth, ana.id, email);
+	assert_string_equal(email, "ana@example.org");
+	assert_int_equal(auth_user_set_email(p->auth, ana.id, "", &e), 0);
+	auth_user_email(p->auth, ana.id, email);
+	assert_string_equal(email, "");
+}
+
 static void clashes_and_bad_names_are_refused(void **state)
 {
 	struct place *p = *state;
@@ -142,6 +169,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(the_administrator_logs_in_with_the_configured_password_only),
 		CASE(users_and_keys_survive_a_restart),
+		CASE(users_are_found_by_mail),
 		CASE(clashes_and_bad_names_are_refused),
 		CASE(rights_follow_owner_grant_and_visibility),
 	};
