@@ -79,9 +79,36 @@ static bool check_location(struct s3_req *q)
 	return true;
 }
 
+static bool take_ownership(struct s3_req *q, struct span acl, struct span *out)
+{
+	*out = s3_header(q, "x-amz-object-ownership");
+	if (out->n && s3_ownership_named(*out) == S3_OWNER_UNSET)
+		return s3_failf(q, S3_INVALID_ARGUMENT, "Invalid x-amz-object-ownership header");
+	return s3_ownership_named(*out) != S3_OWNER_ENFORCED || !acl.n ||
+	       s3_fail(q, S3_ACL_WITH_OWNERSHIP);
+}
+
+// Making a bucket again is refused; when it would get another access list, in the words for a foreign one.
+static void exists_already(struct s3_req *q, struct span acl)
+{
+	struct span kept = SPAN("");
+	struct store_bucket b;
+	struct err e = { 0 };
+
+	if (store_bucket_get(q->s3->o.store, q->bucket_name, &b, &e) < 0) {
+		s3_fail_store(q, &e);
+		return;
+	}
+	if (store_config_get(q->s3->o.store, q->bucket_name, S3_DOC_ACL, q->mem, &kept, &e) < 0)
+		kept = SPAN("");
+	s3_fail(q, b.owner == q->who.user.id && span_eq(kept, acl) ? S3_BUCKET_OWNED
+								   : S3_BUCKET_EXISTS);
+}
+
 void s3_bucket_create(struct s3_req *q)
 {
 	struct store_bucket b;
+	struct span acl, ownership;
 	struct err e = { 0 };
 	bool locks;
 
@@ -91,18 +118,24 @@ void s3_bucket_create(struct s3_req *q)
 	}
 	if (!check_location(q))
 		return;
+	if (!s3_acl_of_bucket(q, &acl) || !take_ownership(q, acl, &ownership))
+		return;
 	locks = span_eq_nocase(s3_header(q, "x-amz-bucket-object-lock-enabled"), SPAN("true"));
 	if ((locks ? store_bucket_create_lockable(q->s3->o.store, q->bucket_name, q->who.user.id,
 						  &b, &e)
 		   : store_bucket_create(q->s3->o.store, q->bucket_name, q->who.user.id, 0, &b,
 					 &e)) < 0) {
-		struct err ignored = { 0 };
-
-		if (e.code == ERR_EXISTS &&
-		    store_bucket_get(q->s3->o.store, q->bucket_name, &b, &ignored) == 0)
-			s3_fail(q, b.owner == q->who.user.id ? S3_BUCKET_OWNED : S3_BUCKET_EXISTS);
+		if (e.code == ERR_EXISTS)
+			exists_already(q, acl);
 		else
 			s3_fail_store(q, &e);
+		return;
+	}
+	// A crash in between leaves the bucket to its owner alone.
+	if ((acl.n && store_config_set(q->s3->o.store, q->bucket_name, S3_DOC_ACL, acl, &e) < 0) ||
+	    (ownership.n && store_config_set(q->s3->o.store, q->bucket_name, S3_DOC_OWNERSHIP,
+					     ownership, &e) < 0)) {
+		s3_fail_store(q, &e);
 		return;
 	}
 	http_reply_headerf(q->http, "Location", "/%s", b.name);
@@ -151,10 +184,6 @@ static const struct unset {
 	{ "lifecycle", NULL, NULL, S3_NO_LIFECYCLE },
 	{ "logging", "BucketLoggingStatus", "", S3_OK },
 	{ "notification", "NotificationConfiguration", "", S3_OK },
-	{ "ownershipControls", NULL, NULL, S3_NO_OWNERSHIP },
-	{ "policy", NULL, NULL, S3_NO_POLICY },
-	{ "policyStatus", NULL, NULL, S3_NO_POLICY },
-	{ "publicAccessBlock", NULL, NULL, S3_NO_ACCESS_BLOCK },
 	{ "replication", NULL, NULL, S3_NO_REPLICATION },
 	{ "requestPayment", "RequestPaymentConfiguration", "<Payer>BucketOwner</Payer>", S3_OK },
 	{ "website", NULL, NULL, S3_NO_WEBSITE },
@@ -183,42 +212,6 @@ void s3_bucket_unset(struct s3_req *q)
 void s3_bucket_unset_delete(struct s3_req *q)
 {
 	s3_empty(q, 204);
-}
-
-// The owner has every right and nobody else has any: that is the one list of grants we have.
-void s3_acl_get(struct s3_req *q)
-{
-	auto_buf struct buf b = { 0 };
-
-	if (q->key.n) {
-		struct store_object o;
-		struct err e = { 0 };
-
-		if (store_object_get(q->s3->o.store, q->bucket_name, q->key, 0, q->mem, &o, &e) <
-		    0) {
-			s3_fail_store(q, &e);
-			return;
-		}
-	}
-	s3_xml_begin(&b, "AccessControlPolicy");
-	s3_xml_owner(q, &b, "Owner", q->bucket.owner);
-	buf_add_str(&b, "<AccessControlList><Grant>");
-	buf_printf(&b,
-		   "<Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" "
-		   "xsi:type=\"CanonicalUser\"><ID>%064llx</ID></Grantee>",
-		   (unsigned long long)q->bucket.owner);
-	buf_add_str(&b, "<Permission>FULL_CONTROL</Permission></Grant></AccessControlList>");
-	s3_xml_send(q, &b, "AccessControlPolicy");
-}
-
-void s3_acl_put(struct s3_req *q)
-{
-	struct span canned = s3_header(q, "x-amz-acl");
-
-	if (span_is(canned, "private") || span_is(canned, "bucket-owner-full-control"))
-		s3_empty(q, 200);
-	else
-		s3_fail(q, S3_NOT_IMPLEMENTED);
 }
 
 void s3_not_implemented(struct s3_req *q)

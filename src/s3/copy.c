@@ -37,14 +37,14 @@ bool s3_copy_source(struct s3_req *q, struct s3_source *out)
 		return false;
 	if (store_bucket_get(s, out->bucket, &out->of, &e) < 0)
 		return s3_fail_store(q, &e);
-	if (!s3_may(q, &out->of, AUTH_READ))
-		return s3_fail(q, S3_ACCESS_DENIED);
 	if (store_object_get(s, out->bucket, out->key, out->version, q->mem, &out->object, &e) < 0)
 		return e.sys == STORE_DELETE_MARKER
 			       ? s3_failf(q, S3_INVALID_REQUEST,
 					  "The source of a copy request may not specifically refer "
 					  "to a delete marker by version id.")
-			       : s3_fail_store(q, &e);
+			       : s3_source_missing(q, &out->of, &e);
+	if (!s3_source_admit(q, &out->of, &out->object))
+		return false;
 	code = s3_conditions(q, "x-amz-copy-source-", &out->object);
 	return code == S3_OK || s3_fail(q, code);
 }
@@ -71,8 +71,8 @@ void s3_object_copy(struct s3_req *q)
 	s3_put_options(q, "s3:ObjectCreated:Copy", &o);
 	if (!s3_headers_supported(q) || !directive(q, "x-amz-metadata-directive", &meta) ||
 	    !directive(q, "x-amz-tagging-directive", &tags) || !s3_copy_source(q, &src) ||
-	    !s3_write_conditions(q, &o.only_if) || !s3_lock_take(q, &o.lock) ||
-	    !s3_storage_class_take(q, &o.storage_class))
+	    !s3_write_conditions(q, &o.only_if) || !s3_acl_of_write(q, &o) ||
+	    !s3_lock_take(q, &o.lock) || !s3_storage_class_take(q, &o.storage_class))
 		return;
 	if (!meta && !tags && !http_header(q->http, "x-amz-storage-class").p &&
 	    span_eq(src.bucket, q->bucket_name) && span_eq(src.key, q->key) && !src.version) {

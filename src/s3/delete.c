@@ -114,6 +114,9 @@ static bool take_victim(struct s3_req *q, const struct xml_node *o, struct victi
 		v->error = s3_error(S3_KEY_TOO_LONG);
 	else if (v->version_text.n && !s3_version_parse(v->version_text, &it->version))
 		v->error = s3_error(S3_NO_VERSION);
+	else if (!s3_allowed(q, it->version ? "s3:DeleteObjectVersion" : "s3:DeleteObject", v->key,
+			     it->version))
+		v->error = s3_error(S3_ACCESS_DENIED);
 	return true;
 }
 

@@ -7,6 +7,9 @@
 static const struct s3_error errors[S3_CODES] = {
 	[S3_OK] = { 200, "OK", "" },
 	[S3_ACCESS_DENIED] = { 403, "AccessDenied", "Access Denied." },
+	[S3_ACL_WITH_OWNERSHIP] = { 400, "InvalidBucketAclWithObjectOwnership",
+				    "Bucket cannot have ACLs set with ObjectOwnership's "
+				    "BucketOwnerEnforced setting" },
 	[S3_AUTH_HEADER_MALFORMED] = { 400, "AuthorizationHeaderMalformed",
 				       "The authorization header is malformed." },
 	[S3_AUTH_QUERY] = { 400, "AuthorizationQueryParametersError",
@@ -46,6 +49,7 @@ static const struct s3_error errors[S3_CODES] = {
 				       "The storage class is not valid." },
 	[S3_INVALID_TAG] = { 400, "InvalidTag", "A tag is not valid." },
 	[S3_KEY_TOO_LONG] = { 400, "KeyTooLongError", "The key is too long." },
+	[S3_MALFORMED_POLICY] = { 400, "MalformedPolicy", "The policy is not valid." },
 	[S3_MALFORMED_XML] = { 400, "MalformedXML", "The XML you provided was not well-formed." },
 	[S3_METADATA_TOO_LARGE] = { 400, "MetadataTooLarge",
 				    "The metadata headers are larger than allowed." },
@@ -56,6 +60,8 @@ static const struct s3_error errors[S3_CODES] = {
 	[S3_NOT_MODIFIED] = { 304, "NotModified", "" },
 	[S3_NO_ACCESS_BLOCK] = { 404, "NoSuchPublicAccessBlockConfiguration",
 				 "There is no public access block configuration." },
+	[S3_NO_ACL_SUPPORT] = { 400, "AccessControlListNotSupported",
+				"The bucket does not allow ACLs" },
 	[S3_NO_BUCKET] = { 404, "NoSuchBucket", "The bucket does not exist." },
 	[S3_NO_CORS] = { 404, "NoSuchCORSConfiguration", "There is no CORS configuration." },
 	[S3_NO_ENCRYPTION] = { 404, "ServerSideEncryptionConfigurationNotFoundError",
@@ -92,6 +98,11 @@ static const struct s3_error errors[S3_CODES] = {
 			     "The difference between your clock and ours is too large." },
 	[S3_UNAVAILABLE] = { 503, "ServiceUnavailable",
 			     "The service cannot do this at the moment, please try again." },
+	[S3_UNEXPECTED_CONTENT] = { 400, "UnexpectedContent",
+				    "This request does not support content" },
+	[S3_UNRESOLVABLE_EMAIL] = { 400, "UnresolvableGrantByEmailAddress",
+				    "The e-mail address you provided does not match any account on "
+				    "record." },
 };
 
 const struct s3_error *s3_error(enum s3_code code)

@@ -32,7 +32,7 @@ static bool in_future(struct s3_req *q, int64_t ns)
 bool s3_lock_bypass(struct s3_req *q)
 {
 	return span_eq_nocase(s3_header(q, "x-amz-bypass-governance-retention"), SPAN("true")) &&
-	       s3_may(q, &q->bucket, AUTH_OWN);
+	       s3_allowed(q, "s3:BypassGovernanceRetention", q->key, 0);
 }
 
 // ---- headers -------------------------------------------------------------------------------------------

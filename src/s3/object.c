@@ -151,10 +151,10 @@ static bool find(struct s3_req *q, struct store_object *o, bool open)
 					 &e)
 		     : store_object_get(s, q->bucket_name, q->key, version, q->mem, o, &e);
 	if (found == 0)
-		return true;
+		return s3_object_admit(q, o);
 	if (e.code == ERR_NOT_FOUND && o->delete_marker)
 		marker_headers(q, o, e.sys == STORE_DELETE_MARKER);
-	return s3_fail_store(q, &e);
+	return s3_object_missing(q, &e);
 }
 
 void s3_object_get(struct s3_req *q)

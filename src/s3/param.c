@@ -42,12 +42,7 @@ struct span s3_header(struct s3_req *q, const char *name)
 	return v.p ? v : SPAN("");
 }
 
-bool s3_may(struct s3_req *q, const struct store_bucket *b, unsigned rights)
+struct span s3_field(struct s3_req *q, const char *name)
 {
-	struct auth_subject s = { .bucket = b->id,
-				  .owner = b->owner,
-				  .visibility = (enum auth_visibility)b->visibility };
-	struct err e = { 0 };
-
-	return auth_may(q->s3->o.auth, q->who.user.id, &s, rights, &e) == 0;
+	return http_header(q->http, name);
 }

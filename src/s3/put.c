@@ -39,8 +39,9 @@ void s3_object_put_begin(struct s3_req *q)
 
 	s3_put_options(q, "s3:ObjectCreated:Put", &o);
 	if (!length_given(q) || !take_size(q, &o.size) || !s3_headers_supported(q) ||
-	    !s3_meta_take(q, &o.meta) || !s3_write_conditions(q, &o.only_if) ||
-	    !s3_lock_take(q, &o.lock) || !s3_storage_class_take(q, &o.storage_class) ||
+	    !s3_acl_of_write(q, &o) || !s3_meta_take(q, &o.meta) ||
+	    !s3_write_conditions(q, &o.only_if) || !s3_lock_take(q, &o.lock) ||
+	    !s3_storage_class_take(q, &o.storage_class) ||
 	    !s3_tags_take(q, s3_header(q, "x-amz-tagging"), &o.tags))
 		return;
 	if (store_put_begin(q->s3->o.store, &o, &q->put, &e) < 0)

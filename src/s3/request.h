@@ -9,6 +9,7 @@
 #include "codec/aws_chunked.h"
 #include "codec/xml.h"
 #include "http/http.h"
+#include "s3/access.h"
 #include "s3/checksum.h"
 #include "s3/error.h"
 #include "s3/s3.h"
@@ -16,6 +17,7 @@
 
 struct s3 {
 	struct s3_options o;
+	struct s3_access_cache *access;
 };
 
 enum s3_level { S3_SERVICE, S3_BUCKET, S3_OBJECT };
@@ -26,6 +28,7 @@ enum s3_body_kind {
 };
 
 struct s3_req;
+struct s3_form;
 
 // One line of the table in route.c: the first line that fits a request decides.
 struct s3_op {
@@ -64,6 +67,10 @@ struct s3_req {
 	bool virtual_host;
 	struct span bucket_name, key;
 	struct store_bucket bucket; // for operations on a bucket or object
+	struct s3_access *access;   // of that bucket
+	unsigned object_right;	    // still to be had from the object's list, 0 = none
+	struct span request_tags;   // of the body, when it was read; p == NULL otherwise
+	struct s3_form *form;	    // of a browser's upload, NULL otherwise
 	struct s3_body body;
 	struct store_put *put;
 	struct store_reader *reader;
@@ -100,7 +107,63 @@ bool s3_param_number(struct s3_req *q, const char *name, uint64_t missing, uint6
 		     uint64_t *out);
 bool s3_param_encoding(struct s3_req *q, bool *url);
 struct span s3_header(struct s3_req *q, const char *name); // "" when absent
+// The header, or in a browser's upload the form field, of that name; p == NULL when absent.
+struct span s3_field(struct s3_req *q, const char *name);
+
+// ---- who may (admit.c, context.c) ----------------------------------------------------------------------
+
+// The rights that auth knows of this user on the bucket: as its owner, by visibility, by grants of the API.
 bool s3_may(struct s3_req *q, const struct store_bucket *b, unsigned rights);
+// Before the body: the bucket exists and the sender may do q->op there. What the object's own list decides is
+// left in q->object_right for s3_object_admit(). False when answered.
+bool s3_admit(struct s3_req *q);
+// For operations that know only after the body what they ask for.
+bool s3_admit_late(struct s3_req *q);
+bool s3_object_admit(struct s3_req *q, const struct store_object *o);
+// Answers that the object could not be read: a missing one is named only to those who may list.
+bool s3_object_missing(struct s3_req *q, const struct err *e);
+// Whether an action is allowed on a key of the request's bucket, apart from what the operation needs.
+bool s3_allowed(struct s3_req *q, const char *action, struct span key, int64_t version);
+// The source of a copy, which may lie in another bucket.
+bool s3_source_missing(struct s3_req *q, const struct store_bucket *b, const struct err *e);
+bool s3_source_admit(struct s3_req *q, const struct store_bucket *b, const struct store_object *o);
+
+// What condition keys of a policy are read from.
+struct s3_context {
+	struct s3_req *q;
+	struct span bucket, key;
+	int64_t version;
+	bool looked;
+	struct store_object object; // for tags of what is there; read when first asked for
+};
+size_t s3_context_values(void *owner, struct span key, struct span *out, size_t max);
+
+// ---- access lists (acl.c) ------------------------------------------------------------------------------
+
+// Owner and list of an object to be written, from the headers. False when answered.
+bool s3_acl_of_write(struct s3_req *q, struct store_put_options *o);
+void s3_bucket_acl_get(struct s3_req *q);
+void s3_bucket_acl_put(struct s3_req *q);
+void s3_object_acl_get(struct s3_req *q);
+void s3_object_acl_put(struct s3_req *q);
+// Of a bucket to be made: *text is empty when it is the default. False when answered.
+bool s3_acl_of_bucket(struct s3_req *q, struct span *text);
+bool s3_canonical_user(struct s3_req *q, struct span id, int64_t *user);
+
+// ---- policy, ownership, public access (policy.c, block.c) ----------------------------------------------
+
+void s3_policy_get(struct s3_req *q);
+void s3_policy_put(struct s3_req *q);
+void s3_policy_delete(struct s3_req *q);
+void s3_policy_status(struct s3_req *q);
+void s3_ownership_get(struct s3_req *q);
+void s3_ownership_put(struct s3_req *q);
+void s3_ownership_delete(struct s3_req *q);
+void s3_block_get(struct s3_req *q);
+void s3_block_put(struct s3_req *q);
+void s3_block_delete(struct s3_req *q);
+// Stores or (doc.p == NULL) removes a document of the bucket and answers.
+void s3_doc_set(struct s3_req *q, const char *kind, struct span doc, unsigned status);
 
 // ---- versions (versioning.c) ---------------------------------------------------------------------------
 
@@ -176,8 +239,6 @@ void s3_hold_put(struct s3_req *q);
 void s3_bucket_tags_get(struct s3_req *q);
 void s3_bucket_tags_put(struct s3_req *q);
 void s3_bucket_tags_delete(struct s3_req *q);
-void s3_acl_get(struct s3_req *q);
-void s3_acl_put(struct s3_req *q);
 void s3_not_implemented(struct s3_req *q);
 void s3_not_allowed(struct s3_req *q);
 

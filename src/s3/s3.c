@@ -12,6 +12,7 @@ void s3_open(struct s3 **out, const struct s3_options *o)
 
 	s->o = *o;
 	s->o.domain = o->domain ? mem_strdup(o->domain) : NULL;
+	s->access = s3_access_cache_new();
 	*out = s;
 }
 
@@ -19,6 +20,7 @@ void s3_close(struct s3 *s)
 {
 	if (!s)
 		return;
+	s3_access_cache_free(s->access);
 	mem_free((char *)(uintptr_t)s->o.domain);
 	mem_free(s);
 }
@@ -119,18 +121,6 @@ static void take_cause(struct s3_req *q)
 	};
 }
 
-// The bucket exists and the sender may; operations that make a bucket look themselves.
-static bool admit(struct s3_req *q)
-{
-	struct err e = { 0 };
-
-	if (q->op->level == S3_SERVICE || !q->op->rights)
-		return !q->who.anonymous || s3_fail(q, S3_ACCESS_DENIED);
-	if (store_bucket_get(q->s3->o.store, q->bucket_name, &q->bucket, &e) < 0)
-		return s3_fail_store(q, &e);
-	return s3_may(q, &q->bucket, q->op->rights) || s3_fail(q, S3_ACCESS_DENIED);
-}
-
 static void on_begin(void *owner, struct http_req *r)
 {
 	struct s3_req *q = arena_alloc(http_arena(r), sizeof(*q));
@@ -161,7 +151,7 @@ static void on_begin(void *owner, struct http_req *r)
 		s3_fail(q, S3_KEY_TOO_LONG);
 	else if (!span_is_utf8(q->key))
 		s3_failf(q, S3_INVALID_ARGUMENT, "The key is not UTF-8 text");
-	else if (admit(q) && (q->op->body == S3_BODY_NONE || s3_body_begin(q)) && q->op->begin)
+	else if (s3_admit(q) && (q->op->body == S3_BODY_NONE || s3_body_begin(q)) && q->op->begin)
 		q->op->begin(q);
 }
 
@@ -199,6 +189,7 @@ static void on_gone(void *owner unused_arg, struct http_req *r)
 	store_put_abort(q->put);
 	store_reader_close(q->reader);
 	s3_body_release(q);
+	s3_access_put(q->s3, q->access);
 	mem_wipe(q->who.key, sizeof(q->who.key));
 }
 

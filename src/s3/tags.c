@@ -122,22 +122,31 @@ void s3_object_tags_get(struct s3_req *q)
 	if (!s3_param_version(q, s3_param(q, "versionId"), &version))
 		return;
 	if (store_object_get(q->s3->o.store, q->bucket_name, q->key, version, q->mem, &o, &e) < 0) {
-		s3_fail_store(q, &e);
+		s3_object_missing(q, &e);
 		return;
 	}
+	if (!s3_object_admit(q, &o))
+		return;
 	s3_version_send(q, "x-amz-version-id", &q->bucket, &o);
 	s3_tags_send(q, o.tags);
 }
 
 static void set_tags(struct s3_req *q, struct span tags, unsigned status)
 {
+	struct store *s = q->s3->o.store;
 	struct store_object o;
 	struct err e = { 0 };
 	int64_t version;
 
 	if (!s3_param_version(q, s3_param(q, "versionId"), &version))
 		return;
-	if (store_tags_set(q->s3->o.store, q->bucket_name, q->key, version, tags, &o, &e) < 0) {
+	if (store_object_get(s, q->bucket_name, q->key, version, q->mem, &o, &e) < 0) {
+		s3_object_missing(q, &e);
+		return;
+	}
+	if (!s3_object_admit(q, &o))
+		return;
+	if (store_tags_set(s, q->bucket_name, q->key, version, tags, &o, &e) < 0) {
 		s3_fail_store(q, &e);
 		return;
 	}
@@ -149,7 +158,10 @@ void s3_object_tags_put(struct s3_req *q)
 {
 	struct span tags = { 0 };
 
-	if (s3_tags_parse(q, OBJECT_TAGS_MAX, &tags))
+	if (!s3_tags_parse(q, OBJECT_TAGS_MAX, &tags))
+		return;
+	q->request_tags = tags; // which the policy may ask about
+	if (s3_admit_late(q))
 		set_tags(q, tags, 200);
 }
 

@@ -51,7 +51,7 @@ void s3_upload_create(struct s3_req *q)
 	auto_buf struct buf b = { 0 };
 
 	s3_put_options(q, NULL, &o);
-	if (!s3_headers_supported(q) || !s3_meta_take(q, &o.meta) ||
+	if (!s3_headers_supported(q) || !s3_acl_of_write(q, &o) || !s3_meta_take(q, &o.meta) ||
 	    !s3_tags_take(q, s3_header(q, "x-amz-tagging"), &o.tags) || !s3_lock_take(q, &o.lock) ||
 	    !s3_storage_class_take(q, &o.storage_class) || !take_algorithm(q, &checksum))
 		return;

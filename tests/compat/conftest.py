@@ -2,6 +2,7 @@
 
 S3D names another program of the same manners.
 """
+import http.client
 import os
 import pathlib
 import socket
@@ -10,10 +11,15 @@ import subprocess
 import pytest
 
 boto3 = pytest.importorskip("boto3")
+from botocore import UNSIGNED  # noqa: E402
+from botocore.auth import S3SigV4Auth  # noqa: E402
+from botocore.awsrequest import AWSRequest  # noqa: E402
 from botocore.config import Config  # noqa: E402
+from botocore.credentials import Credentials  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-KEYS = {"boss": ("S3TEST", "s3testsecret"), "other": ("OTHER", "othersecret")}
+KEYS = {"boss": ("S3TEST", "s3testsecret"), "other": ("OTHER", "othersecret"),
+        "main": ("MAIN", "mainsecret")}
 
 
 real_getaddrinfo = socket.getaddrinfo
@@ -39,10 +45,29 @@ class Service:
         self.endpoint = f"http://127.0.0.1:{self.port}"
 
     def client(self, who="boss", **config):
+        if who is None:
+            return boto3.client("s3", endpoint_url=self.endpoint, region_name="us-east-1",
+                                config=Config(signature_version=UNSIGNED,
+                                              retries={"max_attempts": 0}, **config))
         access, secret = KEYS[who] if who in KEYS else who
         return boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id=access,
                             aws_secret_access_key=secret, region_name="us-east-1",
                             config=Config(retries={"max_attempts": 0}, **config))
+
+    def raw(self, method, target, body=b"", who=None, headers=None):
+        """(status, body, headers) of a request that no client would make, signed when `who` is given."""
+        headers = dict(headers or {})
+        if who:
+            request = AWSRequest(method, self.endpoint + target, data=body, headers=headers)
+            S3SigV4Auth(Credentials(*KEYS[who]), "s3", "us-east-1").add_auth(request)
+            headers = dict(request.headers)
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            link.request(method, target, body, headers)
+            r = link.getresponse()
+            return r.status, r.read(), r.headers
+        finally:
+            link.close()
 
     def stop(self):
         self.process.stdin.close()

@@ -1,6 +1,7 @@
 // s3d: the S3 service alone on a free port, for tests with clients that others wrote.
 // usage: s3d DIRECTORY [DOMAIN]. Prints "PORT"; ends when its standard input does. Keys: S3TEST / s3testsecret,
-// and a second user OTHER / othersecret.
+// and two users who are no administrators, OTHER / othersecret and MAIN / mainsecret, with the e-mail addresses
+// other@example.org and main@example.org.
 // SPDX-License-Identifier: Apache-2.0
 #include "authn/authn.h"
 #include "base/log.h"
@@ -15,6 +16,17 @@
 
 enum { WORKERS = 32 };
 
+static int add_user(struct auth *a, const char *name, const char *key, const char *secret,
+		    struct err *e)
+{
+	auto_free char *email = mem_printf("%s@example.org", name);
+	struct auth_user u;
+
+	if (auth_user_add(a, name, NULL, key, secret, &u, e) < 0)
+		return e->code == ERR_EXISTS ? 0 : -1;
+	return auth_user_set_email(a, u.id, email, e);
+}
+
 static int serve(const char *dir, const char *domain, struct err *e)
 {
 	auto_free char *path = mem_printf("%s/oscar.db", dir);
@@ -28,15 +40,14 @@ static int serve(const char *dir, const char *domain, struct err *e)
 	struct http_server *server = NULL;
 	struct authn *authn = NULL;
 	struct s3 *s3 = NULL;
-	struct auth_user other;
 	char byte;
 
 	if (db_open(&so.db, &dbo, e) < 0 || store_open(&s3o.store, &so, e) < 0 ||
 	    auth_open(&s3o.auth, so.db, e) < 0 ||
 	    auth_set_admin(s3o.auth, "admin", "password", "S3TEST", "s3testsecret", e) < 0)
 		return -1;
-	if (auth_user_add(s3o.auth, "other", NULL, "OTHER", "othersecret", &other, e) < 0 &&
-	    e->code != ERR_EXISTS)
+	if (add_user(s3o.auth, "other", "OTHER", "othersecret", e) < 0 ||
+	    add_user(s3o.auth, "main", "MAIN", "mainsecret", e) < 0)
 		return -1;
 	ao.auth = s3o.auth;
 	authn_open(&authn, &ao);
