@@ -19,6 +19,7 @@ struct serve_options {
 	const char *runtime;		  // exec driver
 	const char **insecure_registries; // ends with NULL
 	unsigned workers;
+	unsigned upload_days, lifecycle_day_s; // 0 = as the store has them
 	bool quiet;
 };
 

@@ -31,6 +31,10 @@ static const char serve_help[] =
 	"                        ask this image registry by plain HTTP (repeatable; this "
 	"machine's\n"
 	"                        own always is)\n"
+	"  --upload-days N       abort multipart uploads that are not completed after N days\n"
+	"                        (default 7)\n"
+	"  --lifecycle-day SECONDS\n"
+	"                        for tests: what lifecycle rules count as a day (default 86400)\n"
 	"  --log-level LEVEL     debug, info, warn or error (default info)\n"
 	"\n"
 	"Credentials come from OSCAR_USERNAME, OSCAR_PASSWORD, MINIO_ACCESS_KEY and\n"
@@ -78,8 +82,23 @@ enum {
 	OPT_LEVEL,
 	OPT_WORKERS,
 	OPT_INSECURE,
+	OPT_UPLOAD_DAYS,
+	OPT_DAY,
 	OPT_HELP
 };
+
+// The argument of the option at hand, from 1 on.
+static bool take_number(const char *option, unsigned max, unsigned *out)
+{
+	uint64_t n;
+
+	if (!span_to_u64(span_of(optarg), &n) || !n || n > max) {
+		fprintf(stderr, "oscar serve: %s: a number from 1 to %u\n", option, max);
+		return false;
+	}
+	*out = (unsigned)n;
+	return true;
+}
 
 int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_options *out)
 {
@@ -94,11 +113,12 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "workers", 1, NULL, OPT_WORKERS },
 		{ "help", 0, NULL, OPT_HELP },
 		{ "insecure-registry", 1, NULL, OPT_INSECURE },
+		{ "upload-days", 1, NULL, OPT_UPLOAD_DAYS },
+		{ "lifecycle-day", 1, NULL, OPT_DAY },
 		{ 0 },
 	};
 	const char **insecure = arena_alloc(mem, ((size_t)argc + 1) * sizeof(*insecure));
 	size_t insecure_count = 0;
-	uint64_t number;
 	int c;
 
 	*out = (struct serve_options){ .listen = "127.0.0.1:8080",
@@ -133,11 +153,16 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 			insecure[insecure_count++] = optarg;
 			break;
 		case OPT_WORKERS:
-			if (!span_to_u64(span_of(optarg), &number) || !number || number > 256) {
-				fprintf(stderr, "oscar serve: --workers: a number from 1 to 256\n");
+			if (!take_number("--workers", 256, &out->workers))
 				return -1;
-			}
-			out->workers = (unsigned)number;
+			break;
+		case OPT_UPLOAD_DAYS:
+			if (!take_number("--upload-days", 36500, &out->upload_days))
+				return -1;
+			break;
+		case OPT_DAY:
+			if (!take_number("--lifecycle-day", 86400, &out->lifecycle_day_s))
+				return -1;
 			break;
 		case OPT_HELP:
 		case 'h':

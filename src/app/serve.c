@@ -141,7 +141,10 @@ static int open_store(struct daemon *d, struct err *e)
 	struct db_options dbo = { .path = path,
 				  .migrations = schema_migrations,
 				  .migration_count = schema_migration_count };
-	struct store_options so = { .data_dir = d->o->data, .content_dir = d->o->content };
+	struct store_options so = { .data_dir = d->o->data,
+				    .content_dir = d->o->content,
+				    .upload_days = d->o->upload_days,
+				    .day_s = d->o->lifecycle_day_s };
 	const char *docker = getenv("DOCKER_CONFIG");
 	struct image_options io = { .data_dir = d->o->data,
 				    .insecure_registries = d->o->insecure_registries };

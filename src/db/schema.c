@@ -157,10 +157,14 @@
 	"CREATE INDEX completed_age ON completed(time_ns);"                                        \
 	"CREATE TABLE user_quotas(user INTEGER PRIMARY KEY, bytes INTEGER, objects INTEGER);"
 
+// buckets.lifecycle: the bucket has lifecycle rules (bucket_configs), so that the others need not be asked.
+#define LIFECYCLE "ALTER TABLE buckets ADD COLUMN lifecycle INTEGER NOT NULL DEFAULT 0;"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
 	ACCESS_LISTS,
 	STORE_VERSIONS,
+	LIFECYCLE,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

@@ -181,7 +181,6 @@ static const struct unset {
 	{ "accelerate", "AccelerateConfiguration", "", S3_OK },
 	{ "cors", NULL, NULL, S3_NO_CORS },
 	{ "encryption", NULL, NULL, S3_NO_ENCRYPTION },
-	{ "lifecycle", NULL, NULL, S3_NO_LIFECYCLE },
 	{ "logging", "BucketLoggingStatus", "", S3_OK },
 	{ "notification", "NotificationConfiguration", "", S3_OK },
 	{ "replication", NULL, NULL, S3_NO_REPLICATION },

@@ -92,6 +92,7 @@ void s3_object_copy(struct s3_req *q)
 	}
 	s3_version_send(q, "x-amz-copy-source-version-id", &src.of, &src.object);
 	s3_version_made(q, &made);
+	s3_expiration_send(q, &made);
 	s3_xml_begin(&b, "CopyObjectResult");
 	s3_xml_time(&b, "LastModified", made.mtime_ns);
 	s3_xml_etag(&b, made.etag);

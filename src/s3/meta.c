@@ -193,5 +193,6 @@ void s3_meta_send(struct s3_req *q, const struct store_object *o)
 	if (!span_is(s3_storage_class(o), "STANDARD"))
 		http_reply_header(q->http, "x-amz-storage-class", s3_storage_class(o));
 	s3_lock_send(q, o);
+	s3_expiration_send(q, o);
 	s3_version_send(q, "x-amz-version-id", &q->bucket, o);
 }

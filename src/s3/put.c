@@ -77,6 +77,7 @@ void s3_object_put(struct s3_req *q)
 	http_reply_headerf(q->http, "ETag", "\"%s\"", o.etag);
 	answer_sum(q, "FULL_OBJECT");
 	s3_version_made(q, &o);
+	s3_expiration_send(q, &o);
 	s3_empty(q, 200);
 }
 

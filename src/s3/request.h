@@ -183,6 +183,9 @@ void s3_lock_send(struct s3_req *q, const struct store_object *o);
 // Asks to overrule governance, and may.
 bool s3_lock_bypass(struct s3_req *q);
 
+// x-amz-expiration, when the bucket's rules will remove the object (lifecycle.c).
+void s3_expiration_send(struct s3_req *q, const struct store_object *o);
+
 // ---- bodies (body.c) -----------------------------------------------------------------------------------
 
 bool s3_body_begin(struct s3_req *q);
@@ -230,6 +233,9 @@ void s3_bucket_unset(struct s3_req *q); // documents that are not set, by q->op-
 void s3_bucket_unset_delete(struct s3_req *q);
 void s3_versioning_get(struct s3_req *q);
 void s3_versioning_put(struct s3_req *q);
+void s3_lifecycle_get(struct s3_req *q);
+void s3_lifecycle_put(struct s3_req *q);
+void s3_lifecycle_delete(struct s3_req *q);
 void s3_lock_config_get(struct s3_req *q);
 void s3_lock_config_put(struct s3_req *q);
 void s3_retention_get(struct s3_req *q);

@@ -18,6 +18,9 @@ static const struct s3_op ops[] = {
 
 	{ "GetBucketVersioning", HTTP_GET, S3_BUCKET, "versioning", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_versioning_get },
 	{ "PutBucketVersioning", HTTP_PUT, S3_BUCKET, "versioning", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_versioning_put },
+	{ "GetBucketLifecycleConfiguration", HTTP_GET, S3_BUCKET, "lifecycle", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_lifecycle_get },
+	{ "PutBucketLifecycleConfiguration", HTTP_PUT, S3_BUCKET, "lifecycle", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_lifecycle_put },
+	{ "DeleteBucketLifecycle", HTTP_DELETE, S3_BUCKET, "lifecycle", NULL, AUTH_OWN, S3_BODY_NONE, true, NULL, s3_lifecycle_delete },
 	{ "GetObjectLockConfiguration", HTTP_GET, S3_BUCKET, "object-lock", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_lock_config_get },
 	{ "PutObjectLockConfiguration", HTTP_PUT, S3_BUCKET, "object-lock", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_lock_config_put },
 
@@ -26,7 +29,7 @@ static const struct s3_op ops[] = {
 	{ "ListObjectVersions", HTTP_GET, S3_BUCKET, "versions", NULL, AUTH_LIST, S3_BODY_NONE, false, NULL, s3_list_versions },
 	{ "GetBucketTagging", HTTP_GET, S3_BUCKET, "tagging", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_bucket_tags_get },
 	{ "GetBucketAcl", HTTP_GET, S3_BUCKET, "acl", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_bucket_acl_get },
-	GET_UNSET("accelerate"), GET_UNSET("cors"), GET_UNSET("encryption"), GET_UNSET("lifecycle"),
+	GET_UNSET("accelerate"), GET_UNSET("cors"), GET_UNSET("encryption"),
 	GET_UNSET("logging"), GET_UNSET("notification"), GET_UNSET("replication"),
 	GET_UNSET("requestPayment"), GET_UNSET("website"),
 	LATER(HTTP_GET, S3_BUCKET, "analytics", AUTH_OWN), LATER(HTTP_GET, S3_BUCKET, "inventory", AUTH_OWN),
@@ -35,12 +38,12 @@ static const struct s3_op ops[] = {
 	{ "PutBucketTagging", HTTP_PUT, S3_BUCKET, "tagging", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_bucket_tags_put },
 	{ "PutBucketAcl", HTTP_PUT, S3_BUCKET, "acl", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_bucket_acl_put },
 	PUT_LATER("accelerate"), PUT_LATER("analytics"), PUT_LATER("cors"), PUT_LATER("encryption"),
-	PUT_LATER("intelligent-tiering"), PUT_LATER("inventory"), PUT_LATER("lifecycle"), PUT_LATER("logging"),
+	PUT_LATER("intelligent-tiering"), PUT_LATER("inventory"), PUT_LATER("logging"),
 	PUT_LATER("metrics"), PUT_LATER("notification"), PUT_LATER("replication"),
 	PUT_LATER("requestPayment"), PUT_LATER("website"),
 
 	{ "DeleteBucketTagging", HTTP_DELETE, S3_BUCKET, "tagging", NULL, AUTH_OWN, S3_BODY_NONE, true, NULL, s3_bucket_tags_delete },
-	DELETE_UNSET("cors"), DELETE_UNSET("encryption"), DELETE_UNSET("lifecycle"),
+	DELETE_UNSET("cors"), DELETE_UNSET("encryption"),
 	DELETE_UNSET("replication"), DELETE_UNSET("website"),
 
 	{ "GetBucketPolicy", HTTP_GET, S3_BUCKET, "policy", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_policy_get },

@@ -195,6 +195,7 @@ static void answer(struct s3_req *q, const struct completion *c, const struct st
 	auto_buf struct buf b = { 0 };
 
 	s3_version_made(q, o);
+	s3_expiration_send(q, o);
 	s3_xml_begin(&b, "CompleteMultipartUploadResult");
 	xml_add(&b, "Location",
 		span_of(arena_printf(q->mem, "%s://" SPAN_FMT SPAN_FMT,

@@ -252,22 +252,26 @@ int store_config_all(struct store *s, int64_t bucket_id, struct arena *mem,
 	return got;
 }
 
+int config_set_in(struct db_conn *c, int64_t bucket, const char *kind, struct span doc,
+		  struct err *e)
+{
+	if (doc.p)
+		return db_exec(c, "INSERT OR REPLACE INTO bucket_configs VALUES(?1,?2,?3)",
+			       DB_ARGS(db_int(bucket), db_str(kind), db_text(doc)), e) < 0
+			       ? -1
+			       : 0;
+	return db_exec(c, "DELETE FROM bucket_configs WHERE bucket=?1 AND kind=?2",
+		       DB_ARGS(db_int(bucket), db_str(kind)), e) < 0
+		       ? -1
+		       : 0;
+}
+
 static int set_config(struct db_conn *c, void *arg, struct err *e)
 {
 	struct bucket_write *w = arg;
 	struct store_bucket b;
 
-	if (bucket_find(c, w->name, &b, e) < 0)
-		return -1;
-	if (w->doc.p)
-		return db_exec(c, "INSERT OR REPLACE INTO bucket_configs VALUES(?1,?2,?3)",
-			       DB_ARGS(db_int(b.id), db_str(w->kind), db_text(w->doc)), e) < 0
-			       ? -1
-			       : 0;
-	return db_exec(c, "DELETE FROM bucket_configs WHERE bucket=?1 AND kind=?2",
-		       DB_ARGS(db_int(b.id), db_str(w->kind)), e) < 0
-		       ? -1
-		       : 0;
+	return bucket_find(c, w->name, &b, e) < 0 ? -1 : config_set_in(c, b.id, w->kind, w->doc, e);
 }
 
 static int changed(struct store *s, int result)

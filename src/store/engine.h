@@ -29,6 +29,7 @@ struct store {
 	pthread_cond_t reap;
 	bool garbage; // a commit left some
 	pthread_t reaper;
+	struct keeper *keeper;
 };
 
 // A piece of content: a range of a file.
@@ -87,6 +88,12 @@ must_check int delete_in(struct store *s, struct db_conn *c, const struct store_
 void put_options_copy(struct arena *mem, struct store_put_options *to,
 		      const struct store_put_options *o);
 must_check int put_options_check(const struct store_put_options *o, struct err *e);
+
+must_check int upload_abort_in(struct store *s, struct db_conn *c, struct span bucket,
+			       struct span key, struct span upload, struct err *e);
+// doc.p == NULL removes it.
+must_check int config_set_in(struct db_conn *c, int64_t bucket, const char *kind, struct span doc,
+			     struct err *e);
 
 // ---- locks and quotas (lock.c, quota.c) ----------------------------------------------------------------
 

@@ -52,7 +52,8 @@ int bucket_find(struct db_conn *c, struct span name, struct store_bucket *out, s
 	auto_query struct db_stmt *s = db_query(
 		c,
 		"SELECT id,name,owner,created_ns,service,visibility,objects,bytes,versioning,"
-		"directory IS NOT NULL,lock,quota_bytes,quota_objects FROM buckets WHERE name=?1",
+		"directory IS NOT NULL,lock,quota_bytes,quota_objects,lifecycle FROM buckets WHERE "
+		"name=?1",
 		DB_ARGS(db_text(name)), e);
 	int got = s ? db_step(s, e) : -1;
 
@@ -77,6 +78,7 @@ int bucket_find(struct db_conn *c, struct span name, struct store_bucket *out, s
 		.lockable = !db_col_null(s, 10),
 		.retention = retention_parse(db_col_span(s, 10)),
 		.quota = { (uint64_t)db_col_int(s, 11), (uint64_t)db_col_int(s, 12) },
+		.lifecycle = db_col_int(s, 13),
 	};
 	snprintf(out->name, sizeof(out->name), SPAN_FMT, SPAN_ARG(db_col_span(s, 1)));
 	return 0;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/engine.h"
+#include "store/keeper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,8 @@
 enum {
 	INLINE_MAX = 16384,
 	FREE_STOP_PERCENT = 2,
+	UPLOAD_DAYS = 7,
+	DAY_S = 86400,
 	REAP_BATCH = 256,
 	FOLDERS = 256, // of the content directory
 };
@@ -161,6 +164,8 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 	s->o.object_max = o->object_max ? o->object_max : OBJECT_MAX;
 	s->o.part_min = o->part_min ? o->part_min : PART_MIN;
 	s->o.free_stop_percent = o->free_stop_percent ? o->free_stop_percent : FREE_STOP_PERCENT;
+	s->o.upload_days = o->upload_days ? o->upload_days : UPLOAD_DAYS;
+	s->o.day_s = o->day_s ? o->day_s : DAY_S;
 	s->content_path =
 		o->content_dir ? mem_strdup(o->content_dir) : mem_printf("%s/content", o->data_dir);
 	s->content_rel = o->content_dir ? NULL : "content";
@@ -176,6 +181,7 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 	}
 	db_on_commit(s->db, wake_reaper, s);
 	lock_thread_start(&s->reaper, "store-reaper", reaper_main, s);
+	keeper_start(&s->keeper, s);
 	*out = s;
 	return 0;
 }
@@ -184,6 +190,7 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
+	keeper_stop(s->keeper);
 	pthread_mutex_lock(&s->lock);
 	s->stop = true;
 	pthread_cond_signal(&s->reap);

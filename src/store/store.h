@@ -89,6 +89,8 @@ struct store_options {
 	uint64_t object_max;	    // bytes; 0 = 5 TiB
 	uint64_t part_min;	    // smallest part that is not the last; 0 = 5 MiB
 	uint32_t free_stop_percent; // below: puts fail with ERR_FULL; 0 = 2
+	unsigned upload_days;	    // uploads that nobody completed are aborted after; 0 = 7
+	unsigned day_s;		    // what lifecycle rules count as a day, for tests; 0 = 86400
 };
 must_check int store_open(struct store **out, const struct store_options *o, struct err *e);
 void store_close(struct store *s);
@@ -129,6 +131,7 @@ struct store_bucket {
 	bool lockable; // object lock was turned on, which is for good
 	struct store_lock_default retention;
 	struct store_quota quota;
+	bool lifecycle; // it has rules
 };
 
 // ERR_INVALID with the rule that is broken (S3 naming rules).

@@ -170,21 +170,28 @@ static int forget_rows(struct db_conn *c, struct span upload, struct err *e)
 											      : 0;
 }
 
-static int abort_in(struct db_conn *c, void *arg, struct err *e)
+int upload_abort_in(struct store *s, struct db_conn *c, struct span bucket, struct span key,
+		    struct span upload, struct err *e)
 {
 	auto_arena struct arena mem = { 0 };
-	struct upload_write *w = arg;
 	struct store_upload up;
 	struct part_row *rows;
 	size_t n;
 
-	if (upload_find(c, w->bucket, w->key, w->upload, &mem, &up, e) < 0 ||
-	    parts_load(c, w->upload, 0, STORE_PART_MAX, &mem, &rows, &n, e) < 0)
+	if (upload_find(c, bucket, key, upload, &mem, &up, e) < 0 ||
+	    parts_load(c, upload, 0, STORE_PART_MAX, &mem, &rows, &n, e) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++)
-		if (content_release_in(w->store, c, rows[i].at, e) < 0)
+		if (content_release_in(s, c, rows[i].at, e) < 0)
 			return -1;
-	return forget_rows(c, w->upload, e);
+	return forget_rows(c, upload, e);
+}
+
+static int abort_in(struct db_conn *c, void *arg, struct err *e)
+{
+	struct upload_write *w = arg;
+
+	return upload_abort_in(w->store, c, w->bucket, w->key, w->upload, e);
 }
 
 int store_upload_abort(struct store *s, struct span bucket, struct span key, struct span upload,

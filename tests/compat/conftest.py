@@ -37,9 +37,9 @@ socket.getaddrinfo = getaddrinfo
 class Service:
     """A running service, and clients for it."""
 
-    def __init__(self, directory, domain="s3.localhost"):
+    def __init__(self, directory, domain="s3.localhost", **env):
         program = os.environ.get("S3D", str(ROOT / "build/tests/compat/s3d"))
-        self.process = subprocess.Popen([program, str(directory), domain], text=True,
+        self.process = subprocess.Popen([program, str(directory), domain], text=True, env=dict(os.environ, **env),
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.port = int(self.process.stdout.readline())
         self.endpoint = f"http://127.0.0.1:{self.port}"

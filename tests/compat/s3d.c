@@ -34,6 +34,7 @@ static int serve(const char *dir, const char *domain, struct err *e)
 				  .migrations = schema_migrations,
 				  .migration_count = schema_migration_count };
 	struct store_options so = { .data_dir = dir };
+	const char *day = getenv("S3D_DAY"); // seconds that lifecycle rules count as a day
 	struct authn_options ao = { 0 };
 	struct s3_options s3o = { .domain = domain };
 	struct http_options ho = { .listen = "127.0.0.1:0", .name = "s3", .workers = WORKERS };
@@ -42,6 +43,7 @@ static int serve(const char *dir, const char *domain, struct err *e)
 	struct s3 *s3 = NULL;
 	char byte;
 
+	so.day_s = day ? (unsigned)strtoul(day, NULL, 10) : 0;
 	if (db_open(&so.db, &dbo, e) < 0 || store_open(&s3o.store, &so, e) < 0 ||
 	    auth_open(&s3o.auth, so.db, e) < 0 ||
 	    auth_set_admin(s3o.auth, "admin", "password", "S3TEST", "s3testsecret", e) < 0)
