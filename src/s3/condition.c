@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Conditions (RFC 9110 13) and ranges (RFC 9110 14), with what S3 does differently: several ranges, and those
-// that cannot be parsed, give the whole object.
+// Conditions (RFC 9110 13).
 #include "base/clock.h"
 #include "s3/request.h"
 
@@ -70,34 +69,4 @@ bool s3_write_conditions(struct s3_req *q, struct store_conditions *out)
 	*out = (struct store_conditions){ .if_match = s3_etag_bare(match),
 					  .if_none_match = s3_etag_bare(none) };
 	return true;
-}
-
-enum s3_range s3_range(struct span header, uint64_t size, uint64_t *from, uint64_t *n)
-{
-	struct span last, first;
-	uint64_t a, b;
-
-	if (!span_starts(header, SPAN("bytes=")) || span_find(header, ',') >= 0 ||
-	    span_find(header, '-') < 0)
-		return S3_RANGE_WHOLE;
-	last = span_from(header, sizeof("bytes=") - 1);
-	first = span_trim(span_cut(&last, '-'));
-	last = span_trim(last);
-	if (!first.n) { // the last b bytes
-		if (!span_to_u64(last, &b))
-			return S3_RANGE_WHOLE;
-		if (!b || !size)
-			return S3_RANGE_NOT;
-		*n = b < size ? b : size;
-		*from = size - *n;
-		return S3_RANGE_PART;
-	}
-	b = UINT64_MAX;
-	if (!span_to_u64(first, &a) || (last.n && !span_to_u64(last, &b)) || b < a)
-		return S3_RANGE_WHOLE;
-	if (a >= size)
-		return S3_RANGE_NOT;
-	*from = a;
-	*n = (b < size ? b + 1 : size) - a;
-	return S3_RANGE_PART;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading objects.
 #include "base/clock.h"
+#include "codec/range.h"
 #include "s3/request.h"
 
 // ---- reading -------------------------------------------------------------------------------------------
@@ -69,15 +70,15 @@ static bool choose_range(struct s3_req *q, const struct store_object *o, uint64_
 		return s3_fail(q, condition);
 	if (!check_part_number(q, o, &part))
 		return false;
-	switch (s3_range(range_header(q, o), o->size, from, n)) {
-	case S3_RANGE_NOT:
+	switch (range_parse(range_header(q, o), o->size, from, n)) {
+	case RANGE_NOT:
 		http_reply_headerf(q->http, "Content-Range", "bytes */%llu",
 				   (unsigned long long)o->size);
 		return s3_fail(q, S3_INVALID_RANGE);
-	case S3_RANGE_PART:
+	case RANGE_PART:
 		part = true;
 		break;
-	case S3_RANGE_WHOLE:
+	case RANGE_WHOLE:
 		break;
 	}
 	if (part)

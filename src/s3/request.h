@@ -209,15 +209,13 @@ bool s3_tags_parse(struct s3_req *q, size_t max, struct span *out);
 void s3_tags_send(struct s3_req *q, struct span tags);
 unsigned s3_tags_count(struct span tags);
 
-// ---- conditions and ranges (condition.c) ---------------------------------------------------------------
+// ---- conditions (condition.c) --------------------------------------------------------------------------
 
 // prefix: "" or "x-amz-copy-source-". S3_OK, S3_NOT_MODIFIED or S3_PRECONDITION_FAILED.
 enum s3_code s3_conditions(struct s3_req *q, const char *prefix, const struct store_object *o);
 // If-Match and If-None-Match of a write.
 bool s3_write_conditions(struct s3_req *q, struct store_conditions *out);
 struct span s3_etag_bare(struct span etag); // without W/, quotes and blanks
-enum s3_range { S3_RANGE_WHOLE, S3_RANGE_PART, S3_RANGE_NOT };
-enum s3_range s3_range(struct span header, uint64_t size, uint64_t *from, uint64_t *n);
 
 // ---- operations ----------------------------------------------------------------------------------------
 

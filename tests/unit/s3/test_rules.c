@@ -8,6 +8,7 @@
 #include <cmocka.h>
 // clang-format on
 #include "codec/crc.h"
+#include "codec/range.h"
 #include "s3/request.h"
 
 static void ranges_are_read_as_the_peers_do(void **state unused_arg)
@@ -15,32 +16,32 @@ static void ranges_are_read_as_the_peers_do(void **state unused_arg)
 	static const struct {
 		const char *text;
 		uint64_t size;
-		enum s3_range kind;
+		enum range kind;
 		uint64_t from, n;
 	} cases[] = {
-		{ "", 10, S3_RANGE_WHOLE, 0, 0 },
-		{ "bytes=0-0", 10, S3_RANGE_PART, 0, 1 },
-		{ "bytes=2-", 10, S3_RANGE_PART, 2, 8 },
-		{ "bytes=9-99", 10, S3_RANGE_PART, 9, 1 },
-		{ "bytes=-4", 10, S3_RANGE_PART, 6, 4 },
-		{ "bytes=-40", 10, S3_RANGE_PART, 0, 10 },
-		{ "bytes=10-", 10, S3_RANGE_NOT, 0, 0 },
-		{ "bytes=-0", 10, S3_RANGE_NOT, 0, 0 },
-		{ "bytes=0-", 0, S3_RANGE_NOT, 0, 0 },
-		{ "bytes=-1", 0, S3_RANGE_NOT, 0, 0 },
-		{ "bytes=5-4", 10, S3_RANGE_WHOLE, 0, 0 },
-		{ "bytes=-", 10, S3_RANGE_WHOLE, 0, 0 },
-		{ "bytes=a-b", 10, S3_RANGE_WHOLE, 0, 0 },
-		{ "bytes=0-1,4-5", 10, S3_RANGE_WHOLE, 0, 0 },
-		{ "items=0-1", 10, S3_RANGE_WHOLE, 0, 0 },
-		{ "bytes=0-18446744073709551615", 10, S3_RANGE_PART, 0, 10 },
-		{ "bytes=0-18446744073709551616", 10, S3_RANGE_WHOLE, 0, 0 },
-		{ "bytes=18446744073709551615-", 10, S3_RANGE_NOT, 0, 0 },
+		{ "", 10, RANGE_WHOLE, 0, 0 },
+		{ "bytes=0-0", 10, RANGE_PART, 0, 1 },
+		{ "bytes=2-", 10, RANGE_PART, 2, 8 },
+		{ "bytes=9-99", 10, RANGE_PART, 9, 1 },
+		{ "bytes=-4", 10, RANGE_PART, 6, 4 },
+		{ "bytes=-40", 10, RANGE_PART, 0, 10 },
+		{ "bytes=10-", 10, RANGE_NOT, 0, 0 },
+		{ "bytes=-0", 10, RANGE_NOT, 0, 0 },
+		{ "bytes=0-", 0, RANGE_NOT, 0, 0 },
+		{ "bytes=-1", 0, RANGE_NOT, 0, 0 },
+		{ "bytes=5-4", 10, RANGE_WHOLE, 0, 0 },
+		{ "bytes=-", 10, RANGE_WHOLE, 0, 0 },
+		{ "bytes=a-b", 10, RANGE_WHOLE, 0, 0 },
+		{ "bytes=0-1,4-5", 10, RANGE_WHOLE, 0, 0 },
+		{ "items=0-1", 10, RANGE_WHOLE, 0, 0 },
+		{ "bytes=0-18446744073709551615", 10, RANGE_PART, 0, 10 },
+		{ "bytes=0-18446744073709551616", 10, RANGE_WHOLE, 0, 0 },
+		{ "bytes=18446744073709551615-", 10, RANGE_NOT, 0, 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		uint64_t from = 0, n = 0;
-		enum s3_range kind = s3_range(span_of(cases[i].text), cases[i].size, &from, &n);
+		enum range kind = range_parse(span_of(cases[i].text), cases[i].size, &from, &n);
 
 		if (kind != cases[i].kind || from != cases[i].from || n != cases[i].n)
 			fail_msg("%s of %d: %d, %d, %d", cases[i].text, (int)cases[i].size, kind,
