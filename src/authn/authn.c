@@ -3,6 +3,7 @@
 
 #include "authn/keys.h"
 #include "base/mem.h"
+#include "base/rand.h"
 #include "codec/text.h"
 
 enum { PASSWORD_MAX_BYTES = 1024, SKEW_S = 900 };
@@ -14,6 +15,7 @@ void authn_open(struct authn **out, const struct authn_options *o)
 	a->auth = o->auth;
 	a->region = mem_strdup(o->region ? o->region : "us-east-1");
 	a->skew_ns = (o->skew_s ? o->skew_s : SKEW_S) * NS_PER_S;
+	rand_bytes(a->token_key, sizeof(a->token_key));
 	pthread_mutex_init(&a->lock, NULL);
 	*out = a;
 }
@@ -23,6 +25,7 @@ void authn_close(struct authn *a)
 	if (!a)
 		return;
 	keys_release(a);
+	mem_wipe(a->token_key, sizeof(a->token_key));
 	pthread_mutex_destroy(&a->lock);
 	mem_free(a->region);
 	mem_free(a);

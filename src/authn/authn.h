@@ -76,3 +76,16 @@ struct authn_api {
 // Success with AUTHN_NONE when there is no Authorization header. ERR_UNAUTH for a wrong name or password.
 must_check int authn_api_request(struct authn *a, struct http_req *r, struct authn_api *out,
 				 struct err *e);
+
+// Who has this name and password; ERR_UNAUTH otherwise. As for AUTHN_BASIC.
+must_check int authn_password(struct authn *a, struct span name, struct span password,
+			      struct auth_user *out, struct err *e);
+
+// Tokens of our own for a short while, as registries hand them out: they say who it is, nothing more. They end with
+// the process that made them.
+enum { AUTHN_TOKEN_MAX = 128 };
+char *authn_token_make(struct authn *a, const struct auth_user *user, int64_t seconds,
+		       char out[static AUTHN_TOKEN_MAX]);
+// ERR_UNAUTH when it is none of ours, too old, or its user is gone.
+must_check int authn_token_user(struct authn *a, struct span token, struct auth_user *out,
+				struct err *e);

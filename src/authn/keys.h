@@ -10,8 +10,9 @@ struct authn {
 	struct auth *auth;
 	char *region;
 	int64_t skew_ns;
-	pthread_mutex_t lock; // guards the cache
-	struct map keys;      // "secret NUL date NUL region NUL service" to 32 bytes
+	uint8_t token_key[32]; // of this process only: its tokens end with it
+	pthread_mutex_t lock;  // guards the cache
+	struct map keys;       // "secret NUL date NUL region NUL service" to 32 bytes
 };
 
 void keys_derive(struct authn *a, struct span secret, const struct sigv4_scope *s,
