@@ -160,11 +160,29 @@
 // buckets.lifecycle: the bucket has lifecycle rules (bucket_configs), so that the others need not be asked.
 #define LIFECYCLE "ALTER TABLE buckets ADD COLUMN lifecycle INTEGER NOT NULL DEFAULT 0;"
 
+// image: what the registry holds. A repository is an image's name without its tag; its tags are the rows of images
+// (id '' = not unpacked yet). repo_blobs: what a repository may hand out; one that no manifest of it names goes when
+// it was not asked for since seen_ns for a while. refs of a manifest: configuration, layers, children.
+#define TABLES_REGISTRY                                                                            \
+	"CREATE TABLE manifests(repo TEXT NOT NULL, digest TEXT NOT NULL, media TEXT NOT NULL,"    \
+	" size INTEGER NOT NULL, subject TEXT, artifact TEXT NOT NULL, owner INTEGER NOT NULL,"    \
+	" created_ns INTEGER NOT NULL, PRIMARY KEY(repo, digest)) WITHOUT ROWID;"                  \
+	"CREATE INDEX manifests_digest ON manifests(digest);"                                      \
+	"CREATE INDEX manifests_subject ON manifests(repo, subject) WHERE subject IS NOT NULL;"    \
+	"CREATE TABLE manifest_refs(repo TEXT NOT NULL, manifest TEXT NOT NULL, digest TEXT NOT "  \
+	"NULL,"                                                                                    \
+	" child INTEGER NOT NULL, PRIMARY KEY(repo, manifest, digest)) WITHOUT ROWID;"             \
+	"CREATE INDEX manifest_refs_digest ON manifest_refs(digest, repo);"                        \
+	"CREATE TABLE repo_blobs(repo TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL," \
+	" seen_ns INTEGER NOT NULL, PRIMARY KEY(repo, digest)) WITHOUT ROWID;"                     \
+	"CREATE INDEX repo_blobs_digest ON repo_blobs(digest);"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
 	ACCESS_LISTS,
 	STORE_VERSIONS,
 	LIFECYCLE,
+	TABLES_REGISTRY,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

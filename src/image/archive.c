@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { CHUNK = 256 << 10, FILES_MAX = 10000, SCAN_MAX = 100000, NESTED_MAX = 3, LINKS_MAX = 8 };
+enum { CHUNK = 256 << 10, FILES_MAX = 10000, SCAN_MAX = 100000, LINKS_MAX = 8 };
 
 // A file of the archive: its blob, or for a link the name of another.
 struct member {
@@ -312,11 +312,9 @@ static int check_layers(struct members *s, const struct saved_image *saved,
 				       "layer %zu of %zu has another digest than its configuration "
 				       "says",
 				       i + 1, saved->layer_count);
-		json_array_append_new(
-			layers,
-			descriptor_json(packed ? "application/vnd.oci.image.layer.v1.tar+gzip"
-					       : "application/vnd.oci.image.layer.v1.tar",
-					&m->blob));
+		json_array_append_new(layers, descriptor_json(packed ? MEDIA_OCI_LAYER "+gzip"
+								     : MEDIA_OCI_LAYER,
+							      &m->blob));
 	}
 	return 0;
 }
@@ -341,10 +339,8 @@ static int take_saved(struct members *s, const struct member *list, struct image
 		return err_set(e, ERR_INVALID, "the archive lacks the image's configuration");
 	if (check_layers(s, &saved, &config->blob, layers, e) < 0)
 		return -1;
-	v = json_pack("{s:i,s:s,s:o,s:O}", "schemaVersion", 2, "mediaType",
-		      "application/vnd.oci.image.manifest.v1+json", "config",
-		      descriptor_json("application/vnd.oci.image.config.v1+json", &config->blob),
-		      "layers", layers);
+	v = json_pack("{s:i,s:s,s:o,s:O}", "schemaVersion", 2, "mediaType", MEDIA_OCI_MANIFEST,
+		      "config", descriptor_json(MEDIA_OCI_CONFIG, &config->blob), "layers", layers);
 	manifest = codec_json_text(v, CODEC_JSON_PLAIN);
 	return assemble(s->w, span_of(manifest), out, e);
 }
@@ -385,7 +381,7 @@ static int take_rootfs(struct image_work *w, int fd, struct image *out, struct e
 		return err_sys(e, ERR_IO, errno, "sync");
 	snprintf(out->digest, sizeof(out->digest), "sha256:%s", digest);
 	snprintf(out->id, sizeof(out->id), "%.*s", IMAGE_ID_DIGITS, digest);
-	return 0;
+	return work_digest(w, out, e);
 }
 
 int archive_take(struct image_work *w, int fd, struct image *out, struct err *e)

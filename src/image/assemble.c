@@ -103,7 +103,8 @@ static int unpack(struct image_work *w, struct span manifest, const struct manif
 	out->config = config_text(c, out->size, &out->mem);
 	if (!out->config)
 		return err_set(e, ERR_INVALID, "the image's configuration cannot be kept");
-	if (file_replace(w->dir, "manifest.json", 0600, manifest.p, manifest.n, e) < 0 ||
+	if (work_digest(w, out, e) < 0 ||
+	    file_replace(w->dir, "manifest.json", 0600, manifest.p, manifest.n, e) < 0 ||
 	    file_replace(w->dir, "config.json", 0600, out->config, strlen(out->config), e) < 0)
 		return -1;
 	return syncfs(root) < 0 ? err_sys(e, ERR_IO, errno, "sync") : 0;
@@ -114,13 +115,17 @@ int assemble(struct image_work *w, struct span manifest, struct image *out, stru
 	auto_arena struct arena mem = { 0 };
 	auto_json json_t *tree = NULL;
 	struct image_config c;
-	struct manifest m;
+	struct manifest m, *kept = arena_alloc(&out->mem, sizeof(*kept));
 
-	blob_digest(manifest, out->digest);
+	if (blob_put(w->m->blobs, manifest, out->digest, e) < 0)
+		return -1;
 	snprintf(out->id, sizeof(out->id), "%.*s", IMAGE_ID_DIGITS, out->digest + 7);
-	if (manifest_parse(manifest, &mem, &m, e) < 0)
+	if (manifest_parse(manifest, &out->mem, &m, e) < 0)
 		return -1;
 	check(!m.is_index);
+	*kept = m;
+	w->manifest = kept;
+	w->manifest_size = manifest.n;
 	out->layers = (unsigned)m.count;
 	if (read_config(w->m, &m, &mem, &tree, &c, e) < 0 || look_up(w, out, e) < 0)
 		return -1;

@@ -2,12 +2,9 @@
 #include "image/blob.h"
 
 #include "base/file.h"
-#include "base/map.h"
-#include "base/mem.h"
 #include "base/rand.h"
 #include "codec/text.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -60,8 +57,8 @@ static char *digest_text(struct digest *sum, char out[static REFERENCE_DIGEST_MA
 	return out;
 }
 
-int blob_finish(struct blob_writer *b, const struct descriptor *want,
-		char digest[static REFERENCE_DIGEST_MAX], struct err *e)
+int blob_seal(struct blob_writer *b, const struct descriptor *want,
+	      char digest[static REFERENCE_DIGEST_MAX], struct err *e)
 {
 	if (want && b->size != want->size)
 		return err_set(e, ERR_PROTOCOL, "it ends after %llu of %llu bytes",
@@ -70,12 +67,34 @@ int blob_finish(struct blob_writer *b, const struct descriptor *want,
 	if (want && strcmp(digest, want->digest) != 0)
 		return err_set(e, ERR_PROTOCOL, "its bytes have the digest %.19s…, not %.19s…",
 			       digest, want->digest);
-	if (file_datasync(b->fd, e) < 0)
-		return -1;
+	return file_datasync(b->fd, e);
+}
+
+int blob_show(struct blob_writer *b, const char *digest, struct err *e)
+{
 	if (renameat(b->dir, b->name, b->dir, digest + PREFIX) < 0)
 		return err_sys(e, ERR_IO, errno, "blob %s", digest);
 	file_close(file_take(&b->fd));
 	return file_sync(b->dir, e);
+}
+
+int blob_finish(struct blob_writer *b, const struct descriptor *want,
+		char digest[static REFERENCE_DIGEST_MAX], struct err *e)
+{
+	return blob_seal(b, want, digest, e) < 0 ? -1 : blob_show(b, digest, e);
+}
+
+int blob_put(int dir, struct span bytes, char digest[static REFERENCE_DIGEST_MAX], struct err *e)
+{
+	auto_blob struct blob_writer b = { .fd = -1 };
+
+	if (blob_begin(&b, dir, bytes.n, e) < 0)
+		return -1;
+	if (!blob_write(&b, bytes)) {
+		*e = b.err;
+		return -1;
+	}
+	return blob_finish(&b, NULL, digest, e);
 }
 
 void blob_drop(struct blob_writer *b)
@@ -121,80 +140,4 @@ int blob_read(int dir, const char *digest, struct buf *out, struct err *e)
 	return strcmp(found, digest) == 0
 		       ? 0
 		       : err_set(e, ERR_CORRUPT, "blob %s changed on disk", digest);
-}
-
-// ---- sweeping ------------------------------------------------------------------------------------------
-
-static void mark(struct map *used, const struct descriptor *d)
-{
-	map_put(used, span_of(d->digest + PREFIX), used);
-}
-
-// An image of a plain root file system has no manifest and needs no blob.
-static int mark_image(int images, const char *folder, struct map *used, struct err *e)
-{
-	auto_free char *path = mem_printf("%s/manifest.json", folder);
-	auto_arena struct arena mem = { 0 };
-	struct manifest m;
-	auto_buf struct buf text;
-	struct err missing = { 0 };
-
-	buf_init(&text, MANIFEST_BYTES_MAX);
-	if (file_read_path(images, path, &text, &missing) < 0) {
-		if (missing.code == ERR_NOT_FOUND)
-			return 0;
-		*e = missing;
-		return -1;
-	}
-	if (manifest_parse(buf_span(&text), &mem, &m, e) < 0)
-		return err_wrap(e, "images/%s", folder);
-	mark(used, &m.config);
-	for (size_t i = 0; i < m.count; i++)
-		mark(used, &m.list[i]);
-	return 0;
-}
-
-static DIR *list_folder(int dir, struct err *e)
-{
-	auto_fd int fd = file_open(dir, ".", O_RDONLY | O_DIRECTORY, 0, e);
-	DIR *list = fd < 0 ? NULL : fdopendir(fd);
-
-	if (list)
-		file_take(&fd);
-	else if (fd >= 0)
-		err_sys(e, ERR_IO, errno, "images");
-	return list;
-}
-
-static int mark_all(int images, struct map *used, struct err *e)
-{
-	DIR *list = list_folder(images, e);
-	struct dirent *d;
-	int bad = list ? 0 : -1;
-
-	while (!bad && (d = readdir(list)))
-		if (d->d_name[0] != '.' && strcmp(d->d_name, "blobs") != 0)
-			bad = mark_image(images, d->d_name, used, e);
-	if (list)
-		closedir(list);
-	return bad;
-}
-
-int blob_sweep(int images, int dir, struct err *e)
-{
-	struct map used = { 0 };
-	struct dirent *d;
-	DIR *list = NULL;
-	int bad = mark_all(images, &used, e);
-
-	if (!bad && !(list = list_folder(dir, e)))
-		bad = -1;
-	while (!bad && (d = readdir(list)))
-		if (d->d_name[0] != '.' && !map_get(&used, span_of(d->d_name)) &&
-		    unlinkat(dir, d->d_name, 0) < 0)
-			bad = err_sys(e, ERR_IO, errno, "blob %s", d->d_name);
-	if (list)
-		closedir(list);
-	map_release(&used);
-	return bad;
 }

@@ -27,6 +27,13 @@ must_check int blob_restart(struct blob_writer *b, struct err *e);
 // On disk and visible, or nothing: the bytes must have the digest and the size of `want`; NULL = they may be any.
 must_check int blob_finish(struct blob_writer *b, const struct descriptor *want,
 			   char digest[static REFERENCE_DIGEST_MAX], struct err *e);
+// The two halves of blob_finish(): checked and on disk; then visible.
+must_check int blob_seal(struct blob_writer *b, const struct descriptor *want,
+			 char digest[static REFERENCE_DIGEST_MAX], struct err *e);
+must_check int blob_show(struct blob_writer *b, const char *digest, struct err *e);
+// Writes a whole one.
+must_check int blob_put(int dir, struct span bytes, char digest[static REFERENCE_DIGEST_MAX],
+			struct err *e);
 // Drops what was not finished; accepts one that never began with fd -1.
 void blob_drop(struct blob_writer *b);
 #define auto_blob at_scope_exit(blob_drop)
@@ -39,6 +46,3 @@ must_check int blob_open(int dir, const char *digest, struct err *e);
 must_check int blob_read(int dir, const char *digest, struct buf *out, struct err *e);
 // The digest of some bytes as text.
 char *blob_digest(struct span bytes, char out[static REFERENCE_DIGEST_MAX]);
-
-// Removes every blob but those that the manifest.json of an image's folder names. `images` is DATA/images.
-must_check int blob_sweep(int images, int dir, struct err *e);

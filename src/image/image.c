@@ -6,6 +6,8 @@
 #include "codec/json.h"
 #include "db/db.h"
 #include "image/blob.h"
+#include "image/catalog.h"
+#include "image/manifest.h"
 #include "image/private.h"
 
 #include <dirent.h>
@@ -15,7 +17,7 @@
 #include <unistd.h>
 
 #define SIZE_MAX_DEFAULT (UINT64_C(64) << 30)
-enum { ENTRIES_MAX = 2000000 };
+enum { ENTRIES_MAX = 2000000, KEEP_MS = 3600000 };
 
 // ---- opening -------------------------------------------------------------------------------------------
 
@@ -61,11 +63,80 @@ static int drop_unfinished(struct images *m, struct err *e)
 	return bad;
 }
 
+// Images of before the registry was there: what their folder tells of their manifest becomes the repository's.
+struct adoption {
+	struct images *m;
+	char name[IMAGE_NAME_MAX], id[IMAGE_ID_MAX];
+	struct span text;
+	char digest[REFERENCE_DIGEST_MAX];
+	struct manifest manifest;
+	int64_t owner;
+};
+
+static int adopt_in(struct db_conn *c, void *arg, struct err *e)
+{
+	struct adoption *a = arg;
+
+	return catalog_record_in(c, catalog_repo_of(span_of(a->name)), a->digest, a->text.n,
+				 &a->manifest, a->owner, 0, e);
+}
+
+static int adopt(struct adoption *a, struct err *e)
+{
+	auto_free char *path = mem_printf("%s/manifest.json", a->id);
+	auto_arena struct arena mem = { 0 };
+	struct err missing = { 0 };
+	auto_buf struct buf text;
+
+	buf_init(&text, MANIFEST_BYTES_MAX);
+	if (file_read_path(a->m->dir, path, &text, &missing) < 0)
+		return 0; // a root file system
+	a->text = buf_span(&text);
+	if (manifest_parse(a->text, &mem, &a->manifest, e) < 0 ||
+	    blob_put(a->m->blobs, a->text, a->digest, e) < 0)
+		return err_wrap(e, "images/%s", path);
+	return db_write(a->m->db, adopt_in, a, e);
+}
+
+enum { ADOPT_MAX = 100000 };
+
+static int adopt_all(struct images *m, struct err *e)
+{
+	struct db_conn *c = db_reader(m->db, e);
+	char last[IMAGE_NAME_MAX] = "";
+
+	for (unsigned i = 0; c && i < ADOPT_MAX; i++) {
+		struct adoption a = { .m = m };
+		struct db_stmt *q = db_query(
+			c,
+			"SELECT name,id,owner FROM images WHERE name>?1 AND id<>'' AND config IS "
+			"NOT NULL AND NOT EXISTS(SELECT 1 FROM manifests m WHERE "
+			"m.digest=images.digest AND m.repo||':'=substr(name,1,length(m.repo)+1)) "
+			"ORDER BY name LIMIT 1",
+			DB_ARGS(db_str(last)), e);
+		int got = q ? db_step(q, e) : -1;
+
+		if (got > 0) {
+			snprintf(a.name, sizeof(a.name), SPAN_FMT, SPAN_ARG(db_col_span(q, 0)));
+			snprintf(a.id, sizeof(a.id), SPAN_FMT, SPAN_ARG(db_col_span(q, 1)));
+			a.owner = db_col_int(q, 2);
+		}
+		db_done(q);
+		if (got <= 0)
+			return got;
+		if (adopt(&a, e) < 0)
+			return -1;
+		memcpy(last, a.name, sizeof(last));
+	}
+	return c ? 0 : -1;
+}
+
 int images_open(struct images **out, const struct image_options *o, struct err *e)
 {
 	auto_free char *path = mem_printf("%s/images", o->data_dir);
 	auto_free char *blobs = mem_printf("%s/images/blobs/sha256", o->data_dir);
 	auto_fd int dir = -1, blob_dir = -1;
+	struct image_pruned gone;
 	struct images *m;
 
 	if (file_mkdirs(path, 0711, e) < 0 || file_mkdirs(blobs, 0700, e) < 0)
@@ -80,10 +151,14 @@ int images_open(struct images **out, const struct image_options *o, struct err *
 			      .blobs = file_take(&blob_dir),
 			      .insecure = o->insecure_registries,
 			      .docker_config = o->docker_config,
+			      .keep_ns = (o->keep_ms ? o->keep_ms : KEEP_MS) * NS_PER_MS,
 			      .limits = { o->size_max ? o->size_max : SIZE_MAX_DEFAULT,
 					  o->entries_max ? o->entries_max : ENTRIES_MAX } };
 	pthread_mutex_init(&m->lock, NULL);
-	if (drop_unfinished(m, e) < 0 || blob_sweep(m->dir, m->blobs, e) < 0) {
+	pthread_mutex_init(&m->uploads_lock, NULL);
+	sweeper_start(m);
+	if (drop_unfinished(m, e) < 0 || adopt_all(m, e) < 0 ||
+	    sweep_blobs(m, true, &gone, e) < 0) {
 		images_close(m);
 		return -1;
 	}
@@ -95,10 +170,29 @@ void images_close(struct images *m)
 {
 	if (!m)
 		return;
+	sweeper_stop(m);
+	uploads_release(m);
 	file_close(m->dir);
 	file_close(m->blobs);
+	for (char **h = m->hosts; h && *h; h++)
+		mem_free(*h);
+	mem_free(m->hosts);
+	pthread_mutex_destroy(&m->uploads_lock);
 	pthread_mutex_destroy(&m->lock);
 	mem_free(m);
+}
+
+void images_set_hosts(struct images *m, const char *const *hosts)
+{
+	size_t n = 0;
+	char **list;
+
+	while (hosts[n])
+		n++;
+	list = mem_zalloc((n + 1) * sizeof(*list));
+	for (size_t i = 0; i < n; i++)
+		list[i] = mem_strdup(hosts[i]);
+	m->hosts = list;
 }
 
 // ---- names ---------------------------------------------------------------------------------------------
@@ -151,6 +245,113 @@ static int find(struct db_conn *c, struct span name, struct image *out, struct e
 	return 1;
 }
 
+int image_local_name(const struct images *m, const char *name, char out[static IMAGE_NAME_MAX],
+		     struct err *e)
+{
+	struct span rest = span_of(name);
+
+	for (char **h = m->hosts; h && *h; h++)
+		if (span_starts(rest, span_of(*h)) && rest.n > strlen(*h) &&
+		    rest.p[strlen(*h)] == '/') {
+			rest = span_from(rest, strlen(*h) + 1);
+			break;
+		}
+	return image_name_check(rest, out, e);
+}
+
+static int publish_folder(struct image_work *w, const struct image *out, struct err *e)
+{
+	struct images *m = w->m;
+
+	if (w->known) {
+		if (faccessat(m->dir, out->id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			return 0;
+		return err_set(e, ERR_CONFLICT, "the image was removed just now: try again");
+	}
+	if (renameat(m->dir, w->folder, m->dir, out->id) < 0)
+		return errno == EEXIST || errno == ENOTEMPTY // the same was made meanwhile
+			       ? 0
+			       : err_sys(e, ERR_IO, errno, "images/%s", out->id);
+	w->folder[0] = '\0';
+	return file_sync(m->dir, e);
+}
+
+// ---- pushed, and used for the first time ---------------------------------------------------------------
+
+// From the tag's manifest down to the one for this machine.
+static int unpack_named(struct image_work *w, struct image *out, struct err *e)
+{
+	char digest[REFERENCE_DIGEST_MAX];
+
+	snprintf(digest, sizeof(digest), "%.71s", out->digest);
+	for (unsigned depth = 0; depth <= NESTED_MAX; depth++) {
+		auto_arena struct arena mem = { 0 };
+		const struct descriptor *child;
+		struct manifest man;
+		auto_buf struct buf text;
+
+		buf_init(&text, MANIFEST_BYTES_MAX);
+		if (blob_read(w->m->blobs, digest, &text, e) < 0 ||
+		    manifest_parse(buf_span(&text), &mem, &man, e) < 0)
+			return -1;
+		if (!man.is_index)
+			return assemble_check(w->m, &man, e) < 0
+				       ? -1
+				       : assemble(w, buf_span(&text), out, e);
+		if (manifest_select(&man, NULL, &child, e) < 0)
+			return -1;
+		memcpy(digest, child->digest, sizeof(digest));
+	}
+	return err_set(e, ERR_INVALID, "an index within an index, too often");
+}
+
+// Only the folder is new: the tag goes on naming what was pushed, an index for instance.
+struct unpacked {
+	const struct image *image;
+	const char *tagged; // digest
+};
+
+static int unpacked_in(struct db_conn *c, void *arg, struct err *e)
+{
+	const struct unpacked *u = arg;
+	int n = db_exec(c,
+			"UPDATE images SET id=?2, size=?3, config=?4 WHERE name=?1 AND digest=?5",
+			DB_ARGS(db_str(u->image->name), db_str(u->image->id),
+				db_int((int64_t)u->image->size), db_str(u->image->config),
+				db_str(u->tagged)),
+			e);
+
+	return n == 0 ? err_set(e, ERR_CONFLICT, "the image was changed just now: try again")
+		      : (n < 0 ? -1 : 0);
+}
+
+static int publish_unpacked(struct image_work *w, const struct image *out, const char *tagged,
+			    struct err *e)
+{
+	struct unpacked u = { out, tagged };
+	auto_lock held = lock_hold(&w->m->lock);
+
+	return publish_folder(w, out, e) < 0 ? -1 : db_write(w->m->db, unpacked_in, &u, e);
+}
+
+static int unpack_pushed(struct images *m, const struct image *found, char *id, size_t id_size,
+			 struct err *e)
+{
+	auto_image struct image out = *found;
+	struct image_work w;
+	int bad;
+
+	if (work_begin(m, &w, e) < 0)
+		return -1;
+	bad = unpack_named(&w, &out, e);
+	if (!bad)
+		bad = publish_unpacked(&w, &out, found->digest, e);
+	if (work_end(&w, bad, e) < 0)
+		return err_wrap(e, "image %.120s", found->name);
+	snprintf(id, id_size, "%s", out.id);
+	return 0;
+}
+
 int image_resolve(struct images *m, const char *name, char *id, size_t id_size, struct err *e)
 {
 	struct db_conn *c = db_reader(m->db, e);
@@ -162,7 +363,7 @@ int image_resolve(struct images *m, const char *name, char *id, size_t id_size, 
 		snprintf(id, id_size, "host");
 		return 0;
 	}
-	if (!c || image_name_check(span_of(name), full, e) < 0)
+	if (!c || image_local_name(m, name, full, e) < 0)
 		return -1;
 	got = find(c, span_of(full), &found, e);
 	if (got < 0)
@@ -173,7 +374,49 @@ int image_resolve(struct images *m, const char *name, char *id, size_t id_size, 
 			       "or oscar image import FILE.tar %s), or use host for the machine's "
 			       "own programs",
 			       full, full, full);
+	if (!found.id[0])
+		return unpack_pushed(m, &found, id, id_size, e);
 	snprintf(id, id_size, "%s", found.id);
+	return 0;
+}
+
+int image_digest(struct images *m, const char *id, char out[static 80], struct err *e)
+{
+	auto_free char *path = mem_printf("%s/digest", id);
+	struct err missing = { 0 };
+	auto_buf struct buf text;
+
+	out[0] = '\0';
+	buf_init(&text, 79);
+	if (strcmp(id, "host") == 0)
+		return 0;
+	if (file_read_path(m->dir, path, &text, &missing) < 0) {
+		if (missing.code == ERR_NOT_FOUND)
+			return 0;
+		*e = missing;
+		return -1;
+	}
+	snprintf(out, 80, SPAN_FMT, SPAN_ARG(span_trim(buf_span(&text))));
+	return 0;
+}
+
+int image_get(struct images *m, struct span name, struct arena *mem, struct image *out,
+	      struct err *e)
+{
+	struct db_conn *c = db_reader(m->db, e);
+	auto_query struct db_stmt *q = NULL;
+	char full[IMAGE_NAME_MAX];
+	int got = c ? image_name_check(name, full, e) : -1;
+
+	if (got < 0 || (got = find(c, span_of(full), out, e)) < 0)
+		return -1;
+	if (!got)
+		return err_set(e, ERR_NOT_FOUND, "no image named %s", full);
+	q = db_query(c, "SELECT config FROM images WHERE name=?1", DB_ARGS(db_str(full)), e);
+	if (!q || (got = db_step(q, e)) < 0)
+		return -1;
+	if (got && !db_col_null(q, 0))
+		out->config = arena_span(mem, db_col_span(q, 0)).p;
 	return 0;
 }
 
@@ -245,6 +488,7 @@ int image_runtime(struct images *m, const char *id, struct arena *mem, struct im
 
 struct change {
 	const struct image *image;
+	const struct image_work *work;
 	char name[IMAGE_NAME_MAX];
 	char old_id[IMAGE_ID_MAX]; // what the name stood for before, "" = nothing
 	bool old_used;		   // a service or another name still needs it
@@ -267,12 +511,17 @@ static int record(struct db_conn *c, void *arg, struct err *e)
 {
 	struct change *w = arg;
 	struct image old = { 0 };
-	int got = find(c, span_make(w->image->name, strlen(w->image->name)), &old, e);
+	struct span name = span_of(w->image->name), repo = catalog_repo_of(name);
+	int got = find(c, name, &old, e);
 
 	if (got < 0)
 		return -1;
-	if (got && strcmp(old.id, w->image->id) != 0)
+	if (got && !span_is(span_of(old.id), w->image->id))
 		snprintf(w->old_id, sizeof(w->old_id), "%s", old.id);
+	if (w->work->manifest &&
+	    catalog_record_in(c, repo, w->image->digest, w->work->manifest_size, w->work->manifest,
+			      w->image->owner, 0, e) < 0)
+		return -1;
 	if (db_exec(c,
 		    "INSERT OR REPLACE INTO images(name,id,digest,size,config,owner,created_ns) "
 		    "VALUES(?1,?2,?3,?4,?5,?6,?7)",
@@ -281,7 +530,23 @@ static int record(struct db_conn *c, void *arg, struct err *e)
 			    db_int(w->image->owner), db_int(w->image->created_ns)),
 		    e) < 0)
 		return -1;
+	if (got && !span_is(span_of(old.digest), w->image->digest) &&
+	    catalog_drop_in(c, repo, old.digest, e) < 0)
+		return -1;
 	return w->old_id[0] ? still_used(c, w, e) : 0;
+}
+
+int image_folder_drop(struct images *m, const char *id, struct err *e)
+{
+	struct db_conn *c = db_reader(m->db, e);
+	struct change w = { 0 };
+
+	snprintf(w.old_id, sizeof(w.old_id), "%s", id);
+	if (!*id)
+		return 0;
+	if (!c || still_used(c, &w, e) < 0)
+		return -1;
+	return w.old_used ? 0 : file_remove_tree(m->dir, w.old_id, e);
 }
 
 int work_begin(struct images *m, struct image_work *w, struct err *e)
@@ -313,26 +578,14 @@ unsigned work_count(struct images *m)
 	return m->busy;
 }
 
-static int publish_folder(struct image_work *w, const struct image *out, struct err *e)
+int work_digest(const struct image_work *w, const struct image *out, struct err *e)
 {
-	struct images *m = w->m;
-
-	if (w->known) {
-		if (faccessat(m->dir, out->id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-			return 0;
-		return err_set(e, ERR_CONFLICT, "the image was removed just now: try again");
-	}
-	if (renameat(m->dir, w->folder, m->dir, out->id) < 0)
-		return errno == EEXIST || errno == ENOTEMPTY // the same was made meanwhile
-			       ? 0
-			       : err_sys(e, ERR_IO, errno, "images/%s", out->id);
-	w->folder[0] = '\0';
-	return file_sync(m->dir, e);
+	return file_replace(w->dir, "digest", 0600, out->digest, strlen(out->digest), e);
 }
 
 int work_publish(struct image_work *w, struct image *out, struct err *e)
 {
-	struct change change = { .image = out };
+	struct change change = { .image = out, .work = w };
 	struct images *m = w->m;
 	auto_lock held = lock_hold(&m->lock);
 
@@ -346,6 +599,7 @@ int work_publish(struct image_work *w, struct image *out, struct err *e)
 int work_end(struct image_work *w, int result, struct err *e)
 {
 	struct images *m = w->m;
+	struct image_pruned gone;
 	struct err fault = { 0 };
 
 	file_close(w->dir);
@@ -355,7 +609,7 @@ int work_end(struct image_work *w, int result, struct err *e)
 	if (w->folder[0] && file_remove_tree(m->dir, w->folder, &fault) < 0 && result < 0)
 		return err_wrap(e, "images/%s could not be removed, and before that", w->folder);
 	// What cannot be swept now is swept after the next change.
-	if (!m->busy && blob_sweep(m->dir, m->blobs, &fault) < 0)
+	if (!m->busy && sweep_blobs(m, false, &gone, &fault) < 0)
 		return result;
 	return result;
 }
@@ -388,6 +642,7 @@ static int forget(struct db_conn *c, void *arg, struct err *e)
 		return err_set(e, ERR_NOT_FOUND, "no image named %s", w->name);
 	snprintf(w->old_id, sizeof(w->old_id), "%s", old.id);
 	if (db_exec(c, "DELETE FROM images WHERE name=?1", DB_ARGS(db_str(w->name)), e) < 0 ||
+	    catalog_drop_in(c, catalog_repo_of(span_of(w->name)), old.digest, e) < 0 ||
 	    still_used(c, w, e) < 0)
 		return -1;
 	int64_t service;
@@ -401,11 +656,12 @@ static int forget(struct db_conn *c, void *arg, struct err *e)
 int image_remove(struct images *m, struct span name, struct err *e)
 {
 	auto_lock held = lock_hold(&m->lock);
+	struct image_pruned gone;
 	struct change w = { 0 };
 
 	if (image_name_check(name, w.name, e) < 0 || db_write(m->db, forget, &w, e) < 0)
 		return -1;
-	if (!w.old_used && file_remove_tree(m->dir, w.old_id, e) < 0)
+	if (w.old_id[0] && !w.old_used && file_remove_tree(m->dir, w.old_id, e) < 0)
 		return -1;
-	return m->busy ? 0 : blob_sweep(m->dir, m->blobs, e);
+	return m->busy ? 0 : sweep_blobs(m, false, &gone, e);
 }

@@ -28,6 +28,7 @@ struct image_options {
 						// NULL = none but this machine's own; borrowed
 	const char
 		*docker_config; // a Docker config.json with credentials of registries; NULL = none
+	int64_t keep_ms; // an upload and a blob without manifest are kept this long; 0 = 1 hour
 };
 
 must_check int images_open(struct images **out, const struct image_options *o, struct err *e);
@@ -35,9 +36,9 @@ void images_close(struct images *m);
 
 struct image {
 	char name[IMAGE_NAME_MAX]; // "repository:tag"
-	char id[IMAGE_ID_MAX];	   // folder below DATA/images
+	char id[IMAGE_ID_MAX];	   // folder below DATA/images; "" = not unpacked yet
 	char digest[80]; // "sha256:…" of the manifest; of a root file system: of the archive
-	uint64_t size;	 // unpacked bytes
+	uint64_t size;	 // unpacked bytes, 0 = not unpacked yet
 	int64_t owner, created_ns;
 	// Filled by import and pull only:
 	const char *config; // JSON of what is kept of the image's configuration, NULL = none
@@ -49,9 +50,19 @@ struct image {
 // ERR_INVALID unless it is a reference like "name", "name:tag", "host/path/name:tag". Fills in ":latest".
 must_check int image_name_check(struct span name, char out[static IMAGE_NAME_MAX], struct err *e);
 
-// The id of an image, "host" for "host". ERR_NOT_FOUND says how to import it.
+// What this machine's registry is called by those who push to it ("localhost:8080", …): names that begin with one of
+// these mean what lies here. Ends with NULL; copied. Once.
+void images_set_hosts(struct images *m, const char *const *hosts);
+// The name without this machine's own in front, which is kept here under the rest. Fills in ":latest".
+must_check int image_local_name(const struct images *m, const char *name,
+				char out[static IMAGE_NAME_MAX], struct err *e);
+
+// The id of an image, "host" for "host". One that was pushed and never used is unpacked now, which takes long.
+// ERR_NOT_FOUND says how to import it.
 must_check int image_resolve(struct images *m, const char *name, char *id, size_t id_size,
 			     struct err *e);
+// The digest of an unpacked image's manifest (of a root file system: of its archive); "" for "host" and unknown ids.
+must_check int image_digest(struct images *m, const char *id, char out[static 80], struct err *e);
 
 static inline void image_release(struct image *i)
 {
@@ -95,5 +106,18 @@ must_check int image_runtime(struct images *m, const char *id, struct arena *mem
 // All images in order of their names, "host" first.
 must_check int image_list(struct images *m, struct arena *mem, struct image **out, size_t *n,
 			  struct err *e);
+// One of them with its configuration, which the arena holds (nothing in it needs image_release()).
+must_check int image_get(struct images *m, struct span name, struct arena *mem, struct image *out,
+			 struct err *e);
 // ERR_CONFLICT when a service uses it.
 must_check int image_remove(struct images *m, struct span name, struct err *e);
+
+struct image_pruned {
+	unsigned manifests, blobs;
+	uint64_t bytes;
+};
+// Removes what nothing needs: blobs that no manifest names and that nobody asked for in the last hour (`now`: at all,
+// also what a client is about to name), uploads that were left alone; with `untagged` also manifests without a tag.
+// ERR_BUSY while images are on their way. The same is done by itself every ten minutes, but for the two options.
+must_check int image_prune(struct images *m, bool untagged, bool now, struct image_pruned *out,
+			   struct err *e);

@@ -67,6 +67,7 @@ static int read_descriptor(const json_t *o, struct arena *mem, struct descriptor
 		return err_set(e, ERR_INVALID, "a descriptor without size");
 	snprintf(d->digest, sizeof(d->digest), "%s", digest);
 	d->size = (uint64_t)size;
+	d->elsewhere = strstr(d->media, "foreign") || strstr(d->media, "nondistributable");
 	return read_platform(o, mem, d, e);
 }
 
@@ -88,8 +89,9 @@ static int check_kinds(const struct manifest *m, struct err *e)
 {
 	const char *c = m->config.media;
 
-	if (strcmp(c, "application/vnd.oci.image.config.v1+json") != 0 &&
-	    strcmp(c, "application/vnd.docker.container.image.v1+json") != 0)
+	if (m->is_index)
+		return 0;
+	if (strcmp(c, MEDIA_OCI_CONFIG) != 0 && strcmp(c, MEDIA_DOCKER_CONFIG) != 0)
 		return err_set(e, ERR_UNSUPPORTED, "no container image but %.100s",
 			       *c ? c : "something without a type");
 	for (size_t i = 0; i < m->count; i++)
@@ -100,7 +102,7 @@ static int check_kinds(const struct manifest *m, struct err *e)
 
 static int read_document(const json_t *v, struct arena *mem, struct manifest *out, struct err *e)
 {
-	json_t *children = NULL, *layers = NULL, *config = NULL, *history = NULL;
+	json_t *children = NULL, *layers = NULL, *config = NULL, *history = NULL, *subject = NULL;
 	const char *media = "";
 	int64_t schema = 2;
 
@@ -123,24 +125,49 @@ static int read_document(const json_t *v, struct arena *mem, struct manifest *ou
 		     : !layers || !config || strstr(media, "index") || strstr(media, "list"))
 		return err_set(e, ERR_INVALID, "neither an image's manifest nor an index of some");
 	out->is_index = children != NULL;
+	out->media = arena_strdup(mem, media);
+	if (get_text(v, "artifactType", mem, &out->artifact, e) < 0 ||
+	    codec_json_get_object(v, "subject", &subject, e) < 0)
+		return -1;
+	if (subject && read_descriptor(subject, mem, &out->subject, e) < 0)
+		return err_wrap(e, "subject");
 	if (children)
 		return read_list(children, MANIFEST_CHILDREN_MAX, mem, out, e);
 	if (read_descriptor(config, mem, &out->config, e) < 0)
 		return err_wrap(e, "config");
-	if (read_list(layers, MANIFEST_LAYERS_MAX, mem, out, e) < 0)
-		return err_wrap(e, "layers");
-	return check_kinds(out, e);
+	if (!*out->artifact)
+		out->artifact = out->config.media;
+	return read_list(layers, MANIFEST_LAYERS_MAX, mem, out, e) < 0 ? err_wrap(e, "layers") : 0;
 }
 
-int manifest_parse(struct span text, struct arena *mem, struct manifest *out, struct err *e)
+int manifest_read(struct span text, struct arena *mem, struct manifest *out, struct err *e)
 {
 	auto_json json_t *v = NULL;
 
-	*out = (struct manifest){ 0 };
+	*out = (struct manifest){ .media = "", .artifact = "" };
 	if (codec_json_parse(text, MANIFEST_BYTES_MAX, &v, e) < 0 ||
 	    read_document(v, mem, out, e) < 0)
 		return err_wrap(e, "manifest");
 	return 0;
+}
+
+int manifest_parse(struct span text, struct arena *mem, struct manifest *out, struct err *e)
+{
+	if (manifest_read(text, mem, out, e) < 0)
+		return -1;
+	return check_kinds(out, e) < 0 ? err_wrap(e, "manifest") : 0;
+}
+
+const char *manifest_media(const struct manifest *m)
+{
+	bool docker = strstr(m->is_index ? (m->count ? m->list[0].media : "") : m->config.media,
+			     "docker") != NULL;
+
+	if (*m->media)
+		return m->media;
+	if (m->is_index)
+		return docker ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX;
+	return docker ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST;
 }
 
 // ---- the child for this machine ------------------------------------------------------------------------

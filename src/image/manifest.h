@@ -19,6 +19,15 @@ enum {
 	MANIFEST_ENV_BYTES_MAX = 128 << 10,
 };
 
+#define MEDIA_OCI_INDEX "application/vnd.oci.image.index.v1+json"
+#define MEDIA_OCI_MANIFEST "application/vnd.oci.image.manifest.v1+json"
+#define MEDIA_OCI_CONFIG "application/vnd.oci.image.config.v1+json"
+#define MEDIA_OCI_LAYER "application/vnd.oci.image.layer.v1.tar"
+#define MEDIA_DOCKER_LIST "application/vnd.docker.distribution.manifest.list.v2+json"
+#define MEDIA_DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
+#define MEDIA_DOCKER_CONFIG "application/vnd.docker.container.image.v1+json"
+#define MEDIA_DOCKER_LAYER "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
 // One content-addressed thing that a document names.
 struct descriptor {
 	char digest[REFERENCE_DIGEST_MAX];
@@ -28,17 +37,26 @@ struct descriptor {
 	const char *tag;  // org.opencontainers.image.ref.name, "" when not said
 	const char *name; // io.containerd.image.name, "" when not said
 	bool attestation; // about an image, not one
+	bool elsewhere;	  // a layer that may not be handed on: no registry needs to hold it
 };
 
 struct manifest {
 	bool is_index;
+	const char *media;    // what it says it is, "" when it does not
+	const char *artifact; // artifactType, else the configuration's media type
 	struct descriptor config;
-	struct descriptor *list; // layers from the lowest up; of an index, its children
+	struct descriptor subject; // what it is about; digest "" = nothing
+	struct descriptor *list;   // layers from the lowest up; of an index, its children
 	size_t count;
 };
 
 must_check int manifest_parse(struct span text, struct arena *mem, struct manifest *out,
 			      struct err *e);
+// As manifest_parse(), but any manifest that a registry may hold: artefacts as well.
+must_check int manifest_read(struct span text, struct arena *mem, struct manifest *out,
+			     struct err *e);
+// The media type to hand it out with: its own, else the one that fits what it holds.
+const char *manifest_media(const struct manifest *m);
 
 // The child of an index for this machine. With `name` ("name:tag") the index is a layout's, which may hold different
 // images: the one of that name or tag is taken, and more than one without it is ERR_INVALID. NULL = the first fits.

@@ -1,13 +1,17 @@
 // private: what the parts of image share. Threads: `lock` guards `busy`; publishing, removing and sweeping happen
-// under it, everything long happens in a folder of the work's own before.
+// under it, everything long happens in a folder of the work's own before. `uploads_lock` guards `uploads` and is held
+// for moments only.
 // Folders below DATA/images: ID/ (rootfs, and for container images manifest.json and config.json), new-…/ (work in
-// progress), blobs/sha256/ (see blob.h).
+// progress), blobs/sha256/ (see blob.h; manifests are blobs as well).
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/lock.h"
+#include "codec/reference.h"
 #include "image/image.h"
 #include "image/unpack.h"
 
+struct db_conn;
+struct image_upload;
 struct manifest;
 
 struct images {
@@ -17,8 +21,19 @@ struct images {
 	struct unpack_limits limits;
 	const char *const *insecure; // as in struct image_options
 	const char *docker_config;
+	int64_t keep_ns; // how long an upload and a blob without manifest are kept
 	pthread_mutex_t lock;
-	unsigned busy; // works in progress; blobs are swept only when there is none
+	unsigned busy;		// works in progress; blobs are swept only when there is none
+	_Atomic(char **) hosts; // what this machine's registry is called, ends with NULL
+
+	pthread_mutex_t uploads_lock;
+	struct image_upload *uploads;
+	size_t upload_count;
+
+	pthread_mutex_t sweeper_lock; // guards `stop`
+	pthread_cond_t sweeper_wake;
+	pthread_t sweeper;
+	bool stop;
 };
 
 // An image in the making: a folder that nobody else knows.
@@ -27,12 +42,17 @@ struct image_work {
 	char folder[32]; // "new-…" below m->dir; "" = published
 	int dir;
 	bool known; // the image is here already under its id: nothing was unpacked
+	// Its manifest, whose text is among the blobs; NULL for a root file system. In out->mem.
+	const struct manifest *manifest;
+	uint64_t manifest_size;
 };
 
-enum { IMAGE_ID_DIGITS = 24, IMAGE_CONFIG_MAX = 1 << 20 };
+enum { IMAGE_ID_DIGITS = 24, IMAGE_CONFIG_MAX = 1 << 20, NESTED_MAX = 3 };
 
 must_check int work_begin(struct images *m, struct image_work *w, struct err *e);
 unsigned work_count(struct images *m);
+// Notes the digest in the work's folder, for as long as the image lies unpacked.
+must_check int work_digest(const struct image_work *w, const struct image *out, struct err *e);
 // Makes what the work's folder holds the image out->name with out->id; the folder is then gone.
 must_check int work_publish(struct image_work *w, struct image *out, struct err *e);
 // Removes what is left of the work and what only it needed. `e` tells what happened before and is added to.
@@ -47,3 +67,25 @@ must_check int assemble_check(struct images *m, const struct manifest *man, stru
 
 // archive.c: an archive on a seekable descriptor, of whatever form, to a folder that can be published.
 must_check int archive_take(struct image_work *w, int fd, struct image *out, struct err *e);
+
+// catalog.c, inside a write: a manifest whose blobs are all here becomes the repository's.
+must_check int catalog_record_in(struct db_conn *c, struct span repo, const char *digest,
+				 uint64_t size, const struct manifest *man, int64_t owner,
+				 int64_t seen_ns, struct err *e);
+// Forgets a manifest, unless a tag or another manifest of the repository still names it; then its children alike.
+must_check int catalog_drop_in(struct db_conn *c, struct span repo, const char *digest,
+			       struct err *e);
+// "lab/tool:1" without its tag.
+struct span catalog_repo_of(struct span name);
+
+// image.c: removes the folder of an image that neither a name nor a service needs. Under the lock.
+must_check int image_folder_drop(struct images *m, const char *id, struct err *e);
+
+// sweep.c
+must_check int sweep_blobs(struct images *m, bool opening, struct image_pruned *out, struct err *e);
+void sweeper_start(struct images *m);
+void sweeper_stop(struct images *m);
+
+// upload.c: gives up those that nobody went on with.
+void uploads_expire(struct images *m, int64_t before_mono_ns);
+void uploads_release(struct images *m);

@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-enum { IDLE_MS = 30000, NESTED_MAX = 3, WORKS_MAX = 4, NAME_DIGITS = 12 };
+enum { IDLE_MS = 30000, WORKS_MAX = 4, NAME_DIGITS = 12 };
 
 struct pull {
 	struct image_work *w;

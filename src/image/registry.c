@@ -238,10 +238,8 @@ static int ask(struct registry *r, struct http_call *call, const char *extra,
 
 int registry_manifest(struct registry *r, const char *which, struct buf *out, struct err *e)
 {
-	static const char accept[] = "Accept: application/vnd.oci.image.index.v1+json, "
-				     "application/vnd.docker.distribution.manifest.list.v2+json, "
-				     "application/vnd.oci.image.manifest.v1+json, "
-				     "application/vnd.docker.distribution.manifest.v2+json";
+	static const char accept[] = "Accept: " MEDIA_OCI_INDEX ", " MEDIA_DOCKER_LIST
+				     ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_MANIFEST;
 	auto_free char *url = mem_printf("%s/manifests/%s", r->base, which);
 	auto_http_answer struct http_answer a = { 0 };
 	struct http_call call = { .method = "GET",
