@@ -255,7 +255,7 @@ static int check_all(struct services *s, const struct service_caller *who,
 	    check_buckets(s, who, f->inputs, f->input_count, AUTH_READ | AUTH_LIST, e) < 0 ||
 	    check_buckets(s, who, f->outputs, f->output_count, AUTH_WRITE, e) < 0)
 		return -1;
-	if (s->o.resolve_image(s->o.owner, f->image, image, e) < 0)
+	if (s->o.resolve_image(s->o.owner, who->user, f->image, image, e) < 0)
 		return err_wrap(e, "image");
 	return 0;
 }

@@ -50,10 +50,10 @@ struct service_options {
 	unsigned depth_max; // jobs in a chain before it is taken for an endless loop; 0 = 64
 
 	// Plugged in by app. The id of the root file system of an image name; ERR_NOT_FOUND when it must be
-	// imported first.
+	// imported first, ERR_DENIED when it is not for this user.
 	void *owner;
-	int (*resolve_image)(void *owner, const char *name, char out[static SERVICE_IMAGE_MAX],
-			     struct err *e);
+	int (*resolve_image)(void *owner, int64_t user, const char *name,
+			     char out[static SERVICE_IMAGE_MAX], struct err *e);
 	// What the machines have, 0 = not known: more is refused.
 	void (*capacity)(void *owner, uint32_t *cpu_millis, uint64_t *memory_bytes);
 };

@@ -26,7 +26,7 @@ struct place {
 	struct auth_user ann;
 };
 
-static inline int place_image(void *owner unused_arg, const char *name,
+static inline int place_image(void *owner unused_arg, int64_t user unused_arg, const char *name,
 			      char out[static SERVICE_IMAGE_MAX], struct err *e)
 {
 	if (strcmp(name, "host") != 0)
