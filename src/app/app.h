@@ -4,10 +4,13 @@
 #pragma once
 #include "base/arena.h"
 #include "base/err.h"
+#include "http/http.h"
 
 #include <sys/types.h>
 
 // ---- options.c -----------------------------------------------------------------------------------------
+
+enum { REGISTRY_NAMES_MAX = 16 };
 
 struct serve_options {
 	const char *data;    // absolute
@@ -18,6 +21,7 @@ struct serve_options {
 	const char *log_level;
 	const char *runtime;		  // exec driver
 	const char **insecure_registries; // ends with NULL
+	const char **registry_names; // what our own is called, beside this machine; ends with NULL
 	unsigned workers;
 	unsigned upload_days, lifecycle_day_s; // 0 = as the store has them
 	bool quiet;
@@ -56,6 +60,14 @@ must_check int rights_find(const char *user, struct rights *out, struct err *e);
 must_check int rights_give(const struct rights *r, const char *path, struct err *e);
 // For good: user, group, no new privileges, no core files.
 must_check int rights_drop(const struct rights *r, struct err *e);
+
+// ---- mux.c ---------------------------------------------------------------------------------------------
+
+// Two handlers behind one port, chosen by the path.
+struct mux {
+	struct http_handler api, registry;
+};
+struct http_handler mux_handler(struct mux *m); // `m` outlives the server
 
 // ---- serve.c -------------------------------------------------------------------------------------------
 

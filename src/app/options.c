@@ -35,6 +35,9 @@ static const char serve_help[] =
 	"                        (default 7)\n"
 	"  --lifecycle-day SECONDS\n"
 	"                        for tests: what lifecycle rules count as a day (default 86400)\n"
+	"  --registry-name HOST[:PORT]\n"
+	"                        what this machine's own registry is called by others "
+	"(repeatable)\n"
 	"  --log-level LEVEL     debug, info, warn or error (default info)\n"
 	"\n"
 	"Credentials come from OSCAR_USERNAME, OSCAR_PASSWORD, MINIO_ACCESS_KEY and\n"
@@ -84,6 +87,7 @@ enum {
 	OPT_INSECURE,
 	OPT_UPLOAD_DAYS,
 	OPT_DAY,
+	OPT_REGISTRY,
 	OPT_HELP
 };
 
@@ -115,16 +119,19 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "insecure-registry", 1, NULL, OPT_INSECURE },
 		{ "upload-days", 1, NULL, OPT_UPLOAD_DAYS },
 		{ "lifecycle-day", 1, NULL, OPT_DAY },
+		{ "registry-name", 1, NULL, OPT_REGISTRY },
 		{ 0 },
 	};
 	const char **insecure = arena_alloc(mem, ((size_t)argc + 1) * sizeof(*insecure));
-	size_t insecure_count = 0;
+	const char **names = arena_alloc(mem, (REGISTRY_NAMES_MAX + 1) * sizeof(*names));
+	size_t insecure_count = 0, name_count = 0;
 	int c;
 
 	*out = (struct serve_options){ .listen = "127.0.0.1:8080",
 				       .s3_listen = "127.0.0.1:9000",
 				       .log_level = "info",
-				       .insecure_registries = insecure };
+				       .insecure_registries = insecure,
+				       .registry_names = names };
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) >= 0) {
 		switch (c) {
@@ -151,6 +158,14 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 			break;
 		case OPT_INSECURE:
 			insecure[insecure_count++] = optarg;
+			break;
+		case OPT_REGISTRY:
+			if (name_count == REGISTRY_NAMES_MAX) {
+				fprintf(stderr, "oscar serve: --registry-name: at most %d\n",
+					REGISTRY_NAMES_MAX);
+				return -1;
+			}
+			names[name_count++] = optarg;
 			break;
 		case OPT_WORKERS:
 			if (!take_number("--workers", 256, &out->workers))

@@ -14,6 +14,7 @@
 #include "exec/sandbox/sandbox.h"
 #include "image/image.h"
 #include "queue/queue.h"
+#include "registry/registry.h"
 #include "runner/runner.h"
 #include "s3/s3.h"
 #include "service/service.h"
@@ -48,6 +49,8 @@ struct daemon {
 	struct exec_driver *driver;
 	struct api *api;
 	struct s3 *s3;
+	struct registry_server *registry;
+	struct mux mux;
 	struct http_server *api_server, *s3_server;
 	char s3_url[300], api_url[300];
 };
@@ -114,11 +117,22 @@ static int reachable(struct daemon *d, struct err *e)
 
 // ---- parts ---------------------------------------------------------------------------------------------
 
-static int resolve_image(void *owner, const char *name, char out[static SERVICE_IMAGE_MAX],
-			 struct err *e)
+static int resolve_image(void *owner, int64_t user, const char *name,
+			 char out[static SERVICE_IMAGE_MAX], struct err *e)
 {
 	struct daemon *d = owner;
+	char local[IMAGE_NAME_MAX];
+	struct auth_user who;
+	struct span repo;
 
+	if (strcmp(name, "host") != 0) {
+		if (image_local_name(d->images, name, local, e) < 0 ||
+		    auth_user_by_id(d->auth, user, &who, e) < 0)
+			return -1;
+		repo = span_head(span_of(local), (size_t)span_rfind(span_of(local), ':'));
+		if (!registry_may(d->auth, &who, repo, false))
+			return err_set(e, ERR_DENIED, "image %s belongs to another user", local);
+	}
 	return image_resolve(d->images, name, out, SERVICE_IMAGE_MAX, e);
 }
 
@@ -219,6 +233,25 @@ static void url_of(const char *listen, unsigned port, char *out, size_t size)
 	snprintf(out, size, "http://" SPAN_FMT ":%u", SPAN_ARG(host), port);
 }
 
+// What people write in front of a name that they push here: this machine, and what the administrator says.
+static void name_registry(struct daemon *d, unsigned port)
+{
+	char own[3][300], node[256] = "localhost";
+	const char *names[REGISTRY_NAMES_MAX + 4];
+	size_t n = 0;
+
+	gethostname(node, sizeof(node) - 1);
+	snprintf(own[0], sizeof(own[0]), "localhost:%u", port);
+	snprintf(own[1], sizeof(own[1]), "127.0.0.1:%u", port);
+	snprintf(own[2], sizeof(own[2]), "%s:%u", node, port);
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		names[n++] = own[i];
+	for (size_t i = 0; d->o->registry_names[i] && i < REGISTRY_NAMES_MAX; i++)
+		names[n++] = d->o->registry_names[i];
+	names[n] = NULL;
+	images_set_hosts(d->images, names);
+}
+
 static int open_servers(struct daemon *d, struct err *e)
 {
 	struct authn_options no = { .auth = d->auth };
@@ -235,10 +268,11 @@ static int open_servers(struct daemon *d, struct err *e)
 				  .images = d->images,
 				  .data_dir = d->o->data,
 				  .version = OSCAR_VERSION };
+	struct registry_server_options ro = { .auth = d->auth, .images = d->images };
 	struct http_options ah = { .listen = d->o->listen, .name = "api" };
 
 	authn_open(&d->authn, &no);
-	s3o.authn = ao.authn = d->authn;
+	s3o.authn = ao.authn = ro.authn = d->authn;
 	s3_open(&d->s3, &s3o);
 	s3h.handler = s3_handler(d->s3);
 	if (http_server_open(&d->s3_server, &s3h, e) < 0)
@@ -247,10 +281,13 @@ static int open_servers(struct daemon *d, struct err *e)
 	ao.s3_endpoint = d->s3_url;
 	if (api_open(&d->api, &ao, e) < 0)
 		return -1;
-	ah.handler = api_handler(d->api);
+	registry_server_open(&d->registry, &ro);
+	d->mux = (struct mux){ api_handler(d->api), registry_server_handler(d->registry) };
+	ah.handler = mux_handler(&d->mux);
 	if (http_server_open(&d->api_server, &ah, e) < 0)
 		return err_wrap(e, "--listen");
 	api_attach(d->api, d->api_server);
+	name_registry(d, http_server_port(d->api_server));
 	url_of(d->o->listen, http_server_port(d->api_server), d->api_url, sizeof(d->api_url));
 	return 0;
 }
@@ -329,6 +366,7 @@ static void finish(struct daemon *d, bool end_jobs)
 	dispatch_close(d->dispatch);
 	api_close(d->api);
 	s3_close(d->s3);
+	registry_server_close(d->registry);
 	authn_close(d->authn);
 	services_close(d->services);
 	images_close(d->images);
