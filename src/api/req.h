@@ -118,6 +118,8 @@ void api_images_list(struct req *q);
 void api_images_import(struct req *q);
 void api_images_pull(struct req *q);
 void api_images_remove(struct req *q);
+void api_images_get(struct req *q);
+void api_images_prune(struct req *q);
 void api_users_add(struct req *q);
 void api_users_list(struct req *q);
 void api_buckets_list(struct req *q);

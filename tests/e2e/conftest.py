@@ -14,7 +14,7 @@ import pytest
 import requests
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-OSCAR = ROOT / "build" / "oscar"
+OSCAR = pathlib.Path(os.environ.get("OSCAR_BINARY", ROOT / "build" / "oscar"))  # a sanitizer's, for instance
 USER, PASSWORD, KEY, SECRET = "oscar", "e2e-password", "E2EKEY", "e2e-secret-key"
 
 

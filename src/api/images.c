@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// images: bringing them in, listing and removing them.
+#include "api/req.h"
+#include "base/mem.h"
+#include "image/catalog.h"
+#include "image/image.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static json_t *image_json(const struct image *m)
+{
+	json_t *v = json_pack("{s:s,s:s,s:s,s:I}", "name", m->name, "id", m->id, "digest",
+			      m->digest, "size", (json_int_t)m->size);
+
+	json_time(v, "created", m->created_ns);
+	return v;
+}
+
+// A registry's refusal is not ours: 401 would say that the caller's password is wrong.
+static void image_error(struct req *q, const struct err *e)
+{
+	if (e->code == ERR_UNAUTH)
+		reply_text(q, 403, e->msg);
+	else if (e->code == ERR_UNSUPPORTED)
+		reply_text(q, 400, e->msg);
+	else
+		reply_error(q, e);
+}
+
+void api_images_list(struct req *q)
+{
+	struct image *list;
+	json_t *v;
+	struct err e = { 0 };
+	size_t n;
+
+	if (image_list(q->api->o.images, http_arena(q->http), &list, &n, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	v = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(v, image_json(&list[i]));
+	reply_json(q, 200, v);
+}
+
+void api_images_import(struct req *q)
+{
+	struct span name = query_text(q, "name");
+	char text[IMAGE_NAME_MAX];
+	auto_image struct image made = { 0 };
+	struct err e = { 0 };
+
+	if (!q->body_size) {
+		reply_text(q, 400,
+			   "the body must be a tar archive of a root file system, an OCI image "
+			   "layout or what docker save writes");
+		return;
+	}
+	if (lseek(q->body_fd, 0, SEEK_SET) < 0) {
+		err_sys(&e, ERR_IO, errno, "archive");
+		reply_error(q, &e);
+	} else if (image_name_check(name, text, &e) < 0 ||
+		   image_import(q->api->o.images, text, q->body_fd, q->who.user, &made, &e) < 0) {
+		if (e.code == ERR_PROTOCOL)
+			e.code = ERR_INVALID;
+		image_error(q, &e);
+	} else {
+		reply_json(q, 201, image_json(&made));
+	}
+}
+
+static bool caller_gone(void *owner)
+{
+	struct req *q = owner;
+
+	return http_peer_gone(q->http);
+}
+
+void api_images_pull(struct req *q)
+{
+	struct image_pull p = { .cancelled = caller_gone, .owner = q, .user_id = q->who.user };
+	auto_image struct image made = { 0 };
+	auto_json json_t *body = NULL;
+	int64_t idle_s = 0;
+	struct err e = { 0 };
+	json_t *v;
+
+	if (codec_json_parse(http_body(q->http), 65536, &body, &e) < 0 ||
+	    codec_json_get_string(body, "reference", &p.reference, &e) < 0 ||
+	    codec_json_get_string(body, "name", &p.name, &e) < 0 ||
+	    codec_json_get_string(body, "username", &p.user, &e) < 0 ||
+	    codec_json_get_string(body, "password", &p.password, &e) < 0 ||
+	    codec_json_get_int(body, "idle_timeout_s", 1, 600, &idle_s, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	if (!p.reference) {
+		reply_text(q, 400, "reference: missing");
+		return;
+	}
+	p.idle_ms = idle_s * 1000;
+	if (image_pull(q->api->o.images, &p, &made, &e) < 0) {
+		image_error(q, &e);
+		return;
+	}
+	v = image_json(&made);
+	json_object_set_new(v, "layers", json_integer(made.layers));
+	json_object_set_new(v, "transferred", json_integer((json_int_t)made.transferred));
+	reply_json(q, 201, v);
+}
+
+void api_images_remove(struct req *q)
+{
+	struct err e = { 0 };
+
+	if (image_remove(q->api->o.images, q->param[0], &e) < 0)
+		reply_error(q, &e);
+	else
+		reply_empty(q, 204);
+}
+
+// How much of it is kept here, packed: what others need as well, and what would go with it.
+static void add_usage(struct req *q, json_t *v, const char *name)
+{
+	struct catalog_usage u;
+	struct err e = { 0 };
+
+	if (catalog_usage(q->api->o.images, span_of(name), &u, &e) < 0)
+		return;
+	json_object_set_new(v, "own_bytes", json_integer((json_int_t)u.own));
+	json_object_set_new(v, "shared_bytes", json_integer((json_int_t)u.shared));
+}
+
+void api_images_get(struct req *q)
+{
+	struct image found;
+	struct err e = { 0 };
+	json_t *config, *v;
+
+	if (image_get(q->api->o.images, q->param[0], http_arena(q->http), &found, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	v = image_json(&found);
+	add_usage(q, v, found.name);
+	config = found.config ? json_loads(found.config, 0, NULL) : NULL;
+	if (config) {
+		json_object_del(config, "size");
+		json_object_set_new(v, "config", config);
+	}
+	reply_json(q, 200, v);
+}
+
+void api_images_prune(struct req *q)
+{
+	struct image_pruned gone;
+	struct err e = { 0 };
+
+	if (image_prune(q->api->o.images, query_flag(q, "untagged"), query_flag(q, "now"), &gone,
+			&e) < 0)
+		reply_error(q, &e);
+	else
+		reply_json(q, 200,
+			   json_pack("{s:i,s:i,s:I}", "manifests", (int)gone.manifests, "blobs",
+				     (int)gone.blobs, "bytes", (json_int_t)gone.bytes));
+}
