@@ -88,7 +88,9 @@ void reg_upload_start(struct reg_req *q)
 		reg_fail_err(q, &e, "BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID");
 		return;
 	}
+	// Before the answer: the client may go on as soon as it has it.
 	say_where(q);
+	upload_give(q->images, mem_take(&q->upload));
 	http_reply(q->http, 202, NULL, SPAN(""));
 }
 

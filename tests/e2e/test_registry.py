@@ -2,6 +2,7 @@
 import base64
 import json
 import os
+import pathlib
 import re
 import socket
 import threading
@@ -291,7 +292,10 @@ def test_a_broken_off_piece_goes_on_where_it_was(daemon, v2):
     with raw(daemon) as s:
         s.sendall(f"PATCH /v2/{where} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {LOGIN}\r\n"
                   f"Content-Length: {len(data)}\r\n\r\n".encode() + data[:500000])
-    wait_for("the first half", lambda: v2("GET", where).headers.get("Range") == "0-499999")
+        wait_for("the first half", lambda: any(f.stat().st_size == 500000 for f in pathlib.Path(daemon.data, "images/blobs/sha256").glob("new-*")))
+    status = wait_for("the end of the broken request", lambda: [
+        a for a in [v2("GET", where)] if a.status_code == 204])[0]
+    assert status.headers["Range"] == "0-499999"
     v2("PUT", f"{where}?digest={sha(data)}", 201, data=data[500000:])
 
 
