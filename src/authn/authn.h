@@ -26,7 +26,7 @@ enum authn_fault {
 	AUTHN_MALFORMED = 1,   // the Authorization header
 	AUTHN_MALFORMED_QUERY, // the X-Amz-… or version 2 members
 	AUTHN_TWO_WAYS,	       // both of them
-	AUTHN_OLD_HEADER,      // version 2 in the header
+	AUTHN_OLD_HEADER,      // version 2 in the header, malformed
 	AUTHN_REGION,	       // signed for another region; the text says for which it should be
 	AUTHN_NO_DATE,	       // neither x-amz-date nor Date
 	AUTHN_SKEW,	       // clocks too far apart
@@ -37,7 +37,8 @@ enum authn_fault {
 	AUTHN_UNSIGNED_HEADERS, // x-amz-… headers that are not signed
 	AUTHN_NO_PAYLOAD_HASH,
 	AUTHN_BAD_PAYLOAD_HASH,
-	AUTHN_UNSUPPORTED, // ECDSA
+	AUTHN_UNSUPPORTED,     // ECDSA
+	AUTHN_FORM_INCOMPLETE, // a browser's form lacks fields of its signature
 };
 
 // What the client says about the body.
@@ -65,6 +66,15 @@ struct authn_s3 {
 // `bucket` is the one of the host name in virtual-host style, else empty.
 must_check int authn_s3_request(struct authn *a, struct http_req *r, struct span bucket,
 				struct authn_s3 *out, struct err *e);
+
+// The fields of a browser's form; absent ones are empty. Without any of them it is nobody's.
+struct authn_form {
+	struct span policy;				    // base64, as it came
+	struct span algorithm, credential, date, signature; // version 4
+	struct span access, old_signature;		    // version 2
+};
+must_check int authn_s3_form(struct authn *a, struct http_req *r, const struct authn_form *f,
+			     struct authn_s3 *out, struct err *e);
 
 enum authn_scheme { AUTHN_NONE, AUTHN_BASIC, AUTHN_BEARER };
 struct authn_api {

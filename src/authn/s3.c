@@ -1,27 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "authn/keys.h"
+#include "authn/claim.h"
 #include "base/mem.h"
 #include "codec/text.h"
 #include "codec/url.h"
 
-enum { EXPIRES_MAX_S = 604800, V2_SIGNATURE = 28 };
+enum { EXPIRES_MAX_S = 604800 };
 
-// What a version 4 request says about its signature, from the header or from the query.
-struct claim {
-	struct span access, signature, time;
-	struct sigv4_request request;
-	struct sigv4_scope scope;
-	bool presigned;
-};
-
-static int refuse(struct err *e, enum err_code code, enum authn_fault fault, const char *text)
+int claim_refuse(struct err *e, enum err_code code, enum authn_fault fault, const char *text)
 {
 	err_set(e, code, "%s", text);
 	e->sys = fault;
 	return -1;
 }
 
-static void take_request(struct http_req *r, struct sigv4_request *out)
+void claim_request(struct http_req *r, struct sigv4_request *out)
 {
 	struct span name, value;
 	struct sigv4_header *h;
@@ -40,7 +32,7 @@ static void take_request(struct http_req *r, struct sigv4_request *out)
 }
 
 // "ACCESS/yyyymmdd/region/s3/aws4_request"; the access key itself may hold slashes.
-static bool take_credential(struct claim *c, struct span text)
+bool claim_credential(struct claim *c, struct span text)
 {
 	struct span *parts[] = { NULL, &c->scope.service, &c->scope.region, &c->scope.date };
 	struct span last;
@@ -79,13 +71,14 @@ static int check_signed_headers(const struct claim *c, struct err *e)
 	const struct sigv4_header *h = c->request.headers;
 
 	if (!is_signed(c, SPAN("host")))
-		return refuse(e, ERR_INVALID, AUTHN_MALFORMED, "the host header is not signed");
+		return claim_refuse(e, ERR_INVALID, AUTHN_MALFORMED,
+				    "the host header is not signed");
 	for (size_t i = 0; i < c->request.header_count; i++)
 		if (span_starts_nocase(h[i].name, SPAN("x-amz-")) &&
 		    !span_eq_nocase(h[i].name, SPAN("x-amz-content-sha256")) &&
 		    !is_signed(c, h[i].name))
-			return refuse(e, ERR_DENIED, AUTHN_UNSIGNED_HEADERS,
-				      "there are x-amz- headers that are not signed");
+			return claim_refuse(e, ERR_DENIED, AUTHN_UNSIGNED_HEADERS,
+					    "there are x-amz- headers that are not signed");
 	return 0;
 }
 
@@ -96,11 +89,9 @@ static int take_header(struct http_req *r, struct claim *c, struct err *e)
 	int64_t when;
 
 	if (!span_starts(rest, SPAN("AWS4-HMAC-SHA256")))
-		return refuse(
+		return claim_refuse(
 			e, ERR_INVALID,
-			span_starts(rest, SPAN("AWS "))		? AUTHN_OLD_HEADER
-			: span_starts(rest, SPAN("AWS4-ECDSA")) ? AUTHN_UNSUPPORTED
-								: AUTHN_MALFORMED,
+			span_starts(rest, SPAN("AWS4-ECDSA")) ? AUTHN_UNSUPPORTED : AUTHN_MALFORMED,
 			"this authorization mechanism is not supported, use AWS4-HMAC-SHA256");
 	rest = span_from(rest, sizeof("AWS4-HMAC-SHA256") - 1);
 	while (rest.n) {
@@ -115,12 +106,12 @@ static int take_header(struct http_req *r, struct claim *c, struct err *e)
 			c->signature = value;
 	}
 	if (!credential.n || !c->request.signed_headers.n || c->signature.n != SIGV4_HEX - 1)
-		return refuse(
+		return claim_refuse(
 			e, ERR_INVALID, AUTHN_MALFORMED,
 			"the authorization header needs Credential, SignedHeaders, Signature");
-	if (!take_credential(c, credential))
-		return refuse(e, ERR_INVALID, AUTHN_MALFORMED,
-			      "the credential is not ACCESS/DATE/REGION/s3/aws4_request");
+	if (!claim_credential(c, credential))
+		return claim_refuse(e, ERR_INVALID, AUTHN_MALFORMED,
+				    "the credential is not ACCESS/DATE/REGION/s3/aws4_request");
 	c->time = http_header(r, "x-amz-date");
 	date = http_header(r, "Date");
 	if (!c->time.p && date.p) {
@@ -129,8 +120,8 @@ static int take_header(struct http_req *r, struct claim *c, struct err *e)
 			c->time = arena_span(http_arena(r), span_of(clock_basic(when, text)));
 	}
 	if (!c->time.p)
-		return refuse(e, ERR_DENIED, AUTHN_NO_DATE,
-			      "a valid Date or x-amz-date header is needed");
+		return claim_refuse(e, ERR_DENIED, AUTHN_NO_DATE,
+				    "a valid Date or x-amz-date header is needed");
 	return 0;
 }
 
@@ -142,18 +133,19 @@ static int take_query(struct http_req *r, struct claim *c, struct err *e)
 	c->request.skip_query = "X-Amz-Signature";
 	http_query(r, "X-Amz-Algorithm", &algorithm);
 	if (!span_is(algorithm, "AWS4-HMAC-SHA256"))
-		return refuse(e, ERR_INVALID, AUTHN_MALFORMED_QUERY,
-			      "X-Amz-Algorithm only supports AWS4-HMAC-SHA256");
+		return claim_refuse(e, ERR_INVALID, AUTHN_MALFORMED_QUERY,
+				    "X-Amz-Algorithm only supports AWS4-HMAC-SHA256");
 	if (!http_query(r, "X-Amz-Credential", &credential) ||
 	    !http_query(r, "X-Amz-SignedHeaders", &c->request.signed_headers) ||
 	    !http_query(r, "X-Amz-Signature", &c->signature) || c->signature.n != SIGV4_HEX - 1 ||
 	    !http_query(r, "X-Amz-Date", &c->time))
-		return refuse(e, ERR_INVALID, AUTHN_MALFORMED_QUERY,
-			      "presigned requests need X-Amz-Algorithm, X-Amz-Credential, "
-			      "X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders and X-Amz-Expires");
-	if (!take_credential(c, credential))
-		return refuse(e, ERR_INVALID, AUTHN_MALFORMED_QUERY,
-			      "X-Amz-Credential is not ACCESS/DATE/REGION/s3/aws4_request");
+		return claim_refuse(
+			e, ERR_INVALID, AUTHN_MALFORMED_QUERY,
+			"presigned requests need X-Amz-Algorithm, X-Amz-Credential, "
+			"X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders and X-Amz-Expires");
+	if (!claim_credential(c, credential))
+		return claim_refuse(e, ERR_INVALID, AUTHN_MALFORMED_QUERY,
+				    "X-Amz-Credential is not ACCESS/DATE/REGION/s3/aws4_request");
 	return 0;
 }
 
@@ -165,29 +157,30 @@ static int check_time(struct authn *a, struct http_req *r, const struct claim *c
 	uint64_t expires_s;
 
 	if (then < 0 || !span_starts(c->time, c->scope.date))
-		return refuse(e, ERR_INVALID,
-			      c->presigned ? AUTHN_MALFORMED_QUERY : AUTHN_MALFORMED,
-			      "the date of the signature is not that of its credential");
+		return claim_refuse(e, ERR_INVALID,
+				    c->presigned ? AUTHN_MALFORMED_QUERY : AUTHN_MALFORMED,
+				    "the date of the signature is not that of its credential");
 	if (!c->presigned) {
 		if (then > now + a->skew_ns || then < now - a->skew_ns)
-			return refuse(e, ERR_DENIED, AUTHN_SKEW,
-				      "the difference between the request time and the server's "
-				      "time is too large");
+			return claim_refuse(
+				e, ERR_DENIED, AUTHN_SKEW,
+				"the difference between the request time and the server's "
+				"time is too large");
 		return 0;
 	}
 	if (!http_query(r, "X-Amz-Expires", &text) || !span_to_u64(text, &expires_s) ||
 	    !expires_s || expires_s > EXPIRES_MAX_S)
-		return refuse(e, ERR_INVALID, AUTHN_EXPIRES_RANGE,
-			      "X-Amz-Expires must be between 1 and 604800 seconds");
+		return claim_refuse(e, ERR_INVALID, AUTHN_EXPIRES_RANGE,
+				    "X-Amz-Expires must be between 1 and 604800 seconds");
 	if (then > now + a->skew_ns)
-		return refuse(e, ERR_DENIED, AUTHN_EXPIRED, "the request is not valid yet");
+		return claim_refuse(e, ERR_DENIED, AUTHN_EXPIRED, "the request is not valid yet");
 	if (then + (int64_t)expires_s * NS_PER_S < now)
-		return refuse(e, ERR_DENIED, AUTHN_EXPIRED, "the request has expired");
+		return claim_refuse(e, ERR_DENIED, AUTHN_EXPIRED, "the request has expired");
 	return 0;
 }
 
 // An empty region is what administration clients sign.
-static int check_region(struct authn *a, const struct claim *c, struct err *e)
+int claim_check_region(struct authn *a, const struct claim *c, struct err *e)
 {
 	if (!c->scope.region.n || span_is(c->scope.region, a->region))
 		return 0;
@@ -217,10 +210,10 @@ static int parse_payload(struct span text, struct authn_s3 *out, struct err *e)
 		}
 	out->payload = AUTHN_PAYLOAD_SHA256;
 	if (span_starts(text, SPAN("STREAMING-")))
-		return refuse(e, ERR_INVALID, AUTHN_UNSUPPORTED,
-			      "this form of x-amz-content-sha256 is not supported");
+		return claim_refuse(e, ERR_INVALID, AUTHN_UNSUPPORTED,
+				    "this form of x-amz-content-sha256 is not supported");
 	if (!text_unhex(out->sha256, 32, text))
-		return refuse(
+		return claim_refuse(
 			e, ERR_INVALID, AUTHN_BAD_PAYLOAD_HASH,
 			"x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a STREAMING form or a "
 			"SHA-256 in hexadecimal digits");
@@ -235,8 +228,8 @@ static int take_payload(struct http_req *r, struct claim *c, struct authn_s3 *ou
 		text = text.p && is_signed(c, SPAN("x-amz-content-sha256")) ? text
 									    : SPAN(SIGV4_UNSIGNED);
 	if (!text.p)
-		return refuse(e, ERR_INVALID, AUTHN_NO_PAYLOAD_HASH,
-			      "the header x-amz-content-sha256 is missing");
+		return claim_refuse(e, ERR_INVALID, AUTHN_NO_PAYLOAD_HASH,
+				    "the header x-amz-content-sha256 is missing");
 	c->request.payload = text;
 	return parse_payload(text, out, e);
 }
@@ -260,24 +253,25 @@ static bool signature_matches(struct http_req *r, struct claim *c, const uint8_t
 	return false;
 }
 
-static int find_key(struct authn *a, struct http_req *r, struct span access, struct authn_s3 *out,
-		    struct auth_key *key, struct err *e)
+int claim_find_key(struct authn *a, struct http_req *r, struct span access, struct authn_s3 *out,
+		   struct auth_key *key, struct err *e)
 {
 	if (auth_key_find(a->auth, access, key, e) < 0)
 		return e->code != ERR_NOT_FOUND
 			       ? -1
-			       : refuse(e, ERR_DENIED, AUTHN_UNKNOWN_KEY,
-					"the access key does not exist in our records");
+			       : claim_refuse(e, ERR_DENIED, AUTHN_UNKNOWN_KEY,
+					      "the access key does not exist in our records");
 	out->user = key->user;
 	out->access = arena_strdup(http_arena(r), key->access);
 	return 0;
 }
 
-static int wrong_signature(struct err *e)
+int claim_wrong_signature(struct err *e)
 {
-	return refuse(e, ERR_DENIED, AUTHN_WRONG_SIGNATURE,
-		      "the signature we calculated does not match the one you provided; check your "
-		      "key and signing method");
+	return claim_refuse(
+		e, ERR_DENIED, AUTHN_WRONG_SIGNATURE,
+		"the signature we calculated does not match the one you provided; check your "
+		"key and signing method");
 }
 
 static int version_4(struct authn *a, struct http_req *r, bool presigned, struct authn_s3 *out,
@@ -287,11 +281,11 @@ static int version_4(struct authn *a, struct http_req *r, bool presigned, struct
 	struct auth_key key;
 	bool good;
 
-	take_request(r, &c.request);
+	claim_request(r, &c.request);
 	if ((presigned ? take_query(r, &c, e) : take_header(r, &c, e)) < 0 ||
-	    take_payload(r, &c, out, e) < 0 || check_region(a, &c, e) < 0 ||
+	    take_payload(r, &c, out, e) < 0 || claim_check_region(a, &c, e) < 0 ||
 	    check_time(a, r, &c, e) < 0 || check_signed_headers(&c, e) < 0 ||
-	    find_key(a, r, c.access, out, &key, e) < 0)
+	    claim_find_key(a, r, c.access, out, &key, e) < 0)
 		return -1;
 	keys_derive(a, span_of(key.secret), &c.scope, out->key);
 	mem_wipe(&key, sizeof(key));
@@ -300,34 +294,7 @@ static int version_4(struct authn *a, struct http_req *r, bool presigned, struct
 	out->time = c.time;
 	out->seed = c.signature;
 	out->scope = c.scope;
-	return good ? 0 : wrong_signature(e);
-}
-
-static int version_2(struct authn *a, struct http_req *r, struct span bucket, struct authn_s3 *out,
-		     struct err *e)
-{
-	struct span access = { 0 }, expires = { 0 }, signature = { 0 }, text;
-	struct sigv4_request request;
-	char wanted[32];
-	struct auth_key key;
-	uint64_t until_s;
-
-	http_query(r, "AWSAccessKeyId", &access);
-	if (!http_query(r, "Signature", &signature) || !http_query(r, "Expires", &expires) ||
-	    !span_to_u64(expires, &until_s) || signature.n != V2_SIGNATURE)
-		return refuse(e, ERR_DENIED, AUTHN_MALFORMED_QUERY,
-			      "presigned requests need AWSAccessKeyId, Expires and Signature");
-	if ((uint64_t)(clock_wall_ns() / NS_PER_S) > until_s)
-		return refuse(e, ERR_DENIED, AUTHN_EXPIRED, "the request has expired");
-	take_request(r, &request);
-	if (find_key(a, r, access, out, &key, e) < 0)
-		return -1;
-	text = sigv2_string_to_sign(http_arena(r), &request, bucket, expires);
-	sigv2_sign(span_of(key.secret), text, wanted);
-	mem_wipe(&key, sizeof(key));
-	out->presigned = true;
-	out->payload = AUTHN_PAYLOAD_UNSIGNED;
-	return mem_equal_secret(wanted, signature.p, V2_SIGNATURE) ? 0 : wrong_signature(e);
+	return good ? 0 : claim_wrong_signature(e);
 }
 
 // Without a signature there is no key to check signed chunks with.
@@ -343,27 +310,29 @@ static int nobody(struct http_req *r, struct authn_s3 *out, struct err *e)
 	if (parse_payload(text, out, e) < 0)
 		return -1;
 	if (out->payload == AUTHN_PAYLOAD_CHUNKS || out->payload == AUTHN_PAYLOAD_CHUNKS_TRAILER)
-		return refuse(e, ERR_INVALID, AUTHN_UNSUPPORTED,
-			      "chunks can only be signed when the request is");
+		return claim_refuse(e, ERR_INVALID, AUTHN_UNSUPPORTED,
+				    "chunks can only be signed when the request is");
 	return 0;
 }
 
 int authn_s3_request(struct authn *a, struct http_req *r, struct span bucket, struct authn_s3 *out,
 		     struct err *e)
 {
-	struct span ignored;
-	bool header = http_header(r, "Authorization").p != NULL;
+	struct span ignored, text = http_header(r, "Authorization");
+	bool header = text.n > 0;
 	bool query4 = http_query(r, "X-Amz-Algorithm", &ignored) ||
 		      http_query(r, "X-Amz-Signature", &ignored);
 	bool query2 = !query4 && http_query(r, "AWSAccessKeyId", &ignored);
 
 	*out = (struct authn_s3){ .access = "" };
 	if (header && (query4 || query2))
-		return refuse(e, ERR_INVALID, AUTHN_TWO_WAYS,
-			      "only one authorization mechanism is allowed");
+		return claim_refuse(e, ERR_INVALID, AUTHN_TWO_WAYS,
+				    "only one authorization mechanism is allowed");
+	if (header && span_starts(text, SPAN("AWS ")))
+		return version_2_header(a, r, bucket, out, e);
 	if (header || query4)
 		return version_4(a, r, query4, out, e);
 	if (query2)
-		return version_2(a, r, bucket, out, e);
+		return version_2_query(a, r, bucket, out, e);
 	return nobody(r, out, e);
 }

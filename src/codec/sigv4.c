@@ -76,7 +76,8 @@ static void add_lower(struct buf *b, struct span s)
 		buf_add_char(b, s.p[i] >= 'A' && s.p[i] <= 'Z' ? (char)(s.p[i] | 32) : s.p[i]);
 }
 
-static void add_header(struct buf *b, const struct sigv4_request *r, struct span name)
+// Version 2 leaves runs of blanks as they are.
+static void add_header(struct buf *b, const struct sigv4_request *r, struct span name, bool fold)
 {
 	bool more = false;
 
@@ -86,7 +87,10 @@ static void add_header(struct buf *b, const struct sigv4_request *r, struct span
 		if (span_eq_nocase(r->headers[i].name, name)) {
 			if (more)
 				buf_add_char(b, ',');
-			add_folded(b, r->headers[i].value);
+			if (fold)
+				add_folded(b, r->headers[i].value);
+			else
+				buf_add_span(b, span_trim(r->headers[i].value));
 			more = true;
 		}
 	buf_add_char(b, '\n');
@@ -108,7 +112,7 @@ struct span sigv4_canonical(struct arena *a, const struct sigv4_request *r)
 	buf_add_span(&b, sigv4_query(a, r->query, r->skip_query));
 	buf_add_char(&b, '\n');
 	while (names.n)
-		add_header(&b, r, span_cut(&names, ';'));
+		add_header(&b, r, span_cut(&names, ';'), true);
 	buf_add_char(&b, '\n');
 	add_lower(&b, r->signed_headers);
 	buf_add_char(&b, '\n');
@@ -260,10 +264,10 @@ struct span sigv4_presign(struct arena *a, const struct sigv4_client *c,
 static const char *const v2_members[] = {
 	"accelerate",
 	"acl",
+	"analytics",
 	"cors",
 	"defaultObjectAcl",
 	"delete",
-	"encryption",
 	"inventory",
 	"lifecycle",
 	"location",
@@ -273,8 +277,6 @@ static const char *const v2_members[] = {
 	"object-lock",
 	"partNumber",
 	"policy",
-	"policyStatus",
-	"publicAccessBlock",
 	"replication",
 	"requestPayment",
 	"response-cache-control",
@@ -284,6 +286,9 @@ static const char *const v2_members[] = {
 	"response-content-type",
 	"response-expires",
 	"restore",
+	"select",
+	"select-type",
+	"storageClass",
 	"tagging",
 	"torrent",
 	"uploadId",
@@ -315,7 +320,7 @@ static void add_amz_headers(struct arena *a, struct buf *b, const struct sigv4_r
 	amz.headers = kept;
 	names = all_headers(a, &amz);
 	while (names.n)
-		add_header(b, &amz, span_cut(&names, ';'));
+		add_header(b, &amz, span_cut(&names, ';'), false);
 }
 
 // Members are listed in the order of the table, which is sorted, with their values decoded.

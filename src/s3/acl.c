@@ -242,6 +242,8 @@ bool s3_acl_of_write(struct s3_req *q, struct store_put_options *o)
 	bool to_owner = span_is(canned, "bucket-owner-full-control"), given;
 	struct acl a;
 
+	if (q->who.anonymous)
+		o->owner = q->bucket.owner; // nobody could ever use what is nobody's
 	if (!take_headers(q, o->owner, q->bucket.owner, &a, &given))
 		return false;
 	if (q->access->ownership == S3_OWNER_ENFORCED) {
@@ -254,8 +256,6 @@ bool s3_acl_of_write(struct s3_req *q, struct store_put_options *o)
 		o->owner = q->bucket.owner;
 		return true;
 	}
-	if (!given && q->who.anonymous)
-		return true; // nobody else could use it
 	if (!given)
 		acl_canned(&a, SPAN("private"), o->owner, q->bucket.owner);
 	if (!acl_is_private(&a) || o->owner != q->bucket.owner)

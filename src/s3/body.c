@@ -11,7 +11,7 @@ enum { SMALL_MAX = 4 << 20 };
 
 static bool take_md5(struct s3_req *q)
 {
-	struct span text = http_header(q->http, "Content-MD5");
+	struct span text = s3_field(q, "Content-MD5");
 
 	if (!text.p)
 		return true;
@@ -27,7 +27,7 @@ static bool take_sum(struct s3_req *q)
 	enum s3_sum_kind kind = S3_SUM_NONE, trailer;
 
 	for (int k = S3_SUM_CRC32; k < S3_SUM_KINDS; k++) {
-		struct span v = http_header(q->http, s3_sum_header((enum s3_sum_kind)k));
+		struct span v = s3_field(q, s3_sum_header((enum s3_sum_kind)k));
 
 		if (!v.p)
 			continue;
@@ -56,9 +56,8 @@ static bool take_sum(struct s3_req *q)
 	return true;
 }
 
-static int sink(void *owner, struct span bytes, struct err *e)
+int s3_body_sink(struct s3_req *q, struct span bytes, struct err *e)
 {
-	struct s3_req *q = owner;
 	struct s3_body *b = &q->body;
 
 	b->size += bytes.n;
@@ -68,6 +67,11 @@ static int sink(void *owner, struct span bytes, struct err *e)
 	if (q->put)
 		return store_put_write(q->put, bytes, e);
 	return buf_add_span(&b->small, bytes) ? 0 : err_set(e, ERR_LIMIT, "the body is too large");
+}
+
+static int sink(void *owner, struct span bytes, struct err *e)
+{
+	return s3_body_sink(owner, bytes, e);
 }
 
 static bool take_framing(struct s3_req *q, enum aws_chunked_form form)
@@ -108,11 +112,18 @@ static bool take_payload(struct s3_req *q)
 	return true;
 }
 
+bool s3_body_sums(struct s3_req *q)
+{
+	return take_md5(q) && take_sum(q);
+}
+
 bool s3_body_begin(struct s3_req *q)
 {
 	buf_init(&q->body.small, SMALL_MAX);
 	q->body.sum_wanted = SPAN("");
-	return take_md5(q) && take_sum(q) && take_payload(q);
+	if (q->op->body == S3_BODY_FORM)
+		return s3_form_begin(q);
+	return s3_body_sums(q) && take_payload(q);
 }
 
 // ---- the bytes -----------------------------------------------------------------------------------------
@@ -122,6 +133,10 @@ void s3_body_piece(struct s3_req *q, struct span piece)
 	struct err e = { 0 };
 	int done;
 
+	if (q->op->body == S3_BODY_FORM) {
+		s3_form_piece(q, piece);
+		return;
+	}
 	if (q->failed)
 		return;
 	done = q->body.framed ? aws_chunked_feed(&q->body.chunked, piece, &e) : sink(q, piece, &e);
@@ -185,7 +200,7 @@ bool s3_body_end(struct s3_req *q)
 {
 	struct err e = { 0 };
 
-	if (q->failed)
+	if (q->failed || (q->form && !s3_form_end(q)))
 		return false;
 	if (q->body.framed && aws_chunked_end(&q->body.chunked, &e) < 0)
 		return s3_failf(q, S3_INCOMPLETE_BODY, "%s", e.msg);
@@ -196,6 +211,7 @@ void s3_body_release(struct s3_req *q)
 {
 	aws_chunked_release(&q->body.chunked);
 	buf_release(&q->body.small);
+	s3_form_release(q);
 }
 
 bool s3_body_xml(struct s3_req *q, const char *root, struct xml_node **out)

@@ -41,6 +41,9 @@ static const struct s3_error errors[S3_CODES] = {
 			      "A part was not found, or its entity tag is another." },
 	[S3_INVALID_PART_ORDER] = { 400, "InvalidPartOrder",
 				    "The parts are not in ascending order." },
+	[S3_INVALID_POLICY_DOCUMENT] = { 400, "InvalidPolicyDocument",
+					 "The content of the form does not meet the conditions "
+					 "specified in the policy document." },
 	[S3_INVALID_RANGE] = { 416, "InvalidRange", "The requested range cannot be satisfied." },
 	[S3_INVALID_REQUEST] = { 400, "InvalidRequest", "The request is invalid." },
 	[S3_INVALID_RETENTION] = { 400, "InvalidRetentionPeriod",
@@ -50,12 +53,17 @@ static const struct s3_error errors[S3_CODES] = {
 	[S3_INVALID_TAG] = { 400, "InvalidTag", "A tag is not valid." },
 	[S3_KEY_TOO_LONG] = { 400, "KeyTooLongError", "The key is too long." },
 	[S3_MALFORMED_POLICY] = { 400, "MalformedPolicy", "The policy is not valid." },
+	[S3_MALFORMED_POST] = { 400, "MalformedPOSTRequest",
+				"The body of your POST request is not well-formed "
+				"multipart/form-data." },
 	[S3_MALFORMED_XML] = { 400, "MalformedXML", "The XML you provided was not well-formed." },
 	[S3_METADATA_TOO_LARGE] = { 400, "MetadataTooLarge",
 				    "The metadata headers are larger than allowed." },
 	[S3_METHOD_NOT_ALLOWED] = { 405, "MethodNotAllowed",
 				    "The method is not allowed against this resource." },
 	[S3_MISSING_LENGTH] = { 411, "MissingContentLength", "A Content-Length is needed." },
+	[S3_NOT_A_FORM] = { 412, "PreconditionFailed",
+			    "Bucket POST must be of the enclosure-type multipart/form-data" },
 	[S3_NOT_IMPLEMENTED] = { 501, "NotImplemented", "This is not implemented." },
 	[S3_NOT_MODIFIED] = { 304, "NotModified", "" },
 	[S3_NO_ACCESS_BLOCK] = { 404, "NoSuchPublicAccessBlockConfiguration",
@@ -84,6 +92,9 @@ static const struct s3_error errors[S3_CODES] = {
 	[S3_NO_VERSION] = { 404, "NoSuchVersion", "The version does not exist." },
 	[S3_NO_WEBSITE] = { 404, "NoSuchWebsiteConfiguration",
 			    "There is no website configuration." },
+	[S3_POST_TOO_LARGE] = { 400, "MaxPostPreDataLengthExceeded",
+				"Your POST request fields preceding the upload file were too "
+				"large." },
 	[S3_PRECONDITION_FAILED] = { 412, "PreconditionFailed",
 				     "At least one of the preconditions did not hold." },
 	[S3_QUOTA_EXCEEDED] = { 400, "XMinioAdminBucketQuotaExceeded",
@@ -189,9 +200,10 @@ enum s3_code s3_code_of_authn(const struct err *e)
 	case AUTHN_EXPIRES_RANGE:
 		return S3_AUTH_QUERY;
 	case AUTHN_TWO_WAYS:
+	case AUTHN_OLD_HEADER:
+	case AUTHN_FORM_INCOMPLETE:
 	case AUTHN_BAD_PAYLOAD_HASH:
 		return S3_INVALID_ARGUMENT;
-	case AUTHN_OLD_HEADER:
 	case AUTHN_NO_PAYLOAD_HASH:
 		return S3_INVALID_REQUEST;
 	case AUTHN_NO_DATE:

@@ -29,7 +29,7 @@ bool s3_headers_supported(struct s3_req *q)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(later); i++)
-		if (http_header(q->http, later[i]).p)
+		if (s3_field(q, later[i]).p)
 			return s3_failf(q, S3_NOT_IMPLEMENTED,
 					"The header %s asks for something that is not implemented",
 					later[i]);
@@ -42,7 +42,7 @@ bool s3_storage_class_take(struct s3_req *q, struct span *out)
 	static const char *const known[] = { "REDUCED_REDUNDANCY",  "STANDARD_IA", "ONEZONE_IA",
 					     "INTELLIGENT_TIERING", "GLACIER",	   "GLACIER_IR",
 					     "DEEP_ARCHIVE" };
-	struct span class = s3_header(q, "x-amz-storage-class");
+	struct span class = s3_field(q, "x-amz-storage-class");
 
 	*out = SPAN("");
 	if (!class.n || span_is(class, "STANDARD"))
@@ -97,7 +97,7 @@ static struct span joined(struct s3_req *q, struct span name, size_t first)
 	struct span n, v, all = { 0 };
 	size_t at = 0;
 
-	while (http_header_next(q->http, &at, &n, &v)) {
+	while (s3_field_next(q, &at, &n, &v)) {
 		if (!span_eq_nocase(n, name))
 			continue;
 		if (at < first)
@@ -114,7 +114,7 @@ static bool take_user_meta(struct s3_req *q, struct buf *b)
 	struct span name, value;
 	size_t at = 0, total = 0;
 
-	while (http_header_next(q->http, &at, &name, &value)) {
+	while (s3_field_next(q, &at, &name, &value)) {
 		if (!span_starts_nocase(name, SPAN("x-amz-meta-")))
 			continue;
 		value = joined(q, name, at);
@@ -135,7 +135,7 @@ bool s3_meta_take(struct s3_req *q, struct store_meta *out)
 
 	buf_init(&b, STORE_META_MAX);
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
-		struct span v = http_header(q->http, kept[i].header);
+		struct span v = s3_field(q, kept[i].header);
 
 		if (v.p && span_is(span_of(kept[i].name), "content-encoding"))
 			v = without_framing(q, v);

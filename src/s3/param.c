@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "s3/request.h"
+#include "s3/form.h"
 
 struct span s3_param(struct s3_req *q, const char *name)
 {
@@ -44,5 +44,16 @@ struct span s3_header(struct s3_req *q, const char *name)
 
 struct span s3_field(struct s3_req *q, const char *name)
 {
-	return http_header(q->http, name);
+	return q->form ? s3_form_field(q->form, name) : http_header(q->http, name);
+}
+
+bool s3_field_next(struct s3_req *q, size_t *at, struct span *name, struct span *value)
+{
+	if (!q->form)
+		return http_header_next(q->http, at, name, value);
+	if (*at >= q->form->n)
+		return false;
+	*name = q->form->fields[*at].name;
+	*value = q->form->fields[(*at)++].value;
+	return true;
 }

@@ -57,12 +57,9 @@ static void answer_sum(struct s3_req *q, const char *type)
 		http_reply_header(q->http, "x-amz-checksum-type", span_of(type));
 }
 
-// A write over an object that is there only when the sender says which one: then the answer to "it is not
-// there" is that it is missing.
-void s3_object_put(struct s3_req *q)
+bool s3_put_finish(struct s3_req *q, struct store_object *o)
 {
 	struct store_put *p = q->put;
-	struct store_object o;
 	struct err e = { 0 };
 
 	if (q->body.sum.kind != S3_SUM_NONE)
@@ -70,15 +67,23 @@ void s3_object_put(struct s3_req *q)
 							       s3_sum_name(q->body.sum.kind),
 							       q->body.sum_text)));
 	q->put = NULL; // used up, whatever comes
-	if (store_put_finish(p, q->mem, &o, &e) < 0) {
-		s3_fail_store(q, &e);
-		return;
-	}
-	http_reply_headerf(q->http, "ETag", "\"%s\"", o.etag);
+	if (store_put_finish(p, q->mem, o, &e) < 0)
+		return s3_fail_store(q, &e);
+	http_reply_headerf(q->http, "ETag", "\"%s\"", o->etag);
 	answer_sum(q, "FULL_OBJECT");
-	s3_version_made(q, &o);
-	s3_expiration_send(q, &o);
-	s3_empty(q, 200);
+	s3_version_made(q, o);
+	s3_expiration_send(q, o);
+	return true;
+}
+
+// A write over an object that is there only when the sender says which one: then the answer to "it is not
+// there" is that it is missing.
+void s3_object_put(struct s3_req *q)
+{
+	struct store_object o;
+
+	if (s3_put_finish(q, &o))
+		s3_empty(q, 200);
 }
 
 // ---- parts ---------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ enum s3_body_kind {
 	S3_BODY_NONE,	// a body is read and dropped
 	S3_BODY_SMALL,	// collected and checked
 	S3_BODY_OBJECT, // streamed into q->put and checked
+	S3_BODY_FORM,	// of a browser: fields, then a file streamed into q->put
 };
 
 struct s3_req;
@@ -109,6 +110,8 @@ bool s3_param_encoding(struct s3_req *q, bool *url);
 struct span s3_header(struct s3_req *q, const char *name); // "" when absent
 // The header, or in a browser's upload the form field, of that name; p == NULL when absent.
 struct span s3_field(struct s3_req *q, const char *name);
+// Visits all of them: start with *at = 0.
+bool s3_field_next(struct s3_req *q, size_t *at, struct span *name, struct span *value);
 
 // ---- who may (admit.c, context.c) ----------------------------------------------------------------------
 
@@ -192,7 +195,21 @@ bool s3_body_begin(struct s3_req *q);
 void s3_body_piece(struct s3_req *q, struct span piece);
 bool s3_body_end(struct s3_req *q); // complete and right
 void s3_body_release(struct s3_req *q);
+// The sums that headers or form fields announce. False when answered.
+bool s3_body_sums(struct s3_req *q);
+// Takes bytes proper: counts, sums, stores.
+must_check int s3_body_sink(struct s3_req *q, struct span bytes, struct err *e);
 bool s3_body_xml(struct s3_req *q, const char *root, struct xml_node **out);
+
+// ---- browsers' uploads (form.c, post.c) ----------------------------------------------------------------
+
+bool s3_form_begin(struct s3_req *q);
+void s3_form_piece(struct s3_req *q, struct span piece);
+bool s3_form_end(struct s3_req *q);
+void s3_form_release(struct s3_req *q);
+void s3_post_object(struct s3_req *q);
+// Commits q->put and adds the headers that tell what was made. False when answered.
+bool s3_put_finish(struct s3_req *q, struct store_object *o);
 
 // ---- metadata (meta.c) ---------------------------------------------------------------------------------
 

@@ -58,6 +58,7 @@ static const struct s3_op ops[] = {
 	{ "DeletePublicAccessBlock", HTTP_DELETE, S3_BUCKET, "publicAccessBlock", NULL, AUTH_OWN, S3_BODY_NONE, true, NULL, s3_block_delete },
 
 	{ "DeleteObjects", HTTP_POST, S3_BUCKET, "delete", NULL, AUTH_WRITE, S3_BODY_SMALL, true, NULL, s3_object_delete_many },
+	{ "PostObject", HTTP_POST, S3_BUCKET, NULL, NULL, AUTH_WRITE, S3_BODY_FORM, true, NULL, s3_post_object },
 	{ "HeadBucket", HTTP_HEAD, S3_BUCKET, NULL, NULL, AUTH_LIST, S3_BODY_NONE, false, NULL, s3_bucket_head },
 	{ "CreateBucket", HTTP_PUT, S3_BUCKET, NULL, NULL, 0, S3_BODY_SMALL, true, NULL, s3_bucket_create },
 	{ "DeleteBucket", HTTP_DELETE, S3_BUCKET, NULL, NULL, AUTH_OWN, S3_BODY_NONE, true, NULL, s3_bucket_delete },

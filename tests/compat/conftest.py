@@ -7,6 +7,7 @@ import os
 import pathlib
 import socket
 import subprocess
+import uuid
 
 import pytest
 
@@ -109,3 +110,28 @@ def bucket(s3, request):
     s3.create_bucket(Bucket=name)
     yield name
     remove_bucket(s3, name)
+
+
+@pytest.fixture(scope="session")
+def main(service):
+    """A user who is no administrator."""
+    return service.client("main")
+
+
+@pytest.fixture
+def make(main, s3):
+    """Makes buckets of main's; they are emptied by the administrator."""
+    made = []
+
+    def new(**kw):
+        made.append("acc-" + uuid.uuid4().hex[:16])
+        main.create_bucket(Bucket=made[-1], **kw)
+        return made[-1]
+    yield new
+    for name in made:
+        s3.delete_bucket_policy(Bucket=name)
+        for o in s3.list_objects_v2(Bucket=name).get("Contents", []):
+            s3.delete_object(Bucket=name, Key=o["Key"])
+        for u in s3.list_multipart_uploads(Bucket=name).get("Uploads", []):
+            s3.abort_multipart_upload(Bucket=name, Key=u["Key"], UploadId=u["UploadId"])
+        s3.delete_bucket(Bucket=name)

@@ -1,6 +1,5 @@
 """Access lists, ownership, bucket policies and the block of public access: two users and a stranger."""
 import json
-import uuid
 
 import pytest
 from test_s3_boto3 import fault
@@ -8,11 +7,6 @@ from test_s3_boto3 import fault
 ALL = "http://acs.amazonaws.com/groups/global/AllUsers"
 KNOWN = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
 DENIED = (403, "AccessDenied")
-
-
-@pytest.fixture(scope="module")
-def main(service):
-    return service.client("main")
 
 
 @pytest.fixture(scope="module")
@@ -29,25 +23,6 @@ def stranger(service):
 def ids(main, alt):
     """Canonical ids of both, as ListBuckets tells them."""
     return main.list_buckets()["Owner"]["ID"], alt.list_buckets()["Owner"]["ID"]
-
-
-@pytest.fixture
-def make(main, s3):
-    """Makes buckets of main's; they are emptied by the administrator."""
-    made = []
-
-    def new(**kw):
-        made.append("acc-" + uuid.uuid4().hex[:16])
-        main.create_bucket(Bucket=made[-1], **kw)
-        return made[-1]
-    yield new
-    for name in made:
-        s3.delete_bucket_policy(Bucket=name)
-        for o in s3.list_objects_v2(Bucket=name).get("Contents", []):
-            s3.delete_object(Bucket=name, Key=o["Key"])
-        for u in s3.list_multipart_uploads(Bucket=name).get("Uploads", []):
-            s3.abort_multipart_upload(Bucket=name, Key=u["Key"], UploadId=u["UploadId"])
-        s3.delete_bucket(Bucket=name)
 
 
 def grants(answer):
@@ -252,6 +227,7 @@ def test_anonymous_uploads_are_for_the_buckets_owner(main, alt, stranger, make):
     b = make(ACL="public-read-write")
     stranger.put_object(Bucket=b, Key="k", Body=b"x")
     assert main.get_object(Bucket=b, Key="k")["Body"].read() == b"x"
+    assert main.get_object_acl(Bucket=b, Key="k")["Owner"]["DisplayName"] == "main"
     assert fault(alt.get_object, Bucket=b, Key="k") == DENIED
     assert fault(stranger.create_bucket, Bucket="stranger-bucket") == DENIED
 

@@ -1,0 +1,74 @@
+"""Headers of the wire: version 2 signatures, and values that are missing, empty, odd or out of date."""
+import http.client
+
+import pytest
+from test_s3_access import headers
+from test_s3_boto3 import fault
+
+
+@pytest.fixture
+def v2(service):
+    return service.client("main", signature_version="s3")
+
+
+def test_version_2_in_the_header(v2, service, make):
+    b = make()
+    v2.put_object(Bucket=b, Key="a b/ü+.txt", Body=b"x", Metadata={"a": "b  c"}, ContentType="text/plain")
+    assert v2.get_object(Bucket=b, Key="a b/ü+.txt")["Body"].read() == b"x"
+    assert v2.get_bucket_acl(Bucket=b)["Owner"]["DisplayName"] == "main"
+    assert v2.list_objects_v2(Bucket=b, Prefix="a b")["KeyCount"] == 1
+    up = v2.create_multipart_upload(Bucket=b, Key="m")["UploadId"]
+    part = v2.upload_part(Bucket=b, Key="m", UploadId=up, PartNumber=1, Body=b"y")
+    v2.complete_multipart_upload(Bucket=b, Key="m", UploadId=up, MultipartUpload={
+        "Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
+    assert fault(service.client(("MAIN", "wrong"), signature_version="s3").list_objects, Bucket=b) == \
+        (403, "SignatureDoesNotMatch")
+    assert fault(service.client(("NOBODY", "x"), signature_version="s3").list_objects, Bucket=b) == \
+        (403, "InvalidAccessKeyId")
+
+
+@pytest.mark.parametrize("date,expected", [
+    ("Bad Date", "AccessDenied"), ("", "AccessDenied"), ("Tue, 07 Jul 1950 21:53:04 GMT", "AccessDenied"),
+    ("Tue, 07 Jul 2010 21:53:04 GMT", "RequestTimeTooSkewed"),
+    ("Tue, 07 Jul 9999 21:53:04 GMT", "RequestTimeTooSkewed")])
+def test_odd_dates(v2, make, date, expected):
+    b = make()
+    headers(v2, "PutObject", {"x-amz-date": date})
+    assert fault(v2.put_object, Bucket=b, Key="k", Body=b"x") == (403, expected)
+
+
+@pytest.mark.parametrize("value,expected", [
+    ("", (403, "AccessDenied")), ("AWS HAHAHA", (400, "InvalidArgument")), ("AWS :x", (400, "InvalidArgument")),
+    ("AWS AKIAIGR7ZNNBHC5BKSUB:FWeDfwojDSdS2Ztmpfeubhd9isU=", (403, "AccessDenied")),
+    ("HAHAHA", (400, "AuthorizationHeaderMalformed"))])
+def test_odd_authorization(service, make, value, expected):
+    b = make()
+    for target in (f"/{b}/k", "/new-bucket-here"):
+        status, body, _ = service.raw("PUT", target, b"bar", headers={"Authorization": value})
+        assert (status, body.split(b"<Code>")[1].split(b"<")[0].decode()) == expected
+
+
+@pytest.mark.parametrize("name,value,expected", [
+    ("Content-MD5", "YWJyYWNhZGFicmE=", "InvalidDigest"), ("Content-MD5", "rL0Y20xC+Fzt72VPzMSk2A==", "BadDigest"),
+    ("Content-MD5", "", "InvalidDigest"), ("Content-MD5", "AWS HAHAHA", "InvalidDigest"),
+    ("Expect", "200", None), ("Expect", "", None), ("Content-Type", "", None), ("User-Agent", "", None)])
+def test_odd_values(service, make, name, value, expected):
+    b = make()
+    status, body, _ = service.raw("PUT", f"/{b}/k", b"bar", "main", {name: value})
+    assert status == (400 if expected else 200)
+    if expected:
+        assert f"<Code>{expected}</Code>" in body.decode()
+
+
+@pytest.mark.parametrize("length,status", [("", 400), ("-1", 400), ("x", 400), (None, 411)])
+def test_odd_lengths(service, make, length, status):
+    b = make(ACL="public-read-write")
+    link = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+    link.putrequest("PUT", f"/{b}/k")
+    if length is not None:
+        link.putheader("Content-Length", length)
+    link.endheaders()
+    assert link.getresponse().status == status
+    link.close()
+    # calls that need no body need no length
+    assert service.raw("PUT", f"/{b}?acl", None, "main", {"x-amz-acl": "public-read-write"})[0] == 200
