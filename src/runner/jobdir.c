@@ -38,15 +38,27 @@ bool jobdir_parse(const char *name, char *job, size_t job_max, unsigned *attempt
 	return true;
 }
 
+// A file of ours that waits to get its name: made new, or that of an attempt before, whose folder this was. One that
+// is not ours (the folder belongs to the daemon's user) or that somebody else may write to is replaced.
+static int open_waiting(int dir, const char *name, struct err *e)
+{
+	auto_fd int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
+	    st.st_uid == geteuid() && (st.st_mode & 07777) == 0644)
+		return file_take(&fd);
+	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, ERR_IO, errno, "remove %s", name);
+	return file_open(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0644, e);
+}
+
 int jobdir_alive_make(int dir, struct err *e)
 {
-	auto_fd int fd = -1;
+	static const struct jobdir_alive none;
+	auto_fd int fd = open_waiting(dir, "alive.new", e);
 
-	// A leftover of a runner killed in this very function; it never became `alive`.
-	if (unlinkat(dir, "alive.new", 0) < 0 && errno != ENOENT)
-		return err_sys(e, ERR_IO, errno, "remove alive.new");
-	fd = file_open(dir, "alive.new", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0644, e);
-	if (fd < 0)
+	if (fd < 0 || file_pwrite_all(fd, &none, sizeof(none), 0, e) < 0)
 		return -1;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return err_sys(e, ERR_IO, errno, "lock alive");
@@ -115,11 +127,8 @@ int jobdir_look(int dir, enum jobdir_state *out, struct jobdir_exit *x, int64_t 
 int jobdir_exit_reserve(int dir, struct err *e)
 {
 	static const struct jobdir_exit empty;
-	auto_fd int fd = -1;
+	auto_fd int fd = open_waiting(dir, "exit.new", e);
 
-	if (unlinkat(dir, "exit.new", 0) < 0 && errno != ENOENT)
-		return err_sys(e, ERR_IO, errno, "remove exit.new");
-	fd = file_open(dir, "exit.new", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644, e);
 	if (fd < 0 || file_pwrite_all(fd, &empty, sizeof(empty), 0, e) < 0)
 		return -1;
 	return file_take(&fd);

@@ -101,14 +101,21 @@ int files_message(const struct exec_spec *s, struct proto_start **out, size_t *s
 	return 0;
 }
 
+// In a spare folder the file may be there: it is cut to its new size only after it was written, since ext4 writes
+// out at once what was emptied before.
 static int put_file(int dir, const char *name, mode_t mode, struct span text, struct err *e)
 {
-	auto_fd int fd = file_open(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode, e);
+	auto_fd int fd = file_open(dir, name, O_WRONLY | O_CREAT | O_NOFOLLOW, mode, e);
+	struct stat st;
 
 	if (fd < 0 || file_write_all(fd, text.p, text.n, e) < 0)
 		return err_wrap(e, "%s", name);
+	if (fstat(fd, &st) < 0 || (st.st_size > (off_t)text.n && ftruncate(fd, (off_t)text.n) < 0))
+		return err_sys(e, ERR_IO, errno, "cut %s", name);
 	// Whatever our umask is: the script may open its standard input anew by name.
-	return fchmod(fd, mode) < 0 ? err_sys(e, ERR_IO, errno, "chmod %s", name) : 0;
+	return (st.st_mode & 07777) != mode && fchmod(fd, mode) < 0
+		       ? err_sys(e, ERR_IO, errno, "chmod %s", name)
+		       : 0;
 }
 
 static bool given(const struct exec_spec *s, const char *name)
@@ -180,16 +187,22 @@ static int put_inputs(int dir, const struct exec_spec *s, struct err *e)
 	return 0;
 }
 
-static int fill_folder(int dir, const struct exec_spec *s, struct err *e)
+static int make_folders(int dir, struct err *e)
 {
 	static const char *const folders[] = { "oscar", "oscar/config", "oscar/input",
 					       "oscar/output" };
-	auto_buf struct buf env;
 
-	buf_init(&env, JOBDIR_ENV_BYTES_MAX);
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
 		if (mkdirat(dir, folders[i], 0755) < 0)
 			return err_sys(e, ERR_IO, errno, "mkdir %s", folders[i]);
+	return 0;
+}
+
+static int fill_folder(int dir, const struct exec_spec *s, struct err *e)
+{
+	auto_buf struct buf env;
+
+	buf_init(&env, JOBDIR_ENV_BYTES_MAX);
 	if (make_env(&env, s, e) < 0 ||
 	    put_file(dir, "oscar/config/script.sh", 0755, s->script, e) < 0 ||
 	    put_file(dir, "event", 0644, s->event, e) < 0 ||
@@ -199,16 +212,20 @@ static int fill_folder(int dir, const struct exec_spec *s, struct err *e)
 	return put_inputs(dir, s, e);
 }
 
-int files_make(int jobs, const char *name, const struct exec_spec *s, struct err *e)
+int files_make(struct spares *spares, const char *name, const struct exec_spec *s, struct err *e)
 {
+	int jobs = spares->jobs;
 	struct err unused = { 0 };
 	auto_fd int dir = -1;
+	bool spare;
 
-	if (mkdirat(jobs, name, 0700) < 0)
+	if (spares_take(spares, name, &spare, e) < 0)
+		return -1;
+	if (!spare && mkdirat(jobs, name, 0700) < 0)
 		return err_sys(e, errno == EEXIST ? ERR_EXISTS : ERR_IO, errno,
 			       "make the job's folder");
 	dir = file_open(jobs, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, e);
-	if (dir >= 0 && fill_folder(dir, s, e) == 0)
+	if (dir >= 0 && (spare || make_folders(dir, e) == 0) && fill_folder(dir, s, e) == 0)
 		return 0;
 	if (file_remove_tree(jobs, name, &unused) < 0)
 		return err_wrap(e, "%s; and then", unused.msg);

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "exec/exec.h"
+#include "exec/sandbox/spares.h"
 #include "runner/proto.h"
 
 // The message that starts the job, owned by the caller (mem_free); *size is its length. ERR_INVALID and
@@ -9,5 +10,6 @@
 must_check int files_message(const struct exec_spec *s, struct proto_start **out, size_t *size,
 			     struct err *e);
 
-// Makes and fills the folder below `jobs`. ERR_EXISTS when it is there. Leaves nothing behind on failure.
-must_check int files_make(int jobs, const char *name, const struct exec_spec *s, struct err *e);
+// Makes and fills the folder below the spares' `jobs`. ERR_EXISTS when it is there. Leaves nothing behind on failure.
+must_check int files_make(struct spares *spares, const char *name, const struct exec_spec *s,
+			  struct err *e);

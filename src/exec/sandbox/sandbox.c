@@ -54,6 +54,7 @@ struct sandbox_driver {
 	int (*respawn)(void *owner, struct err *e);
 	void *respawn_owner;
 	pthread_t thread;
+	struct spares spares;
 
 	pthread_mutex_t lock; // guards what follows
 	pthread_cond_t changed;
@@ -521,7 +522,7 @@ static int sandbox_submit(struct exec_driver *base, const struct exec_spec *s, s
 			return -1;
 		}
 	}
-	if (files_make(d->jobs_dir, name, s, e) < 0) {
+	if (files_make(&d->spares, name, s, e) < 0) {
 		job_free(j);
 		return -1;
 	}
@@ -646,7 +647,7 @@ static int sandbox_forget(struct exec_driver *base, const char *id, unsigned att
 		if (map_get(&d->jobs, span_of(name)))
 			return err_set(e, ERR_CONFLICT, "job %s has not ended", name);
 	}
-	return file_remove_tree(d->jobs_dir, name, e);
+	return spares_give(&d->spares, name, e);
 }
 
 static int sandbox_list(struct exec_driver *base,
@@ -746,6 +747,7 @@ static void sandbox_close(struct exec_driver *base, bool stop_jobs)
 	map_release(&d->jobs);
 	file_close(d->conn);
 	file_close(d->wake);
+	spares_release(&d->spares);
 	file_close(d->jobs_dir);
 	pthread_cond_destroy(&d->changed);
 	pthread_mutex_destroy(&d->lock);
@@ -798,6 +800,7 @@ int exec_sandbox_open(struct exec_driver **out, const struct exec_sandbox_option
 		host.nodename[0] = '\0';
 	d->node = mem_strndup(host.nodename, strnlen(host.nodename, EXEC_NODE_MAX - 1));
 	d->jobs_dir = file_take(&jobs);
+	spares_init(&d->spares, d->jobs_dir);
 	d->wake = file_take(&event);
 	d->jobs_max = o->jobs_max ? o->jobs_max : DEFAULT_JOBS_MAX;
 	d->respawn = o->respawn;

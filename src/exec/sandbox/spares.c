@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exec/sandbox/spares.h"
+
+#include "base/file.h"
+#include "base/lock.h"
+#include "base/log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+enum { SPARE_NAME_MAX = 32 };
+#define PREFIX ".spare-"
+
+static char *spare_name(char out[static SPARE_NAME_MAX], unsigned id)
+{
+	snprintf(out, SPARE_NAME_MAX, PREFIX "%u", id);
+	return out;
+}
+
+static DIR *open_list(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!list)
+		file_close(fd);
+	return list;
+}
+
+void spares_init(struct spares *s, int jobs)
+{
+	DIR *list = open_list(jobs, ".");
+	struct dirent *d;
+
+	*s = (struct spares){ .jobs = jobs };
+	pthread_mutex_init(&s->lock, NULL);
+	while (list && (d = readdir(list))) {
+		struct err e = { 0 };
+
+		if (strncmp(d->d_name, PREFIX, sizeof(PREFIX) - 1) == 0 &&
+		    file_remove_tree(jobs, d->d_name, &e) < 0)
+			log_warn("exec", "%s", e.msg);
+	}
+	if (list)
+		closedir(list);
+}
+
+void spares_release(struct spares *s)
+{
+	pthread_mutex_destroy(&s->lock);
+}
+
+// ---- making one of what an attempt left ----------------------------------------------------------------
+
+static bool not_there_or_gone(int bad)
+{
+	return bad == 0 || errno == ENOENT;
+}
+
+static bool remove_inputs(int dir)
+{
+	DIR *list = open_list(dir, "oscar/input");
+	struct dirent *d;
+	bool good = list;
+
+	while (good && (d = readdir(list)))
+		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+			good = unlinkat(dirfd(list), d->d_name, 0) == 0;
+	if (list)
+		closedir(list);
+	return good;
+}
+
+// The script could write there and change the folder itself: it is kept only when it is as it was made.
+static bool output_is_new(int dir)
+{
+	DIR *list = open_list(dir, "oscar/output");
+	struct dirent *d;
+	struct stat st;
+	bool good = list && fstat(dirfd(list), &st) == 0 && (st.st_mode & 07777) == 0755 &&
+		    st.st_uid == geteuid() && flistxattr(dirfd(list), NULL, 0) <= 0;
+
+	while (good && (d = readdir(list)))
+		good = strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0;
+	if (list)
+		closedir(list);
+	return good;
+}
+
+static bool clear_output(int dir)
+{
+	struct err e = { 0 };
+
+	return output_is_new(dir) || (file_remove_tree(dir, "oscar/output", &e) == 0 &&
+				      mkdirat(dir, "oscar/output", 0755) == 0);
+}
+
+// A log that was linked to where logs are kept is not to be written over.
+static bool drop_log(int dir)
+{
+	struct stat st;
+
+	return (fstatat(dir, "log", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 1) ||
+	       not_there_or_gone(unlinkat(dir, "log", 0));
+}
+
+static bool strip(int jobs, const char *spare)
+{
+	auto_fd int dir = openat(jobs, spare, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	return dir >= 0 && drop_log(dir) &&
+	       not_there_or_gone(renameat(dir, "alive", dir, "alive.new")) &&
+	       not_there_or_gone(renameat(dir, "exit", dir, "exit.new")) && remove_inputs(dir) &&
+	       clear_output(dir);
+}
+
+// ---- taking and giving ---------------------------------------------------------------------------------
+
+int spares_take(struct spares *s, const char *name, bool *taken, struct err *e)
+{
+	char spare[SPARE_NAME_MAX];
+
+	*taken = false;
+	{
+		auto_lock held = lock_hold(&s->lock);
+
+		if (!s->count)
+			return 0;
+		spare_name(spare, s->free[--s->count]);
+	}
+	if (renameat2(s->jobs, spare, s->jobs, name, RENAME_NOREPLACE) < 0) {
+		struct err unused = { 0 };
+
+		err_sys(e, errno == EEXIST ? ERR_EXISTS : ERR_IO, errno, "make the job's folder");
+		if (file_remove_tree(s->jobs, spare, &unused) < 0)
+			return err_wrap(e, "%s; and then", unused.msg);
+		return -1;
+	}
+	*taken = true;
+	return 0;
+}
+
+int spares_give(struct spares *s, const char *name, struct err *e)
+{
+	char spare[SPARE_NAME_MAX];
+	unsigned id;
+	bool room;
+
+	{
+		auto_lock held = lock_hold(&s->lock);
+
+		room = s->count < SPARES_MAX;
+		id = s->next++;
+	}
+	if (!room)
+		return file_remove_tree(s->jobs, name, e);
+	spare_name(spare, id);
+	if (renameat2(s->jobs, name, s->jobs, spare, RENAME_NOREPLACE) < 0)
+		return errno == ENOENT ? 0 : file_remove_tree(s->jobs, name, e);
+	if (!strip(s->jobs, spare))
+		return file_remove_tree(s->jobs, spare, e);
+	{
+		auto_lock held = lock_hold(&s->lock);
+
+		room = s->count < SPARES_MAX;
+		if (room)
+			s->free[s->count++] = id;
+	}
+	return room ? 0 : file_remove_tree(s->jobs, spare, e);
+}

@@ -1,0 +1,29 @@
+// exec/sandbox/spares: folders of attempts that are over, kept for the next ones. Private to exec/sandbox.
+// Purpose: ext4 looks at every inode deleted in the last seconds before it makes a new one; at hundreds of jobs a
+//   second, making a dozen files for each cost more CPU than the sandbox.
+// Owner: struct spares owns what is called ".spare-N" below `jobs`. A spare holds the folders and files of
+//   runner/jobdir.h, none of it saying anything about the attempt it had: `event`, `env` and `script.sh` are to be
+//   written over, `alive.new` and `exit.new` are taken up by whoever begins the next attempt.
+// Threads: safe. SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/err.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+enum { SPARES_MAX = 64 };
+
+struct spares {
+	int jobs; // borrowed
+	pthread_mutex_t lock;
+	unsigned free[SPARES_MAX], count, next;
+};
+
+// Removes the spares of an earlier life.
+void spares_init(struct spares *s, int jobs);
+void spares_release(struct spares *s); // they stay on disk for the next life to remove
+
+// Makes a spare the folder `name`; false when there is none. ERR_EXISTS when `name` is there.
+must_check int spares_take(struct spares *s, const char *name, bool *taken, struct err *e);
+// The folder `name` is forgotten at once, and becomes a spare, or is removed. A missing one is success.
+must_check int spares_give(struct spares *s, const char *name, struct err *e);
