@@ -9,12 +9,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const names[CGROUP_KINDS] = { "memory", "cpu", "cpuacct", "pids" };
 
-enum { TEXT_MAX = 1 << 20, CPU_PERIOD_US = 100000, VALUE_MAX = 4096 };
+enum { TEXT_MAX = 1 << 20, CPU_PERIOD_US = 100000, VALUE_MAX = 4096, KEPT_BYTES_MAX = 1 << 20 };
 
 static bool has_word(struct span list, char sep, const char *word)
 {
@@ -301,17 +302,23 @@ static int limit_one(const struct cgroup_base *b, const struct cgroup_job *j, en
 	return 0;
 }
 
-int cgroup_job_make(const struct cgroup_base *b, const char *job, const struct cgroup_limits *l,
+int cgroup_job_make(const struct cgroup_base *b, const char *name, const struct cgroup_limits *l,
 		    struct cgroup_job *out, struct err *e)
 {
-	*out = (struct cgroup_job){ { -1, -1, -1, -1 }, { -1, -1, -1, -1 }, -1 };
+	*out = (struct cgroup_job)CGROUP_JOB_NONE;
+	out->limits = *l;
+	snprintf(out->name, sizeof(out->name), "%s", name);
 	for (int k = 0; k < CGROUP_KINDS; k++) {
 		if (b->at[k].dir < 0)
 			continue;
 		if (b->at[k].alias == k) {
-			out->dir[k] = make_dir(b->at[k].dir, job);
+			out->dir[k] = make_dir(b->at[k].dir, name);
 			if (out->dir[k] < 0)
 				goto fail;
+			if (flock(out->dir[k], LOCK_EX | LOCK_NB) < 0) {
+				cgroup_job_close(out);
+				return err_set(e, ERR_BUSY, "control group %s is in use", name);
+			}
 			if (b->at[k].v2)
 				out->unified = out->dir[k];
 			else if ((out->enter[k] =
@@ -324,7 +331,7 @@ int cgroup_job_make(const struct cgroup_base *b, const char *job, const struct c
 	fail:
 		err_sys(e, ERR_IO, errno, "set the %s limit of the job's control group", names[k]);
 		cgroup_job_close(out);
-		cgroup_remove(b, job);
+		cgroup_remove(b, name);
 		return -1;
 	}
 	return 0;
@@ -356,6 +363,26 @@ void cgroup_job_usage(const struct cgroup_base *b, const struct cgroup_job *j,
 						       : get_u64(c, "cpuacct.usage") / 1000;
 }
 
+bool cgroup_job_reset(const struct cgroup_base *b, const struct cgroup_job *j)
+{
+	char text[VALUE_MAX];
+
+	for (int k = 0; k < CGROUP_KINDS; k++)
+		if (b->at[k].dir >= 0 &&
+		    (b->at[k].v2 || (b->at[k].alias == k && get(j->dir[k], "tasks", text).n)))
+			return false;
+	if (b->at[CGROUP_MEMORY].dir >= 0) {
+		int m = j->dir[b->at[CGROUP_MEMORY].alias];
+
+		if (get_u64(m, "memory.usage_in_bytes") > KEPT_BYTES_MAX ||
+		    get_keyed(m, "memory.oom_control", "oom_kill") ||
+		    put(m, "memory.max_usage_in_bytes", "0") < 0)
+			return false;
+	}
+	return b->at[CGROUP_CPUACCT].dir < 0 ||
+	       put(j->dir[b->at[CGROUP_CPUACCT].alias], "cpuacct.usage", "0") == 0;
+}
+
 void cgroup_job_close(struct cgroup_job *j)
 {
 	for (int k = 0; k < CGROUP_KINDS; k++) {
@@ -366,18 +393,25 @@ void cgroup_job_close(struct cgroup_job *j)
 	j->unified = -1;
 }
 
-bool cgroup_remove(const struct cgroup_base *b, const char *job)
+bool cgroup_remove(const struct cgroup_base *b, const char *name)
 {
 	bool gone = true;
 
 	for (int k = 0; k < CGROUP_KINDS; k++)
 		if (b->at[k].dir >= 0 && b->at[k].alias == k &&
-		    unlinkat(b->at[k].dir, job, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		    unlinkat(b->at[k].dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			gone = false;
 	return gone;
 }
 
-void cgroup_sweep(const struct cgroup_base *b, bool (*keep)(void *arg, const char *job), void *arg)
+static bool in_use(int parent, const char *name)
+{
+	auto_fd int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+}
+
+void cgroup_sweep(const struct cgroup_base *b)
 {
 	for (int k = 0; k < CGROUP_KINDS; k++) {
 		int fd = b->at[k].dir < 0 || b->at[k].alias != k
@@ -391,7 +425,7 @@ void cgroup_sweep(const struct cgroup_base *b, bool (*keep)(void *arg, const cha
 			continue;
 		}
 		while ((d = readdir(list)))
-			if (d->d_type == DT_DIR && d->d_name[0] != '.' && !keep(arg, d->d_name))
+			if (d->d_type == DT_DIR && d->d_name[0] != '.' && !in_use(fd, d->d_name))
 				cgroup_remove(b, d->d_name);
 		closedir(list);
 	}

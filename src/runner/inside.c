@@ -139,7 +139,7 @@ static int become_inner_root(const struct sandbox *s, struct err *e)
 
 	if (read(s->go, &c, 1) != 1)
 		_exit(1); // the shim gave up or died
-	if (cgroup_job_enter(&s->cgroup, e) < 0)
+	if (cgroup_job_enter(s->cgroup, e) < 0)
 		return -1;
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		return err_sys(e, ERR_IO, errno, "make a control group namespace");

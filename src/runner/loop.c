@@ -32,7 +32,9 @@ enum {
 	SWEEP_MS = 500,
 	HELLO_MS = 5000,
 	MESSAGES_A_TURN = 64,
-	FD_SPARE = 128,
+	FD_SPARE = 1024, // pools of network namespaces and control groups among them
+	JOBS_LEAST = 16, // whatever the limit of open files is
+	FD_A_JOB = 2 + 2 * CGROUP_KINDS,
 };
 
 struct job {
@@ -40,7 +42,8 @@ struct job {
 	uint32_t attempt;
 	pid_t shim; // 0 = of an earlier runner
 	int dir;
-	int net; // given back when the shim has ended well
+	int net;		 // given back when the shim has ended well
+	struct cgroup_job group; // likewise
 	int64_t started_wall_ns;
 	bool tell_started, tell_ended; // not sent yet
 };
@@ -75,6 +78,7 @@ static struct job *add(struct runner *r, const char *id, uint32_t attempt, int d
 	j->attempt = attempt;
 	j->dir = dir;
 	j->net = -1;
+	j->group = (struct cgroup_job)CGROUP_JOB_NONE;
 	j->shim = shim;
 	r->adopted += !shim;
 	map_put(&r->jobs, span_of(jobdir_name(name, id, attempt)), j);
@@ -88,6 +92,7 @@ static void drop(struct runner *r, struct job *j)
 	map_remove(&r->jobs, span_of(jobdir_name(name, j->id, j->attempt)));
 	close(j->dir);
 	file_close(j->net);
+	cgroup_job_close(&j->group);
 	mem_free(j);
 	if (!r->jobs.count)
 		r->idle_since_ns = clock_mono_ns();
@@ -199,12 +204,15 @@ static int compare_fds(const void *a, const void *b)
 // A shim keeps only what it uses: another job's folder or the runner's own sockets must not stay open in it.
 static void close_others(const struct runner *r, const struct shim_job *s)
 {
-	int keep[16] = { 2,	    s->jobdir,	   s->alive,	   s->ctl,	 s->net,
+	int keep[32] = { 2,	    s->jobdir,	   s->alive,	   s->ctl,	 s->net,
 			 s->notify, r->world.data, r->world.idmap, r->world.root };
 	size_t n = 9;
 
-	for (int k = 0; k < CGROUP_KINDS; k++)
+	for (int k = 0; k < CGROUP_KINDS; k++) {
 		keep[n++] = r->world.cgroups.at[k].dir;
+		keep[n++] = s->group->dir[k];
+		keep[n++] = s->group->enter[k];
+	}
 	qsort(keep, n, sizeof(keep[0]), compare_fds);
 	for (size_t i = 0; i < n; i++) {
 		unsigned low = (unsigned)(keep[i] < 2 ? 3 : keep[i] + 1);
@@ -241,11 +249,11 @@ static int make_ctl(int dir, struct err *e)
 
 // Starts the shim; the job's process id, or -1. ERR_EXISTS when the attempt began before.
 static pid_t start_shim(struct runner *r, const struct proto_start *m, int dir, int net,
-			struct err *e)
+			struct cgroup_job *group, struct err *e)
 {
 	auto_fd int alive = jobdir_alive_make(dir, e);
 	auto_fd int ctl = alive < 0 ? -1 : make_ctl(dir, e);
-	struct shim_job s = { &r->world, m, dir, alive, ctl, net, r->notify[1] };
+	struct shim_job s = { &r->world, m, dir, alive, ctl, net, group, r->notify[1] };
 	pid_t pid;
 
 	if (ctl < 0)
@@ -272,6 +280,10 @@ static void on_start(struct runner *r, const struct proto_start *m)
 {
 	struct job *j = find(r, m->job, m->attempt);
 	struct err e = { 0 };
+	// One more process for pid 1, which is ours.
+	const struct cgroup_limits limits = { m->memory_bytes, m->cpu_millis,
+					      m->pids_max ? m->pids_max + 1 : 0 };
+	struct cgroup_job group = CGROUP_JOB_NONE;
 	char name[JOBDIR_NAME_MAX];
 	int dir, net = -1;
 	pid_t pid = -1;
@@ -289,10 +301,16 @@ static void on_start(struct runner *r, const struct proto_start *m)
 	dir = open_jobdir(r, jobdir_name(name, m->job, m->attempt), &e);
 	if (dir >= 0 && m->network == PROTO_NETWORK_NONE)
 		net = world_net_get(&r->world, &e);
-	if (dir >= 0 && (net >= 0 || m->network != PROTO_NETWORK_NONE))
-		pid = start_shim(r, m, dir, net, &e);
+	if (dir >= 0 && (net >= 0 || m->network != PROTO_NETWORK_NONE) &&
+	    world_group_get(&r->world, &limits, &group, &e) == 0) {
+		pid = start_shim(r, m, dir, net, &group, &e);
+		if (pid <= 0)
+			world_group_put(&r->world, &group, true);
+	}
 	if (pid > 0) {
-		add(r, m->job, m->attempt, dir, pid)->net = net;
+		j = add(r, m->job, m->attempt, dir, pid);
+		j->net = net;
+		j->group = group;
 		return;
 	}
 	world_net_put(&r->world, net);
@@ -414,6 +432,17 @@ static void on_note(struct runner *r)
 	}
 }
 
+static void shim_ended(struct runner *r, struct job *j, int status)
+{
+	if (status == SHIM_CLEAN || status == SHIM_GROUP_REMOVED) {
+		world_net_put(&r->world, j->net);
+		j->net = -1;
+	} else {
+		r->sweep_ns = clock_mono_ns() + SWEEP_MS * NS_PER_MS;
+	}
+	world_group_put(&r->world, &j->group, status == SHIM_CLEAN);
+}
+
 static void reap(struct runner *r)
 {
 	int status;
@@ -429,12 +458,7 @@ static void reap(struct runner *r)
 
 			if (j->shim != pid)
 				continue;
-			if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-				world_net_put(&r->world, j->net);
-				j->net = -1;
-			} else {
-				r->sweep_ns = clock_mono_ns() + SWEEP_MS * NS_PER_MS;
-			}
+			shim_ended(r, j, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 			job_ended(r, j);
 			break;
 		}
@@ -485,13 +509,6 @@ static void look_at_adopted(struct runner *r)
 	}
 }
 
-static bool still_there(void *arg, const char *name)
-{
-	struct runner *r = arg;
-
-	return map_get(&r->jobs, span_of(name));
-}
-
 // Finds the shims that an earlier runner left, and sweeps what dead ones left.
 static int adopt_all(struct runner *r, struct err *e)
 {
@@ -523,7 +540,7 @@ static int adopt_all(struct runner *r, struct err *e)
 			close(dir);
 	}
 	closedir(list);
-	cgroup_sweep(&r->world.cgroups, still_there, r);
+	cgroup_sweep(&r->world.cgroups);
 	if (r->jobs.count)
 		log_info("runner", "found %zu running jobs", r->jobs.count);
 	return 0;
@@ -582,9 +599,13 @@ static int open_signals(struct runner *r, struct err *e)
 	r->limit = r->o->jobs_max ? r->o->jobs_max : DEFAULT_JOBS_MAX;
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > FD_SPARE * 2 &&
-		    r->limit > (files.rlim_cur - FD_SPARE) / 2)
-			r->limit = (unsigned)(files.rlim_cur - FD_SPARE) / 2;
+		if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+			return err_sys(e, ERR_IO, errno, "raise the limit of open files");
+		rlim_t room =
+			files.rlim_cur > FD_SPARE ? (files.rlim_cur - FD_SPARE) / FD_A_JOB : 0;
+
+		room = room < JOBS_LEAST ? JOBS_LEAST : room;
+		r->limit = r->limit > room ? (unsigned)room : r->limit;
 	}
 	return 0;
 }
@@ -602,11 +623,12 @@ static int wait_ms(struct runner *r)
 		least = r->hello_by_ns - now;
 	if (r->stop && !r->jobs.count)
 		r->leave = true;
-	if (r->conn < 0 && !r->jobs.count) {
-		if (r->idle_since_ns + idle <= now)
-			r->leave = true;
-		if (r->idle_since_ns + idle - now < least)
-			least = r->idle_since_ns + idle - now;
+	if (!r->jobs.count && r->idle_since_ns + idle <= now) {
+		world_pools_drop(&r->world);
+		r->leave = r->leave || r->conn < 0;
+	} else if (!r->jobs.count && (r->conn < 0 || r->world.group_count || r->world.net_count) &&
+		   r->idle_since_ns + idle - now < least) {
+		least = r->idle_since_ns + idle - now;
 	}
 	return least <= 0 ? 0 : (int)(least / NS_PER_MS) + 1;
 }
@@ -640,7 +662,7 @@ static void turn(struct runner *r)
 		hang_up(r);
 	if (r->sweep_ns && clock_mono_ns() >= r->sweep_ns) {
 		r->sweep_ns = 0;
-		cgroup_sweep(&r->world.cgroups, still_there, r);
+		cgroup_sweep(&r->world.cgroups);
 	}
 }
 
@@ -654,6 +676,7 @@ static void close_all(struct runner *r)
 
 		close(j->dir);
 		file_close(j->net);
+		cgroup_job_close(&j->group);
 		mem_free(j);
 	}
 	map_release(&r->jobs);

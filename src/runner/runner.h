@@ -17,7 +17,8 @@ struct runner_options {
 	uid_t user;	      // the daemon's; rootless: must be our own
 	gid_t group;
 	uint32_t id_base; // host user id that is root in a sandbox, the first of 65536; 0 = 1000000
-	int64_t idle_ms;  // ends after this long without daemon and jobs; 0 = 5000
+	int64_t idle_ms; // lets pooled namespaces and groups go after this long without jobs, and ends
+			 // when there is no daemon either; 0 = 5000
 	unsigned jobs_max; // at once; 0 = 4096
 	bool supervise;	   // stay as a parent that starts the runner again when a signal killed it
 };

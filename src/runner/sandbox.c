@@ -12,10 +12,12 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_start *m, int net)
+void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_start *m, int net,
+		  const struct cgroup_job *group)
 {
-	*s = (struct sandbox){ .world = w, .start = m, .go = -1, .report = -1, .net = net };
-	s->cgroup = (struct cgroup_job){ { -1, -1, -1, -1 }, { -1, -1, -1, -1 }, -1 };
+	*s = (struct sandbox){
+		.world = w, .start = m, .go = -1, .report = -1, .net = net, .cgroup = group
+	};
 	s->std[0] = s->std[1] = s->std[2] = -1;
 	s->tree_root = s->tree_oscar = s->tree_output = s->tree_resolv = s->tree_hosts = -1;
 	s->inputs = mem_zalloc((m->input_count + 1) * sizeof(*s->inputs));
@@ -207,9 +209,9 @@ static pid_t clone_child(struct sandbox *s, int *pidfd, struct err *e)
 	};
 	pid_t pid;
 
-	if (s->cgroup.unified >= 0) {
+	if (s->cgroup->unified >= 0) {
 		a.flags |= SYS_CLONE_INTO_CGROUP;
-		a.cgroup = (uint64_t)s->cgroup.unified;
+		a.cgroup = (uint64_t)s->cgroup->unified;
 	}
 	pid = sys_clone3(&a);
 	if (pid < 0)
@@ -254,18 +256,9 @@ static int launch(struct sandbox *s, struct sandbox_parent *p, struct err *e)
 
 int sandbox_start(struct sandbox *s, int jobdir, struct sandbox_parent *p, struct err *e)
 {
-	const struct proto_start *m = s->start;
-	// One more for pid 1, which is ours.
-	const struct cgroup_limits l = { m->memory_bytes, m->cpu_millis,
-					 m->pids_max ? m->pids_max + 1 : 0 };
-	char name[JOBDIR_NAME_MAX];
-
 	*p = (struct sandbox_parent){ -1, -1, -1, -1, -1 };
 	if (open_mounts(s, jobdir, e) < 0 || open_host_files(s, e) < 0 ||
 	    read_env(s, jobdir, e) < 0 || open_streams(s, jobdir, p, e) < 0)
-		return -1;
-	if (cgroup_job_make(&s->world->cgroups, jobdir_name(name, m->job, m->attempt), &l,
-			    &s->cgroup, e) < 0)
 		return -1;
 	return launch(s, p, e);
 }

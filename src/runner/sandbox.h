@@ -28,10 +28,10 @@ struct sandbox_input {
 struct sandbox {
 	const struct world *world;
 	const struct proto_start *start;
-	struct cgroup_job cgroup;
-	int go;	       // the child waits here until its user ids are set
-	int report;    // the child's end
-	int std[3];    // the script's
+	const struct cgroup_job *cgroup; // borrowed
+	int go;				 // the child waits here until its user ids are set
+	int report;			 // the child's end
+	int std[3];			 // the script's
 	int tree_root; // detached mounts: image (-1 = host), /oscar, /oscar/output
 	int tree_oscar;
 	int tree_output;
@@ -56,7 +56,8 @@ struct sandbox_parent {
 must_check int sandbox_start(struct sandbox *s, int jobdir, struct sandbox_parent *out,
 			     struct err *e);
 void sandbox_release(struct sandbox *s);
-void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_start *m, int net);
+void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_start *m, int net,
+		  const struct cgroup_job *group);
 
 // The child's part, in runner/inside.c. Never returns.
 no_return void inside_run(const struct sandbox *s);

@@ -359,7 +359,7 @@ static uint64_t micros(struct timeval t)
 
 static void measure(struct shim *s, struct cgroup_usage *u)
 {
-	cgroup_job_usage(&s->job->world->cgroups, &s->sandbox.cgroup, u);
+	cgroup_job_usage(&s->job->world->cgroups, s->job->group, u);
 	s->exit.memory_peak_bytes = u->memory_peak_bytes;
 	s->exit.cpu_us = u->cpu_us;
 	if (!u->cpu_us)
@@ -368,16 +368,18 @@ static void measure(struct shim *s, struct cgroup_usage *u)
 		s->exit.memory_peak_bytes = (uint64_t)s->used.ru_maxrss * 1024;
 }
 
-// Groups go once the kernel has let go of the dead; the runner or the next one sweeps what stays.
-static void remove_cgroup(struct shim *s)
+// Groups that cannot serve again go once the kernel has let go of the dead; the runner or the next one sweeps what
+// stays.
+static enum shim_status leave_group(struct shim *s)
 {
 	const struct timespec pause = { 0, 2 * NS_PER_MS };
-	char name[JOBDIR_NAME_MAX];
+	const struct cgroup_base *base = &s->job->world->cgroups;
 
-	jobdir_name(name, s->job->start->job, s->job->start->attempt);
-	cgroup_job_close(&s->sandbox.cgroup);
-	for (int i = 0; i < CGROUP_TRIES && !cgroup_remove(&s->job->world->cgroups, name); i++)
+	if (cgroup_job_reset(base, s->job->group))
+		return SHIM_CLEAN;
+	for (int i = 0; i < CGROUP_TRIES && !cgroup_remove(base, s->job->group->name); i++)
 		nanosleep(&pause, NULL);
+	return SHIM_GROUP_REMOVED;
 }
 
 static int open_files(struct shim *s, struct err *e)
@@ -429,14 +431,15 @@ no_return void shim_run(const struct shim_job *j)
 	struct shim s = {
 		.job = j, .box = none, .log = -1, .output = -1, .null = -1, .record = -1
 	};
+	enum shim_status status;
 	struct err e = { 0 };
 
 	prctl(PR_SET_NAME, "oscar-shim", 0, 0, 0);
 	setsid();
 	s.log_left = j->start->log_bytes_max ? j->start->log_bytes_max : default_log;
-	sandbox_init(&s.sandbox, j->world, j->start, j->net);
+	sandbox_init(&s.sandbox, j->world, j->start, j->net, j->group);
 	run(&s);
-	remove_cgroup(&s);
+	status = leave_group(&s);
 	if (!s.exit.ended_wall_ns)
 		s.exit.ended_wall_ns = clock_wall_ns();
 	if (s.exit.outcome != JOBDIR_EXITED && s.log >= 0 && s.exit.reason[0]) {
@@ -448,5 +451,5 @@ no_return void shim_run(const struct shim_job *j)
 	if (s.record < 0 ? jobdir_exit_write(j->jobdir, &s.exit, &e) < 0
 			 : jobdir_exit_finish(j->jobdir, s.record, &s.exit, &e) < 0)
 		log_error("shim", "job %s.%u: %s", j->start->job, j->start->attempt, e.msg);
-	_exit(0);
+	_exit(status);
 }

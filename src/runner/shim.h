@@ -10,9 +10,10 @@ struct shim_job {
 	const struct world *world;
 	const struct proto_start *start;
 	int jobdir;
-	int alive;  // locked
-	int ctl;    // FIFO of orders, open for reading and writing
-	int net;    // network namespace of the job, -1 = the host's
+	int alive; // locked
+	int ctl;   // FIFO of orders, open for reading and writing
+	int net;   // network namespace of the job, -1 = the host's
+	struct cgroup_job *group;
 	int notify; // pipe of the runner for struct shim_note; may have lost its reader
 };
 
@@ -22,6 +23,10 @@ struct shim_note {
 	uint32_t attempt;
 	int64_t started_wall_ns;
 };
+
+// How it exits when all went well: the network namespace can be used again, and the control groups can, too, or
+// were removed. With any other status neither can.
+enum shim_status { SHIM_CLEAN = 0, SHIM_GROUP_REMOVED = 3 };
 
 // The whole life of the forked process.
 no_return void shim_run(const struct shim_job *j);

@@ -279,10 +279,58 @@ void world_net_put(struct world *w, int net)
 		file_close(net);
 }
 
-void world_close(struct world *w)
+static void remove_group(struct world *w, struct cgroup_job *g)
 {
+	cgroup_job_close(g);
+	cgroup_remove(&w->cgroups, g->name);
+}
+
+int world_group_get(struct world *w, const struct cgroup_limits *l, struct cgroup_job *out,
+		    struct err *e)
+{
+	char name[CGROUP_NAME_MAX];
+
+	for (unsigned i = w->group_count; i-- > 0;) {
+		const struct cgroup_limits *has = &w->groups[i].limits;
+
+		if (has->memory_bytes != l->memory_bytes || has->cpu_millis != l->cpu_millis ||
+		    has->pids_max != l->pids_max)
+			continue;
+		*out = w->groups[i];
+		memmove(&w->groups[i], &w->groups[i + 1],
+			(--w->group_count - i) * sizeof(w->groups[0]));
+		return 0;
+	}
+	snprintf(name, sizeof(name), "g%d-%u", (int)getpid(), w->group_serial++);
+	return cgroup_job_make(&w->cgroups, name, l, out, e);
+}
+
+void world_group_put(struct world *w, struct cgroup_job *g, bool clean)
+{
+	if (!clean) {
+		cgroup_job_close(g);
+		return;
+	}
+	if (w->group_count ==
+	    WORLD_GROUPS_MAX) { // the one that waited longest has limits of the past
+		remove_group(w, &w->groups[0]);
+		memmove(&w->groups[0], &w->groups[1], --w->group_count * sizeof(w->groups[0]));
+	}
+	w->groups[w->group_count++] = *g;
+	*g = (struct cgroup_job)CGROUP_JOB_NONE;
+}
+
+void world_pools_drop(struct world *w)
+{
+	while (w->group_count)
+		remove_group(w, &w->groups[--w->group_count]);
 	while (w->net_count)
 		close(w->nets[--w->net_count]);
+}
+
+void world_close(struct world *w)
+{
+	world_pools_drop(w);
 	cgroup_close(&w->cgroups);
 	filter_release(&w->filter);
 	file_close(w->root);

@@ -8,7 +8,7 @@
 
 #include <sys/types.h>
 
-enum { WORLD_MASKS_MAX = 16, WORLD_STAMPS = 3, WORLD_NETS_MAX = 64 };
+enum { WORLD_MASKS_MAX = 16, WORLD_STAMPS = 3, WORLD_NETS_MAX = 64, WORLD_GROUPS_MAX = 64 };
 
 // A path below /proc that is hidden or made read-only.
 struct world_mask {
@@ -33,6 +33,8 @@ struct world {
 	unsigned mask_count;
 	int nets[WORLD_NETS_MAX]; // empty network namespaces, ready for use
 	unsigned net_count;
+	struct cgroup_job groups[WORLD_GROUPS_MAX]; // of finished jobs, ready for use
+	unsigned group_count, group_serial;
 	char limits[256]; // what does not hold here, in plain words; "" = everything holds
 };
 
@@ -47,6 +49,15 @@ void world_close(struct world *w);
 // what one job could leave in it for the next is at most a TCP port of the loopback in its minute of rest.
 must_check int world_net_get(struct world *w, struct err *e);
 void world_net_put(struct world *w, int net);
+
+// Control groups with these limits, for one job. Give them back when nobody is in them any more; `clean`: they are
+// as new (cgroup_job_reset) and may serve again, else they are the caller's shim's to remove and are closed.
+must_check int world_group_get(struct world *w, const struct cgroup_limits *l,
+			       struct cgroup_job *out, struct err *e);
+void world_group_put(struct world *w, struct cgroup_job *g, bool clean);
+
+// Lets all pooled namespaces and groups go.
+void world_pools_drop(struct world *w);
 
 // Makes the root file system anew when the host's programs were changed. Failure keeps the old one.
 void world_refresh(struct world *w);

@@ -33,13 +33,11 @@ static DIR *open_list(int at, const char *name)
 	return list;
 }
 
-void spares_init(struct spares *s, int jobs)
+static void remove_all(int jobs)
 {
 	DIR *list = open_list(jobs, ".");
 	struct dirent *d;
 
-	*s = (struct spares){ .jobs = jobs };
-	pthread_mutex_init(&s->lock, NULL);
 	while (list && (d = readdir(list))) {
 		struct err e = { 0 };
 
@@ -51,8 +49,16 @@ void spares_init(struct spares *s, int jobs)
 		closedir(list);
 }
 
+void spares_init(struct spares *s, int jobs)
+{
+	*s = (struct spares){ .jobs = jobs };
+	pthread_mutex_init(&s->lock, NULL);
+	remove_all(jobs);
+}
+
 void spares_release(struct spares *s)
 {
+	remove_all(s->jobs);
 	pthread_mutex_destroy(&s->lock);
 }
 
@@ -136,6 +142,9 @@ int spares_take(struct spares *s, const char *name, bool *taken, struct err *e)
 	}
 	if (renameat2(s->jobs, spare, s->jobs, name, RENAME_NOREPLACE) < 0) {
 		struct err unused = { 0 };
+
+		if (errno == ENOENT) // somebody tidied up: then it is made new
+			return 0;
 
 		err_sys(e, errno == EEXIST ? ERR_EXISTS : ERR_IO, errno, "make the job's folder");
 		if (file_remove_tree(s->jobs, spare, &unused) < 0)

@@ -19,9 +19,9 @@ struct spares {
 	unsigned free[SPARES_MAX], count, next;
 };
 
-// Removes the spares of an earlier life.
+// Both remove all spares, also those of an earlier life.
 void spares_init(struct spares *s, int jobs);
-void spares_release(struct spares *s); // they stay on disk for the next life to remove
+void spares_release(struct spares *s);
 
 // Makes a spare the folder `name`; false when there is none. ERR_EXISTS when `name` is there.
 must_check int spares_take(struct spares *s, const char *name, bool *taken, struct err *e);

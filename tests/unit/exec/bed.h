@@ -63,9 +63,11 @@ static inline bool bed_is_runner(int argc, char **argv)
 }
 
 // oscar runner --data DIR --user UID, as the program will have it. An idle time that suits tests.
+enum { BED_IDLE_MS = 1500 }; // of the runner
+
 static inline int bed_runner(int argc, char **argv)
 {
-	struct runner_options o = { .idle_ms = 1500, .supervise = getenv("BED_SUPERVISE") };
+	struct runner_options o = { .idle_ms = BED_IDLE_MS, .supervise = getenv("BED_SUPERVISE") };
 
 	if (argc != 6)
 		return 2;

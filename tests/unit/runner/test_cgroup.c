@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -154,6 +155,44 @@ static void a_mixed_machine_takes_each_where_it_is(void **state unused_arg)
 	assert_int_equal(u.memory_peak_bytes, 4096);
 	assert_int_equal(u.oom_kills, 2);
 	assert_int_equal(u.cpu_us, 5000);
+	assert_false(cgroup_job_reset(&b, &j)); // the pids are counted by version 2
+	cgroup_job_close(&j);
+	cgroup_close(&b);
+}
+
+// In version 1 groups can serve again, unless their job left something in them.
+static void clean_groups_serve_again(void **state unused_arg)
+{
+	static const struct {
+		const char *usage, *oom, *tasks;
+		bool clean;
+	} rows[] = {
+		{ "40960\n", "oom_kill 0\n", "", true },
+		{ "40960\n", "oom_kill 1\n", "", false },
+		{ "40960\n", "oom_kill 0\n", "77\n", false },
+		{ "9000000\n", "oom_kill 0\n", "", false },
+	};
+	struct cgroup_base b;
+	struct cgroup_job j, again;
+	struct err e = { 0 };
+	char mounts[200];
+
+	put("m/own/j.1/memory.limit_in_bytes", "");
+	put("m/own/j.1/memory.memsw.limit_in_bytes", "");
+	put("m/own/j.1/memory.max_usage_in_bytes", "77");
+	put("m/own/j.1/tasks", "");
+	snprintf(mounts, sizeof(mounts), "35 31 0:32 / %s/m rw - cgroup cgroup rw,memory\n", top);
+	cgroup_open(&b, "own", span_of(mounts), SPAN("5:memory:/\n"));
+	assert_int_equal(cgroup_job_make(&b, "j.1", &limits, &j, &e), 0);
+	assert_int_equal(cgroup_job_make(&b, "j.1", &limits, &again, &e), -1);
+	assert_int_equal(e.code, ERR_BUSY);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		put("m/own/j.1/memory.usage_in_bytes", rows[i].usage);
+		put("m/own/j.1/memory.oom_control", rows[i].oom);
+		put("m/own/j.1/tasks", rows[i].tasks);
+		assert_int_equal(cgroup_job_reset(&b, &j), rows[i].clean);
+	}
+	assert_text("m/own/j.1/memory.max_usage_in_bytes", "07"); // here the rest stays
 	cgroup_job_close(&j);
 	cgroup_close(&b);
 }
@@ -179,11 +218,6 @@ static void a_machine_without_them_has_none(void **state unused_arg)
 	cgroup_close(&b);
 }
 
-static bool keep_k(void *arg unused_arg, const char *job)
-{
-	return strcmp(job, "keep.1") == 0;
-}
-
 static void leftovers_are_swept(void **state unused_arg)
 {
 	struct cgroup_base b;
@@ -198,7 +232,11 @@ static void leftovers_are_swept(void **state unused_arg)
 	}
 	snprintf(mounts, sizeof(mounts), "35 31 0:32 / %s/s rw - cgroup cgroup rw,pids\n", top);
 	cgroup_open(&b, "own", span_of(mounts), SPAN("5:pids:/\n"));
-	cgroup_sweep(&b, keep_k, NULL);
+	auto_free char *held = mem_printf("%s/s/own/keep.1", top);
+	auto_fd int lock = open(held, O_RDONLY | O_DIRECTORY);
+
+	assert_int_equal(flock(lock, LOCK_EX), 0);
+	cgroup_sweep(&b);
 	auto_free char *gone = mem_printf("%s/s/own/gone.1", top);
 	auto_free char *kept = mem_printf("%s/s/own/keep.1", top);
 
@@ -214,6 +252,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		IN_PLACE(version_2_gets_its_limits),
 		IN_PLACE(a_mixed_machine_takes_each_where_it_is),
+		IN_PLACE(clean_groups_serve_again),
 		IN_PLACE(a_machine_without_them_has_none),
 		IN_PLACE(leftovers_are_swept),
 	};
