@@ -102,6 +102,13 @@ void s3_xml_etag(struct buf *b, const char *etag)
 	buf_printf(b, "<ETag>&#34;%s&#34;</ETag>", etag);
 }
 
+void s3_xml_checksum(struct buf *b, enum s3_sum_kind kind, struct span value)
+{
+	if (kind != S3_SUM_NONE)
+		buf_printf(b, "<Checksum%s>" SPAN_FMT "</Checksum%s>", s3_sum_name(kind),
+			   SPAN_ARG(value), s3_sum_name(kind));
+}
+
 void s3_xml_owner(struct s3_req *q, struct buf *b, const char *name, int64_t user)
 {
 	struct auth_user u = { 0 };

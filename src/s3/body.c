@@ -29,6 +29,13 @@ static bool take_sum(struct s3_req *q)
 	for (int k = S3_SUM_CRC32; k < S3_SUM_KINDS; k++) {
 		struct span v = s3_field(q, s3_sum_header((enum s3_sum_kind)k));
 
+		if (v.p && q->op->run == s3_upload_complete) { // of the object, perhaps with "-N"
+			if (!s3_sum_valid((enum s3_sum_kind)k, span_cut(&v, '-')))
+				return s3_failf(q, S3_INVALID_REQUEST,
+						"Value for %s header is invalid.",
+						s3_sum_header((enum s3_sum_kind)k));
+			continue;
+		}
 		if (!v.p)
 			continue;
 		if (kind != S3_SUM_NONE)

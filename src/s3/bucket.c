@@ -3,7 +3,7 @@
 #include "codec/url.h"
 #include "s3/request.h"
 
-enum { OWN_BUCKETS_PAGE = 1000 };
+enum { OWN_BUCKETS_PAGE = 1000, LIST_MAX = 10000 };
 
 static bool visible(struct s3_req *q, const struct store_bucket *b)
 {
@@ -24,14 +24,20 @@ void s3_service_list(struct s3_req *q)
 {
 	struct span prefix = s3_param(q, "prefix"), after = s3_param(q, "continuation-token");
 	uint64_t max, sent = 0;
+	struct span region = s3_param(q, "bucket-region");
+	bool here = !region.n || span_is(region, authn_region(q->s3->o.authn));
 	bool more = false, full = false;
 	struct store_bucket *b;
 	struct err e = { 0 };
 	auto_buf struct buf x = { 0 };
 	size_t n;
 
-	if (!s3_param_number(q, "max-buckets", UINT64_MAX, 10000, &max))
+	if (!s3_param_number(q, "max-buckets", UINT64_MAX, UINT64_MAX, &max))
 		return;
+	if (!max || (max != UINT64_MAX && max > LIST_MAX)) {
+		s3_failf(q, S3_INVALID_ARGUMENT, "max-buckets must be between 1 and %d", LIST_MAX);
+		return;
+	}
 	s3_xml_begin(&x, "ListAllMyBucketsResult");
 	s3_xml_owner(q, &x, "Owner", q->who.user.id);
 	xml_open(&x, "Buckets");
@@ -41,6 +47,7 @@ void s3_service_list(struct s3_req *q)
 			s3_fail_store(q, &e);
 			return;
 		}
+		n = here ? n : 0; // all of ours are in one region
 		more = n == OWN_BUCKETS_PAGE;
 		for (size_t i = 0; i < n && !full; i++) {
 			if (!span_starts(span_of(b[i].name), prefix) || !visible(q, &b[i]))

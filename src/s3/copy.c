@@ -49,6 +49,59 @@ bool s3_copy_source(struct s3_req *q, struct s3_source *out)
 	return code == S3_OK || s3_fail(q, code);
 }
 
+// ---- checksums -----------------------------------------------------------------------------------------
+
+static void hear(void *owner, struct span piece)
+{
+	struct s3_copy_sum *c = owner;
+
+	s3_sum_update(&c->sum, piece);
+}
+
+static struct span kept(void *owner)
+{
+	struct s3_copy_sum *c = owner;
+	char text[S3_SUM_TEXT];
+
+	if (!c->kept.n) {
+		s3_sum_final(&c->sum, text);
+		c->kept = span_of(arena_printf(c->mem, "%s:%s%s", s3_sum_name(c->sum.kind), text,
+					       c->part ? "" : ":FULL_OBJECT"));
+	}
+	return c->kept;
+}
+
+struct store_hearer s3_copy_hearer(struct s3_req *q, struct s3_copy_sum *c, enum s3_sum_kind kind,
+				   const struct store_object *source, bool whole, bool part)
+{
+	struct s3_sum_kept k = s3_sum_parse(source->checksum);
+	struct store_hearer h = { .owner = c };
+
+	*c = (struct s3_copy_sum){ .mem = q->mem, .kept = SPAN(""), .part = part };
+	if (kind == S3_SUM_NONE)
+		return h;
+	h.checksum = kept;
+	s3_sum_init(&c->sum, kind);
+	if (whole && k.kind == kind && span_is(k.type, "FULL_OBJECT"))
+		c->kept = span_of(arena_printf(q->mem, "%s:" SPAN_FMT "%s", s3_sum_name(kind),
+					       SPAN_ARG(k.value), part ? "" : ":FULL_OBJECT"));
+	else
+		h.bytes = hear;
+	return h;
+}
+
+// The checksum that the copy shall have: the one asked for, else the source's kind.
+static bool take_kind(struct s3_req *q, const struct store_object *source, enum s3_sum_kind *out)
+{
+	struct span name = s3_header(q, "x-amz-checksum-algorithm");
+
+	*out = name.n ? s3_sum_named(name) : s3_sum_parse(source->checksum).kind;
+	return !name.n || *out != S3_SUM_NONE ||
+	       s3_failf(q, S3_INVALID_REQUEST, "Checksum algorithm provided is unsupported.");
+}
+
+// ---- the operation -------------------------------------------------------------------------------------
+
 // COPY or REPLACE; COPY when nothing is said.
 static bool directive(struct s3_req *q, const char *name, bool *replace)
 {
@@ -64,6 +117,11 @@ void s3_object_copy(struct s3_req *q)
 	struct store_put_options o;
 	struct s3_source src;
 	struct store_object made;
+	struct store_source from;
+	struct store_hearer hearer;
+	struct s3_copy_sum sum;
+	struct s3_sum_kept k;
+	enum s3_sum_kind kind;
 	struct err e = { 0 };
 	bool meta, tags;
 	auto_buf struct buf b = { 0 };
@@ -85,8 +143,11 @@ void s3_object_copy(struct s3_req *q)
 	if ((meta && !s3_meta_take(q, &o.meta)) ||
 	    (tags && !s3_tags_take(q, s3_header(q, "x-amz-tagging"), &o.tags)))
 		return;
-	if (store_copy(q->s3->o.store, src.bucket, src.key, src.object.version, &o, meta, tags,
-		       q->mem, &made, &e) < 0) {
+	if (!take_kind(q, &src.object, &kind))
+		return;
+	from = (struct store_source){ src.bucket, src.key, src.object.version };
+	hearer = s3_copy_hearer(q, &sum, kind, &src.object, true, false);
+	if (store_copy(q->s3->o.store, &from, &o, meta, tags, &hearer, q->mem, &made, &e) < 0) {
 		s3_fail_store(q, &e);
 		return;
 	}
@@ -96,5 +157,9 @@ void s3_object_copy(struct s3_req *q)
 	s3_xml_begin(&b, "CopyObjectResult");
 	s3_xml_time(&b, "LastModified", made.mtime_ns);
 	s3_xml_etag(&b, made.etag);
+	k = s3_sum_parse(made.checksum);
+	s3_xml_checksum(&b, k.kind, k.value);
+	if (k.kind != S3_SUM_NONE)
+		xml_add(&b, "ChecksumType", k.type);
 	s3_xml_send(q, &b, "CopyObjectResult");
 }

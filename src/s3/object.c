@@ -6,15 +6,22 @@
 
 // ---- reading -------------------------------------------------------------------------------------------
 
-static void send_checksum(struct s3_req *q, const struct store_object *o)
+struct chosen {
+	uint64_t from, n;
+	unsigned status;
+	struct span checksum; // of just that, "" = none
+};
+
+static void send_checksum(struct s3_req *q, struct span checksum)
 {
-	struct s3_sum_kept k = s3_sum_parse(o->checksum);
+	struct s3_sum_kept k = s3_sum_parse(checksum);
 
 	if (!span_eq_nocase(s3_header(q, "x-amz-checksum-mode"), SPAN("ENABLED")) ||
 	    k.kind == S3_SUM_NONE)
 		return;
 	http_reply_header(q->http, s3_sum_header(k.kind), k.value);
-	http_reply_header(q->http, "x-amz-checksum-type", k.type);
+	if (k.type.n)
+		http_reply_header(q->http, "x-amz-checksum-type", k.type);
 }
 
 // Members that change the answer's headers are for those who sign.
@@ -40,52 +47,68 @@ static struct span range_header(struct s3_req *q, const struct store_object *o)
 	return range;
 }
 
-// partNumber=1 of a plain object is the object.
-static bool check_part_number(struct s3_req *q, const struct store_object *o, bool *part)
+// partNumber: the range of that part, and its own checksum. A plain object is its own part 1.
+static bool choose_part(struct s3_req *q, const struct store_object *o, struct chosen *c)
 {
-	uint64_t number;
+	struct store_part *parts;
+	struct err e = { 0 };
+	uint64_t number, at = 0;
+	size_t n;
 
-	*part = s3_param(q, "partNumber").n > 0;
-	if (!s3_param_number(q, "partNumber", 0, UINT64_MAX, &number) || !*part)
-		return !q->failed;
-	if (o->parts)
-		return s3_failf(q, S3_NOT_IMPLEMENTED,
-				"Parts of a completed upload cannot be read");
-	return number == 1 || s3_failf(q, S3_INVALID_RANGE, "The requested part does not exist");
+	if (!s3_param_number(q, "partNumber", 0, UINT64_MAX, &number))
+		return false;
+	if (http_header(q->http, "Range").p)
+		return s3_failf(q, S3_INVALID_REQUEST,
+				"Cannot specify both Range header and partNumber query parameter");
+	if (!number || number > STORE_PART_MAX)
+		return s3_failf(q, S3_INVALID_ARGUMENT,
+				"Part number must be an integer between 1 and %d, inclusive",
+				STORE_PART_MAX);
+	if (!o->parts)
+		return number == 1 || s3_fail(q, S3_INVALID_PART);
+	if (store_object_parts(q->s3->o.store, o, q->mem, &parts, &n, &e) < 0)
+		return s3_fail_store(q, &e);
+	for (size_t i = 0; i < n; at += parts[i++].size)
+		if (parts[i].number == number) {
+			c->from = at;
+			c->n = parts[i].size;
+			c->checksum = parts[i].checksum;
+			http_reply_headerf(q->http, "x-amz-mp-parts-count", "%u", o->parts);
+			return true;
+		}
+	return s3_fail(q, S3_INVALID_PART);
 }
 
 // What of the object is asked for; false when answered.
-static bool choose_range(struct s3_req *q, const struct store_object *o, uint64_t *from,
-			 uint64_t *n, unsigned *status)
+static bool choose(struct s3_req *q, const struct store_object *o, struct chosen *c)
 {
 	enum s3_code condition = s3_conditions(q, "", o);
-	bool part;
+	bool part = s3_param(q, "partNumber").n > 0;
 
-	*from = 0;
-	*n = o->size;
-	*status = 200;
+	*c = (struct chosen){ .n = o->size, .status = 200, .checksum = o->checksum };
 	if (condition == S3_NOT_MODIFIED)
 		s3_meta_send(q, o);
 	if (condition != S3_OK)
 		return s3_fail(q, condition);
-	if (!check_part_number(q, o, &part))
+	if (part && !choose_part(q, o, c))
 		return false;
-	switch (range_parse(range_header(q, o), o->size, from, n)) {
+	switch (part ? RANGE_PART : range_parse(range_header(q, o), o->size, &c->from, &c->n)) {
 	case RANGE_NOT:
 		http_reply_headerf(q->http, "Content-Range", "bytes */%llu",
 				   (unsigned long long)o->size);
 		return s3_fail(q, S3_INVALID_RANGE);
 	case RANGE_PART:
-		part = true;
+		c->status = 206;
+		if (!part)
+			c->checksum = SPAN("");
 		break;
 	case RANGE_WHOLE:
 		break;
 	}
-	if (part)
-		*status = 206;
-	if (part && *n)
+	if (c->status == 206 && c->n)
 		http_reply_headerf(q->http, "Content-Range", "bytes %llu-%llu/%llu",
-				   (unsigned long long)*from, (unsigned long long)(*from + *n - 1),
+				   (unsigned long long)c->from,
+				   (unsigned long long)(c->from + c->n - 1),
 				   (unsigned long long)o->size);
 	return true;
 }
@@ -139,7 +162,7 @@ static void marker_headers(struct s3_req *q, const struct store_object *o, bool 
 	http_reply_header(q->http, "Allow", SPAN("DELETE"));
 }
 
-static bool find(struct s3_req *q, struct store_object *o, bool open)
+bool s3_object_find(struct s3_req *q, struct store_object *o, bool open)
 {
 	struct store *s = q->s3->o.store;
 	struct err e = { 0 };
@@ -161,82 +184,23 @@ static bool find(struct s3_req *q, struct store_object *o, bool open)
 void s3_object_get(struct s3_req *q)
 {
 	struct store_object o = { 0 };
-	uint64_t from, n;
-	unsigned status;
+	struct chosen c;
 
-	if (!overrides_allowed(q) || !find(q, &o, true) || !choose_range(q, &o, &from, &n, &status))
+	if (!overrides_allowed(q) || !s3_object_find(q, &o, true) || !choose(q, &o, &c))
 		return;
 	s3_meta_send(q, &o);
-	if (status == 200)
-		send_checksum(q, &o);
-	send_body(q, status, s3_content_type(q, &o), from, n);
+	send_checksum(q, c.checksum);
+	send_body(q, c.status, s3_content_type(q, &o), c.from, c.n);
 }
 
 void s3_object_head(struct s3_req *q)
 {
 	struct store_object o = { 0 };
-	uint64_t from, n;
-	unsigned status;
+	struct chosen c;
 
-	if (!overrides_allowed(q) || !find(q, &o, false) ||
-	    !choose_range(q, &o, &from, &n, &status))
+	if (!overrides_allowed(q) || !s3_object_find(q, &o, false) || !choose(q, &o, &c))
 		return;
 	s3_meta_send(q, &o);
-	if (status == 200)
-		send_checksum(q, &o);
-	http_reply_length(q->http, status, s3_content_type(q, &o), n);
-}
-
-// ---- attributes ----------------------------------------------------------------------------------------
-
-static bool listed(struct span list, const char *name)
-{
-	while (list.n)
-		if (span_eq_nocase(span_trim(span_cut(&list, ',')), span_of(name)))
-			return true;
-	return false;
-}
-
-static void add_checksum(struct buf *b, const struct store_object *o)
-{
-	struct s3_sum_kept k = s3_sum_parse(o->checksum);
-
-	if (k.kind == S3_SUM_NONE)
-		return;
-	xml_open(b, "Checksum");
-	buf_printf(b, "<Checksum%s>" SPAN_FMT "</Checksum%s>", s3_sum_name(k.kind),
-		   SPAN_ARG(k.value), s3_sum_name(k.kind));
-	xml_add(b, "ChecksumType", k.type);
-	xml_close(b, "Checksum");
-}
-
-void s3_object_attributes(struct s3_req *q)
-{
-	struct span wanted = s3_header(q, "x-amz-object-attributes");
-	struct store_object o = { 0 };
-	auto_buf struct buf b = { 0 };
-
-	if (!wanted.n) {
-		s3_failf(q, S3_INVALID_ARGUMENT,
-			 "The x-amz-object-attributes header is missing or empty");
-		return;
-	}
-	if (!find(q, &o, false))
-		return;
-	s3_meta_send(q, &o);
-	s3_xml_begin(&b, "GetObjectAttributesResponse");
-	if (listed(wanted, "ETag"))
-		xml_add(&b, "ETag", span_of(o.etag));
-	if (listed(wanted, "Checksum"))
-		add_checksum(&b, &o);
-	if (listed(wanted, "ObjectParts") && o.parts) {
-		xml_open(&b, "ObjectParts");
-		xml_add_u64(&b, "TotalPartsCount", o.parts);
-		xml_close(&b, "ObjectParts");
-	}
-	if (listed(wanted, "StorageClass"))
-		xml_add(&b, "StorageClass", s3_storage_class(&o));
-	if (listed(wanted, "ObjectSize"))
-		xml_add_u64(&b, "ObjectSize", o.size);
-	s3_xml_send(q, &b, "GetObjectAttributesResponse");
+	send_checksum(q, c.checksum);
+	http_reply_length(q->http, c.status, s3_content_type(q, &o), c.n);
 }

@@ -184,6 +184,10 @@ static bool take_copy_range(struct s3_req *q, uint64_t size, uint64_t *from, uin
 void s3_upload_part_copy(struct s3_req *q)
 {
 	struct s3_source src;
+	struct store_source source;
+	struct store_hearer hearer;
+	struct s3_copy_sum sum;
+	struct s3_sum_kept k;
 	struct store_part part;
 	struct err e = { 0 };
 	uint64_t from, n;
@@ -192,9 +196,16 @@ void s3_upload_part_copy(struct s3_req *q)
 	if (!take_part_number(q) || !s3_copy_source(q, &src) ||
 	    !take_copy_range(q, src.object.size, &from, &n))
 		return;
+	if (store_upload_get(q->s3->o.store, q->bucket_name, q->key, s3_param(q, "uploadId"),
+			     q->mem, &q->upload, &e) < 0) {
+		s3_fail_store(q, &e);
+		return;
+	}
+	source = (struct store_source){ src.bucket, src.key, src.object.version };
+	hearer = s3_copy_hearer(q, &sum, s3_sum_parse(q->upload.checksum).kind, &src.object,
+				n == src.object.size, true);
 	if (store_part_copy(q->s3->o.store, q->bucket_name, q->key, s3_param(q, "uploadId"),
-			    q->part, src.bucket, src.key, src.object.version, from, n, &part,
-			    &e) < 0) {
+			    q->part, &source, from, n, &hearer, &part, &e) < 0) {
 		s3_fail_store(q, &e);
 		return;
 	}
@@ -202,5 +213,7 @@ void s3_upload_part_copy(struct s3_req *q)
 	s3_xml_begin(&b, "CopyPartResult");
 	s3_xml_time(&b, "LastModified", part.mtime_ns);
 	s3_xml_etag(&b, part.etag);
+	k = s3_sum_parse(sum.kept);
+	s3_xml_checksum(&b, k.kind, k.value);
 	s3_xml_send(q, &b, "CopyPartResult");
 }

@@ -97,6 +97,8 @@ void s3_empty(struct s3_req *q, unsigned status);
 // Time as listings write it.
 void s3_xml_time(struct buf *b, const char *name, int64_t ns);
 void s3_xml_etag(struct buf *b, const char *etag);
+// <ChecksumCRC32>…; nothing for S3_SUM_NONE.
+void s3_xml_checksum(struct buf *b, enum s3_sum_kind kind, struct span value);
 void s3_xml_owner(struct s3_req *q, struct buf *b, const char *name, int64_t user);
 
 // ---- reading a request (param.c) -----------------------------------------------------------------------
@@ -288,8 +290,20 @@ void s3_upload_abort(struct s3_req *q);
 void s3_upload_parts(struct s3_req *q);
 void s3_upload_list(struct s3_req *q);
 
+// The object that the request names, its content open in q->reader when `open` says so.
+bool s3_object_find(struct s3_req *q, struct store_object *o, bool open);
 // The options that every write shares; event names are those of the store's sink.
 void s3_put_options(struct s3_req *q, const char *event, struct store_put_options *o);
+// Computes a checksum of what is copied, or takes over one that is known.
+struct s3_copy_sum {
+	struct arena *mem;
+	struct s3_sum sum;
+	struct span kept; // known already
+	bool part;
+};
+// kind: what the copy shall have; whole: all of the source is copied. The hearer borrows *c.
+struct store_hearer s3_copy_hearer(struct s3_req *q, struct s3_copy_sum *c, enum s3_sum_kind kind,
+				   const struct store_object *source, bool whole, bool part);
 // The source of a copy, checked for rights and conditions.
 struct s3_source {
 	struct span bucket, key;

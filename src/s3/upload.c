@@ -184,13 +184,79 @@ static bool whole_sum(struct s3_req *q, struct completion *c)
 						: s3_sum_full(c->sum.kind, sums, c->n, c->text)))
 		c->text[0] = 0;
 	wanted = http_header(q->http, s3_sum_header(c->sum.kind));
-	if (wanted.p && c->text[0] && !span_is(wanted, c->text))
+	if (wanted.p && c->text[0] && !span_is(wanted, c->text) &&
+	    !(span_is(c->sum.type, "COMPOSITE") &&
+	      span_eq(wanted, span_cut(&(struct span){ c->text, strlen(c->text) }, '-'))))
 		return s3_fail(q, S3_BAD_DIGEST);
 	return true;
 }
 
-static void answer(struct s3_req *q, const struct completion *c, const struct store_object *o)
+// The type that the client says must be the upload's.
+static bool check_type(struct s3_req *q, const struct completion *c)
 {
+	struct span type = s3_header(q, "x-amz-checksum-type");
+
+	return !type.n || c->sum.kind == S3_SUM_NONE || span_eq(type, c->sum.type) ||
+	       s3_failf(q, S3_INVALID_REQUEST,
+			"The upload was created using the " SPAN_FMT
+			" checksum mode. The complete request must use the same checksum mode.",
+			SPAN_ARG(c->sum.type));
+}
+
+// Digests cannot be told from each other's parts, so S3 wants them repeated. CRCs are sent unasked by clients
+// that do not know about them.
+static bool check_sums_given(struct s3_req *q, const struct completion *c)
+{
+	if (c->sum.kind != S3_SUM_SHA1 && c->sum.kind != S3_SUM_SHA256)
+		return true;
+	for (size_t i = 0; i < c->n; i++)
+		if (!c->sums[i].p)
+			return s3_failf(q, S3_INVALID_REQUEST,
+					"The upload was created using a %s checksum. The complete "
+					"request must include the checksum for each part. It was "
+					"missing for part %u in the request.",
+					s3_sum_name(c->sum.kind), c->parts[i].number);
+	return true;
+}
+
+// x-amz-mp-object-size: what the client has sent in all.
+static bool check_size(struct s3_req *q, const struct completion *c)
+{
+	struct span text = s3_header(q, "x-amz-mp-object-size");
+	uint64_t wanted, sum = 0;
+	struct store_part *page;
+	struct err e = { 0 };
+	size_t n, at = 0;
+	unsigned after = 0;
+	bool more = true;
+
+	if (!text.n)
+		return true;
+	if (!span_to_u64(text, &wanted))
+		return s3_failf(q, S3_INVALID_REQUEST,
+				"Value for x-amz-mp-object-size header is invalid.");
+	while (more) {
+		if (store_part_list(q->s3->o.store, q->bucket_name, q->key, s3_param(q, "uploadId"),
+				    after, STORE_PAGE_MAX, q->mem, &page, &n, &more, &e) < 0)
+			return s3_fail_store(q, &e);
+		for (size_t i = 0; i < n; i++) {
+			after = page[i].number;
+			if (at == c->n || page[i].number != c->parts[at].number)
+				continue;
+			sum += page[i].size;
+			at++;
+		}
+	}
+	return at < c->n || sum == wanted ||
+	       s3_failf(q, S3_INVALID_REQUEST,
+			"The provided 'x-amz-mp-object-size' header value %llu does not match what "
+			"was computed: %llu",
+			(unsigned long long)wanted, (unsigned long long)sum);
+}
+
+static void answer(struct s3_req *q, const struct store_object *o)
+{
+	struct s3_sum_kept k = s3_sum_parse(o->checksum);
 	struct span host = s3_header(q, "Host");
 	auto_buf struct buf b = { 0 };
 
@@ -204,11 +270,9 @@ static void answer(struct s3_req *q, const struct completion *c, const struct st
 	xml_add(&b, "Bucket", q->bucket_name);
 	xml_add(&b, "Key", q->key);
 	s3_xml_etag(&b, o->etag);
-	if (c->text[0]) {
-		buf_printf(&b, "<Checksum%s>%s</Checksum%s>", s3_sum_name(c->sum.kind), c->text,
-			   s3_sum_name(c->sum.kind));
-		xml_add(&b, "ChecksumType", c->sum.type);
-	}
+	s3_xml_checksum(&b, k.kind, k.value);
+	if (k.kind != S3_SUM_NONE)
+		xml_add(&b, "ChecksumType", k.type);
 	s3_xml_send(q, &b, "CompleteMultipartUploadResult");
 }
 
@@ -220,14 +284,20 @@ void s3_upload_complete(struct s3_req *q)
 	struct store_put_options o;
 	struct store_object made;
 	struct err e = { 0 };
+	bool live;
 
 	s3_put_options(q, "s3:ObjectCreated:CompleteMultipartUpload", &o);
-	if (store_upload_get(s, q->bucket_name, q->key, upload, q->mem, &q->upload, &e) < 0) {
+	// An upload that is gone may have been completed before: the store remembers.
+	live = store_upload_get(s, q->bucket_name, q->key, upload, q->mem, &q->upload, &e) == 0;
+	if (!live && e.sys != STORE_NO_UPLOAD) {
 		s3_fail_store(q, &e);
 		return;
 	}
 	c.sum = s3_sum_parse(q->upload.checksum);
-	if (!s3_write_conditions(q, &o.only_if) || !take_parts(q, &c) || !whole_sum(q, &c))
+	if (!s3_write_conditions(q, &o.only_if) || !take_parts(q, &c))
+		return;
+	if (live && (!check_type(q, &c) || !check_sums_given(q, &c) || !check_size(q, &c) ||
+		     !whole_sum(q, &c)))
 		return;
 	if (c.text[0])
 		checksum = span_of(arena_printf(q->mem, "%s:%s:" SPAN_FMT, s3_sum_name(c.sum.kind),
@@ -235,5 +305,5 @@ void s3_upload_complete(struct s3_req *q)
 	if (store_upload_complete(s, &o, upload, c.parts, c.n, checksum, q->mem, &made, &e) < 0)
 		s3_fail_store(q, &e);
 	else
-		answer(q, &c, &made);
+		answer(q, &made);
 }

@@ -3,6 +3,11 @@
 #include "codec/url.h"
 #include "s3/request.h"
 
+static struct span class_of(const struct store_upload *up)
+{
+	return up->storage_class.n ? up->storage_class : SPAN("STANDARD");
+}
+
 static void add_part(struct buf *b, const struct store_part *p)
 {
 	struct s3_sum_kept k = s3_sum_parse(p->checksum);
@@ -12,9 +17,7 @@ static void add_part(struct buf *b, const struct store_part *p)
 	s3_xml_time(b, "LastModified", p->mtime_ns);
 	s3_xml_etag(b, p->etag);
 	xml_add_u64(b, "Size", p->size);
-	if (k.kind != S3_SUM_NONE)
-		buf_printf(b, "<Checksum%s>" SPAN_FMT "</Checksum%s>", s3_sum_name(k.kind),
-			   SPAN_ARG(k.value), s3_sum_name(k.kind));
+	s3_xml_checksum(b, k.kind, k.value);
 	xml_close(b, "Part");
 }
 
@@ -47,7 +50,7 @@ void s3_upload_parts(struct s3_req *q)
 	xml_add(&b, "UploadId", id);
 	s3_xml_owner(q, &b, "Initiator", up.owner);
 	s3_xml_owner(q, &b, "Owner", up.owner);
-	xml_add(&b, "StorageClass", SPAN("STANDARD"));
+	xml_add(&b, "StorageClass", class_of(&up));
 	k = s3_sum_parse(up.checksum);
 	if (k.kind != S3_SUM_NONE) {
 		xml_add(&b, "ChecksumAlgorithm", span_of(s3_sum_name(k.kind)));
@@ -99,7 +102,7 @@ static void add_upload(struct s3_req *q, struct buf *b, const struct uploads *u,
 	xml_add(b, "UploadId", span_of(up->id));
 	s3_xml_owner(q, b, "Initiator", up->owner);
 	s3_xml_owner(q, b, "Owner", up->owner);
-	xml_add(b, "StorageClass", SPAN("STANDARD"));
+	xml_add(b, "StorageClass", class_of(up));
 	s3_xml_time(b, "Initiated", up->created_ns);
 	if (k.kind != S3_SUM_NONE) {
 		xml_add(b, "ChecksumAlgorithm", span_of(s3_sum_name(k.kind)));

@@ -228,6 +228,8 @@ int content_release_in(struct store *s, struct db_conn *c, struct content at, st
 		if (file_unref(c, segments[i].file, e) < 0)
 			return -1;
 	if (db_exec(c, "DELETE FROM segments WHERE content=?1", DB_ARGS(db_int(at.id)), e) < 0 ||
+	    db_exec(c, "DELETE FROM content_parts WHERE content=?1", DB_ARGS(db_int(at.id)), e) <
+		    0 ||
 	    db_exec(c, "DELETE FROM contents WHERE id=?1", DB_ARGS(db_int(at.id)), e) < 0)
 		return -1;
 	s->freed = true;

@@ -89,6 +89,22 @@ void put_options_copy(struct arena *mem, struct store_put_options *to,
 		      const struct store_put_options *o);
 must_check int put_options_check(const struct store_put_options *o, struct err *e);
 
+struct part_row {
+	struct store_part pub;
+	struct content at;
+};
+must_check int upload_find(struct db_conn *c, struct span bucket, struct span key,
+			   struct span upload, struct arena *mem, struct store_upload *out,
+			   struct err *e);
+// At most `limit` parts of an upload after this number, in order.
+must_check int parts_load(struct db_conn *c, struct span upload, unsigned after, size_t limit,
+			  struct arena *mem, struct part_row **out, size_t *n, struct err *e);
+// Deletes the rows of an upload, not its contents.
+must_check int upload_forget_in(struct db_conn *c, struct span upload, struct err *e);
+// The row of a part, in place of one of the same number, whose content is released. p->mtime_ns is set.
+must_check int part_insert_in(struct store *s, struct db_conn *c, struct span bucket,
+			      struct span key, struct span upload, struct store_part *p,
+			      struct content at, struct err *e);
 must_check int upload_abort_in(struct store *s, struct db_conn *c, struct span bucket,
 			       struct span key, struct span upload, struct err *e);
 // doc.p == NULL removes it.

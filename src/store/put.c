@@ -263,40 +263,13 @@ static int content_in(struct store_put *p, struct db_conn *c, struct content *at
 
 static int part_in(struct store_put *p, struct db_conn *c, struct content at, struct err *e)
 {
-	struct content old = { 0 };
-	auto_query struct db_stmt *q =
-		db_query(c,
-			 "SELECT storage,content FROM upload_parts WHERE upload=?1 AND number=?2",
-			 DB_ARGS(db_text(p->upload), db_int(p->number)), e);
-	int64_t known;
-	int got = q ? db_step(q, e) : -1;
+	struct store_part part = { .number = p->number, .size = p->size, .checksum = p->checksum };
 
-	if (got < 0 ||
-	    db_get_int(c,
-		       "SELECT 1 FROM uploads WHERE id=?1 AND bucket="
-		       "(SELECT id FROM buckets WHERE name=?2) AND key=?3",
-		       DB_ARGS(db_text(p->upload), db_text(p->o.bucket), db_text(p->o.key)), 0,
-		       &known, e) < 0)
+	memcpy(part.etag, p->etag, sizeof(part.etag));
+	if (part_insert_in(p->store, c, p->o.bucket, p->o.key, p->upload, &part, at, e) < 0)
 		return -1;
-	if (!known) {
-		err_set(e, ERR_NOT_FOUND, "the upload is gone");
-		e->sys = STORE_NO_UPLOAD;
-		return -1;
-	}
-	if (got)
-		old = (struct content){ (enum store_storage)db_col_int(q, 0), db_col_int(q, 1) };
-	if (got && content_release_in(p->store, c, old, e) < 0)
-		return -1;
-	p->object.mtime_ns = clock_wall_ns();
-	return db_exec(c,
-		       "INSERT OR REPLACE INTO upload_parts(upload,number,etag,size,mtime_ns,"
-		       "storage,content,checksum) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
-		       DB_ARGS(db_text(p->upload), db_int(p->number), db_str(p->etag),
-			       db_int((int64_t)p->size), db_int(p->object.mtime_ns),
-			       db_int(at.storage), db_int(at.id), db_text(p->checksum)),
-		       e) < 0
-		       ? -1
-		       : 0;
+	p->object.mtime_ns = part.mtime_ns;
+	return 0;
 }
 
 int store_put_apply(struct store_put *p, struct db_conn *c, struct err *e)

@@ -229,6 +229,14 @@ struct store_object {
 	int64_t content;	   // for store_object_parts()
 };
 
+struct store_part {
+	unsigned number;
+	char etag[STORE_ETAG_MAX];
+	uint64_t size;
+	int64_t mtime_ns;
+	struct span checksum;
+};
+
 // ---- writing objects -----------------------------------------------------------------------------------
 
 // What must hold of the version in question, looked at inside the transaction. Zero is no condition. Else the
@@ -313,6 +321,10 @@ bool store_reader_file(struct store_reader *r, uint64_t at, uint64_t n, int *fd,
 // When the whole content is one file: its path relative to the data directory, for binding; else false.
 bool store_reader_path(struct store_reader *r, char *out, size_t size);
 
+// The parts of a version made by a multipart upload, in order: number, size, checksum. None for other versions.
+must_check int store_object_parts(struct store *s, const struct store_object *o, struct arena *mem,
+				  struct store_part **out, size_t *n, struct err *e);
+
 // What a job made and what of it is still there, in order of buckets and keys.
 struct store_made {
 	char bucket[STORE_BUCKET_MAX];
@@ -376,11 +388,22 @@ must_check int store_delete_many(struct store *s, struct span bucket,
 				 struct store_delete_item *items, size_t n,
 				 const struct store_cause *cause, struct err *e); // [sync]
 
+struct store_source {
+	struct span bucket, key;
+	int64_t version;
+};
+// For a checksum of what is copied. `bytes` hears all of it in order; NULL: there is no need to read. `checksum`
+// is asked afterwards for what is kept with the copy; NULL: an object keeps its source's.
+struct store_hearer {
+	void *owner;
+	void (*bytes)(void *owner, struct span piece);
+	struct span (*checksum)(void *owner);
+};
 // Copies by sharing content. `o` says the destination; replace_meta: take o->meta, else the source's; the
-// same for tags. [sync]
-must_check int store_copy(struct store *s, struct span from_bucket, struct span from_key,
-			  int64_t from_version, const struct store_put_options *o,
-			  bool replace_meta, bool replace_tags, struct arena *mem,
+// same for tags. hearer may be NULL. [sync]
+must_check int store_copy(struct store *s, const struct store_source *from,
+			  const struct store_put_options *o, bool replace_meta, bool replace_tags,
+			  const struct store_hearer *hearer, struct arena *mem,
 			  struct store_object *out, struct err *e);
 
 // The lock of a version: its retention, or its hold. ERR_DENIED when that would shorten what is locked. [sync]
@@ -411,13 +434,6 @@ struct store_upload {
 	struct span storage_class;
 	struct store_lock lock;
 };
-struct store_part {
-	unsigned number;
-	char etag[STORE_ETAG_MAX];
-	uint64_t size;
-	int64_t mtime_ns;
-	struct span checksum;
-};
 must_check int store_upload_create(struct store *s, const struct store_put_options *o,
 				   struct span checksum, char id[static STORE_UPLOAD_ID_MAX],
 				   struct err *e); // [sync]
@@ -436,11 +452,12 @@ must_check int store_part_list(struct store *s, struct span bucket, struct span 
 			       struct store_part **out, size_t *n, bool *truncated, struct err *e);
 // A part that is a range of an existing object, sharing its content. size UINT64_MAX = to the end. [sync]
 must_check int store_part_copy(struct store *s, struct span bucket, struct span key,
-			       struct span upload, unsigned number, struct span from_bucket,
-			       struct span from_key, int64_t from_version, uint64_t offset,
-			       uint64_t size, struct store_part *out, struct err *e);
+			       struct span upload, unsigned number, const struct store_source *from,
+			       uint64_t offset, uint64_t size, const struct store_hearer *hearer,
+			       struct store_part *out, struct err *e);
 // Joins the named parts in the given order: metadata only. The parts must be ascending and carry the etags
-// the store knows. ERR_INVALID with err.sys = enum store_part_fault. [sync]
+// the store knows. Who completes again in the same way gets the same answer, while the version lives.
+// ERR_INVALID with err.sys = enum store_part_fault. [sync]
 enum store_part_fault { STORE_PART_ORDER = 100, STORE_PART_UNKNOWN, STORE_PART_SMALL };
 struct store_complete_part {
 	unsigned number;

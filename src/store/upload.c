@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// upload: multipart uploads. Parts are contents of their own; completing joins their segments.
+// upload: multipart uploads and their parts, which are contents of their own.
 #include "base/clock.h"
-#include "base/mem.h"
 #include "base/rand.h"
-#include "codec/digest.h"
 #include "codec/text.h"
 #include "store/engine.h"
 
@@ -80,8 +78,8 @@ static void upload_from_row(struct db_stmt *q, struct arena *mem, struct store_u
 	snprintf(out->id, sizeof(out->id), SPAN_FMT, SPAN_ARG(db_col_span(q, 0)));
 }
 
-static int upload_find(struct db_conn *c, struct span bucket, struct span key, struct span upload,
-		       struct arena *mem, struct store_upload *out, struct err *e)
+int upload_find(struct db_conn *c, struct span bucket, struct span key, struct span upload,
+		struct arena *mem, struct store_upload *out, struct err *e)
 {
 	auto_query struct db_stmt *q = NULL;
 	struct store_bucket b;
@@ -110,14 +108,9 @@ int store_upload_get(struct store *s, struct span bucket, struct span key, struc
 
 // ---- parts ---------------------------------------------------------------------------------------------
 
-struct part_row {
-	struct store_part pub;
-	struct content at;
-};
-
 // All parts of an upload in order.
-static int parts_load(struct db_conn *c, struct span upload, unsigned after, size_t limit,
-		      struct arena *mem, struct part_row **out, size_t *n, struct err *e)
+int parts_load(struct db_conn *c, struct span upload, unsigned after, size_t limit,
+	       struct arena *mem, struct part_row **out, size_t *n, struct err *e)
 {
 	auto_query struct db_stmt *q = db_query(
 		c,
@@ -143,6 +136,31 @@ static int parts_load(struct db_conn *c, struct span upload, unsigned after, siz
 	return got;
 }
 
+int part_insert_in(struct store *s, struct db_conn *c, struct span bucket, struct span key,
+		   struct span upload, struct store_part *p, struct content at, struct err *e)
+{
+	auto_arena struct arena mem = { 0 };
+	struct part_row *old;
+	struct store_upload up;
+	size_t n;
+
+	if (upload_find(c, bucket, key, upload, &mem, &up, e) < 0 ||
+	    parts_load(c, upload, p->number - 1, 1, &mem, &old, &n, e) < 0)
+		return -1;
+	if (n && old->pub.number == p->number && content_release_in(s, c, old->at, e) < 0)
+		return -1;
+	p->mtime_ns = clock_wall_ns();
+	return db_exec(c,
+		       "INSERT OR REPLACE INTO upload_parts(upload,number,etag,size,mtime_ns,"
+		       "storage,content,checksum) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+		       DB_ARGS(db_text(upload), db_int(p->number), db_str(p->etag),
+			       db_int((int64_t)p->size), db_int(p->mtime_ns), db_int(at.storage),
+			       db_int(at.id), db_text(p->checksum)),
+		       e) < 0
+		       ? -1
+		       : 0;
+}
+
 int store_part_list(struct store *s, struct span bucket, struct span key, struct span upload,
 		    unsigned after, size_t limit, struct arena *mem, struct store_part **out,
 		    size_t *n, bool *truncated, struct err *e)
@@ -162,7 +180,7 @@ int store_part_list(struct store *s, struct span bucket, struct span key, struct
 	return 0;
 }
 
-static int forget_rows(struct db_conn *c, struct span upload, struct err *e)
+int upload_forget_in(struct db_conn *c, struct span upload, struct err *e)
 {
 	if (db_exec(c, "DELETE FROM upload_parts WHERE upload=?1", DB_ARGS(db_text(upload)), e) < 0)
 		return -1;
@@ -184,7 +202,7 @@ int upload_abort_in(struct store *s, struct db_conn *c, struct span bucket, stru
 	for (size_t i = 0; i < n; i++)
 		if (content_release_in(s, c, rows[i].at, e) < 0)
 			return -1;
-	return forget_rows(c, upload, e);
+	return upload_forget_in(c, upload, e);
 }
 
 static int abort_in(struct db_conn *c, void *arg, struct err *e)
@@ -232,138 +250,4 @@ int store_upload_list(struct store *s, struct span bucket, struct span prefix,
 		upload_from_row(q, mem, &(*out)[(*n)++]);
 	}
 	return got;
-}
-
-// ---- completing ----------------------------------------------------------------------------------------
-
-struct complete_write {
-	struct store *store;
-	const struct store_put_options *o;
-	struct span upload, checksum;
-	const struct store_complete_part *parts;
-	size_t n;
-	struct arena *mem;
-	struct store_object *out;
-};
-
-static int part_fault(struct err *e, enum store_part_fault fault, unsigned number, const char *text)
-{
-	err_set(e, ERR_INVALID, "part %u: %s", number, text);
-	e->sys = fault;
-	return -1;
-}
-
-// Finds the rows of the wanted parts, in order, and the etag over them.
-static int choose(const struct complete_write *w, const struct part_row *rows, size_t count,
-		  const struct part_row **chosen, char etag[static STORE_ETAG_MAX], struct err *e)
-{
-	struct digest md5;
-	uint8_t sum[DIGEST_MAX];
-	size_t at = 0;
-	int bad = 0;
-
-	digest_init(&md5, DIGEST_MD5);
-	for (size_t i = 0; i < w->n && !bad; i++) {
-		const struct store_complete_part *p = &w->parts[i];
-
-		if (i && p->number <= w->parts[i - 1].number) {
-			bad = part_fault(e, STORE_PART_ORDER, p->number, "not in ascending order");
-			break;
-		}
-		while (at < count && rows[at].pub.number < p->number)
-			at++;
-		if (at == count || rows[at].pub.number != p->number ||
-		    !span_is(p->etag, rows[at].pub.etag)) {
-			bad = part_fault(e, STORE_PART_UNKNOWN, p->number,
-					 "not uploaded with this etag");
-			break;
-		}
-		if (i + 1 < w->n && rows[at].pub.size < w->store->o.part_min) {
-			bad = part_fault(e, STORE_PART_SMALL, p->number, "too small");
-			break;
-		}
-		chosen[i] = &rows[at];
-		check(text_unhex(sum, 16, span_of(rows[at].pub.etag)));
-		digest_update(&md5, span_make(sum, 16));
-	}
-	digest_final(&md5, sum);
-	text_hex(etag, sum, 16);
-	snprintf(etag + 32, STORE_ETAG_MAX - 32, "-%zu", w->n);
-	return bad;
-}
-
-// One content of all segments of the chosen parts; the parts' own contents are released by the caller.
-static int join(struct db_conn *c, const struct part_row **chosen, size_t n, struct arena *mem,
-		struct content *at, uint64_t *size, struct err *e)
-{
-	struct segment *all = NULL;
-	size_t count = 0;
-
-	*size = 0;
-	all = arena_alloc(mem, n * sizeof(*all)); // a part is one segment
-	for (size_t i = 0; i < n; i++) {
-		struct segment *some;
-		size_t k;
-
-		if (content_segments(c, chosen[i]->at.id, mem, &some, &k, e) < 0)
-			return -1;
-		if (k != 1)
-			return err_set(e, ERR_BUG, "a part has %zu segments", k);
-		if (some[0].length)
-			all[count++] = some[0];
-		*size += some[0].length;
-	}
-	at->storage = STORE_SEGMENTS;
-	return content_new_in(c, all, count, *size, &at->id, e);
-}
-
-static int complete_in(struct db_conn *c, void *arg, struct err *e)
-{
-	struct complete_write *w = arg;
-	const struct part_row **chosen = arena_alloc(w->mem, w->n * sizeof(*chosen));
-	struct store_bucket b;
-	struct store_upload up;
-	struct part_row *rows;
-	struct content at;
-	size_t count;
-
-	*w->out = (struct store_object){ 0 };
-	if (bucket_find(c, w->o->bucket, &b, e) < 0 ||
-	    upload_find(c, w->o->bucket, w->o->key, w->upload, w->mem, &up, e) < 0 ||
-	    parts_load(c, w->upload, 0, STORE_PART_MAX, w->mem, &rows, &count, e) < 0 ||
-	    choose(w, rows, count, chosen, w->out->etag, e) < 0 ||
-	    object_conditions_in(c, b.id, w->o, e) < 0 ||
-	    join(c, chosen, w->n, w->mem, &at, &w->out->size, e) < 0)
-		return -1;
-	if (w->out->size > w->store->o.object_max)
-		return err_set(e, ERR_LIMIT, "the object is over the limit of %llu bytes",
-			       (unsigned long long)w->store->o.object_max);
-	for (size_t i = 0; i < count; i++)
-		if (content_release_in(w->store, c, rows[i].at, e) < 0)
-			return -1;
-	w->out->bucket = arena_span(w->mem, w->o->bucket);
-	w->out->key = arena_span(w->mem, w->o->key);
-	w->out->owner = up.owner;
-	w->out->meta = up.meta;
-	w->out->tags = up.tags;
-	w->out->acl = up.acl;
-	w->out->lock = up.lock;
-	w->out->storage_class = up.storage_class;
-	w->out->checksum = arena_span(w->mem, w->checksum);
-	w->out->parts = (unsigned)w->n;
-	if (forget_rows(c, w->upload, e) < 0)
-		return -1;
-	return object_insert_in(w->store, c, &b, w->out, at, &w->o->cause, e);
-}
-
-int store_upload_complete(struct store *s, const struct store_put_options *o, struct span upload,
-			  const struct store_complete_part *parts, size_t n, struct span checksum,
-			  struct arena *mem, struct store_object *out, struct err *e)
-{
-	struct complete_write w = { s, o, upload, checksum, parts, n, mem, out };
-
-	if (!n || n > STORE_PART_MAX)
-		return err_set(e, ERR_INVALID, "an upload is completed from 1 to %d parts",
-			       STORE_PART_MAX);
-	return db_write(s->db, complete_in, &w, e);
 }

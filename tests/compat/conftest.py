@@ -40,6 +40,7 @@ class Service:
 
     def __init__(self, directory, domain="s3.localhost", **env):
         program = os.environ.get("S3D", str(ROOT / "build/tests/compat/s3d"))
+        self.directory = directory
         self.process = subprocess.Popen([program, str(directory), domain], text=True, env=dict(os.environ, **env),
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.port = int(self.process.stdout.readline())

@@ -58,6 +58,26 @@ def test_buckets_come_and_go(s3, service):
     assert fault(s3.list_objects_v2, Bucket="come-and-go") == (404, "NoSuchBucket")
 
 
+def test_buckets_are_listed_in_pages(service):
+    s3 = service.client()
+    names = [f"paged-{i}" for i in range(5)]
+    for name in names:
+        s3.create_bucket(Bucket=name)
+    got, token = [], {}
+    while True:
+        page = s3.list_buckets(Prefix="paged-", MaxBuckets=2, **token)
+        got.append([b["Name"] for b in page["Buckets"]])
+        if "ContinuationToken" not in page:
+            break
+        token = {"ContinuationToken": page["ContinuationToken"]}
+    assert got == [names[:2], names[2:4], names[4:]]
+    assert s3.list_buckets(Prefix="paged-", BucketRegion="us-east-1")["Buckets"][0]["BucketRegion"] == "us-east-1"
+    assert s3.list_buckets(BucketRegion="eu-west-1")["Buckets"] == []
+    assert fault(s3.list_buckets, MaxBuckets=10001) == (400, "InvalidArgument")
+    for name in names:
+        s3.delete_bucket(Bucket=name)
+
+
 @pytest.mark.parametrize("name", ["ab", "Upper", "a" * 64, "192.168.1.1", "under_score", "-x-"])
 def test_bad_bucket_names_are_refused(service, name):
     s3 = service.client()
@@ -506,7 +526,9 @@ def test_multipart(s3, bucket):
     assert inside["Body"].read() == body[PART + 5:PART + 10]
     copy = s3.copy_object(Bucket=bucket, Key="one-piece", CopySource=f"{bucket}/m")
     assert copy["CopyObjectResult"]["ETag"] == f'"{hashlib.md5(body).hexdigest()}"'
-    assert fault(s3.complete_multipart_upload, MultipartUpload={"Parts": parts}, **upload) == \
+    again = s3.complete_multipart_upload(MultipartUpload={"Parts": parts}, **upload)
+    assert again["ETag"] == done["ETag"]
+    assert fault(s3.complete_multipart_upload, MultipartUpload={"Parts": parts[:2]}, **upload) == \
         (404, "NoSuchUpload")
 
 

@@ -171,8 +171,9 @@ static void a_copy_shares_content_and_outlives_its_source(void **state)
 	struct err e = { 0 };
 
 	src = put(p, "src", bytes);
-	assert_int_equal(store_copy(p->store, SPAN("photos"), SPAN("src"), 0, &o, false, false,
-				    &p->mem, &out, &e),
+	assert_int_equal(store_copy(p->store,
+				    &(struct store_source){ SPAN("photos"), SPAN("src"), 0 }, &o,
+				    false, false, NULL, &p->mem, &out, &e),
 			 0);
 	assert_string_equal(out.etag, src.etag);
 	assert_int_equal(files_in_content(p), 1);
@@ -222,10 +223,61 @@ static void parts_become_one_object(void **state)
 			 -1);
 	assert_int_equal(e.sys, STORE_NO_UPLOAD);
 	o.key = SPAN("copy"); // a fresh etag, of the bytes
-	assert_int_equal(store_copy(p->store, SPAN("photos"), SPAN("big"), 0, &o, false, false,
-				    &p->mem, &out, &e),
+	assert_int_equal(store_copy(p->store,
+				    &(struct store_source){ SPAN("photos"), SPAN("big"), 0 }, &o,
+				    false, false, NULL, &p->mem, &out, &e),
 			 0);
 	assert_int_equal(strlen(out.etag), 32);
+}
+
+static void a_part_shares_content_and_outlives_its_source(void **state)
+{
+	struct place *p = *state;
+	struct store_put_options o = { .bucket = SPAN("photos"), .key = SPAN("made"), .owner = 1 };
+	struct store_source from = { SPAN("photos"), SPAN("src"), 0 };
+	struct store_complete_part done[2];
+	struct store_part parts[2], *kept;
+	struct store_deleted gone;
+	struct store_object made, again;
+	struct span bytes = pattern(p, 400000);
+	char id[STORE_UPLOAD_ID_MAX];
+	struct err e = { 0 };
+	size_t n;
+
+	put(p, "src", bytes);
+	assert_int_equal(store_upload_create(p->store, &o, SPAN(""), id, &e), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(store_part_copy(p->store, o.bucket, o.key, span_of(id), i + 1,
+						 &from, i * 1000, 399000, NULL, &parts[i], &e),
+				 0);
+		done[i] = (struct store_complete_part){ i + 1, span_of(parts[i].etag) };
+	}
+	assert_int_equal(store_part_copy(p->store, o.bucket, o.key, span_of(id), 3, &from, 1,
+					 400000, NULL, &parts[1], &e),
+			 -1);
+	assert_int_equal(e.code, ERR_INVALID);
+	assert_int_equal(files_in_content(p), 1);
+	assert_int_equal(store_upload_complete(p->store, &o, span_of(id), done, 2, SPAN(""),
+					       &p->mem, &made, &e),
+			 0);
+	assert_int_equal(store_upload_complete(p->store, &o, span_of(id), done, 2, SPAN(""),
+					       &p->mem, &again, &e),
+			 0);
+	assert_int_equal(again.version, made.version);
+	assert_int_equal(store_upload_complete(p->store, &o, span_of(id), done, 1, SPAN(""),
+					       &p->mem, &again, &e),
+			 -1);
+	assert_int_equal(e.sys, STORE_NO_UPLOAD);
+	assert_int_equal(store_object_parts(p->store, &made, &p->mem, &kept, &n, &e), 0);
+	assert_true(n == 2 && kept[1].number == 2 && kept[1].size == 399000);
+	assert_int_equal(drop(p->store, SPAN("photos"), SPAN("src"), 0, &gone, &e), 0);
+	char *want = arena_alloc(&p->mem, 798000);
+
+	memcpy(want, bytes.p, 399000);
+	memcpy(want + 399000, bytes.p + 1000, 399000);
+	assert_content(p, "made", span_make(want, 798000));
+	assert_int_equal(drop(p->store, SPAN("photos"), SPAN("made"), 0, &gone, &e), 0);
+	wait_for_files(p, 0);
 }
 
 static void an_aborted_upload_leaves_no_files(void **state)
@@ -380,8 +432,9 @@ static void access_lists_and_documents_are_kept(void **state)
 	assert_int_equal(store_acl_set(p->store, SPAN("photos"), SPAN("a"), 0, SPAN("two"), &e), 0);
 	o.key = SPAN("b");
 	o.acl = SPAN("copy");
-	assert_int_equal(store_copy(p->store, SPAN("photos"), SPAN("a"), 0, &o, false, false,
-				    &p->mem, &got, &e),
+	assert_int_equal(store_copy(p->store,
+				    &(struct store_source){ SPAN("photos"), SPAN("a"), 0 }, &o,
+				    false, false, NULL, &p->mem, &got, &e),
 			 0);
 	assert_true(span_is(got.acl, "copy")); // never the source's
 	assert_int_equal(
@@ -448,6 +501,7 @@ int main(void)
 		CASE(listing_is_in_byte_order_with_prefixes_and_pages),
 		CASE(a_copy_shares_content_and_outlives_its_source),
 		CASE(parts_become_one_object),
+		CASE(a_part_shares_content_and_outlives_its_source),
 		CASE(an_aborted_upload_leaves_no_files),
 		CASE(a_file_is_taken_by_link),
 		CASE(nothing_half_is_left_after_kill),
