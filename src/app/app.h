@@ -29,13 +29,18 @@ struct serve_options {
 
 // 0 = go on, 1 = done (help was asked for), -1 = wrong usage (the text is on stderr).
 int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_options *out);
-int runner_options_run(int argc, char **argv);
 int stop_options_run(int argc, char **argv);
 
 // The data folder when none is named: /var/lib/oscar for root, else the XDG state folder.
 const char *default_data_dir(struct arena *mem);
 // An absolute path without needing it to exist. NULL when the working directory is unknown.
 const char *absolute_path(struct arena *mem, const char *path);
+
+// ---- runner_cmd.c --------------------------------------------------------------------------------------
+
+// `oscar runner`: becomes the program oscar-runner beside this one, a static one of a few pages, since every job
+// begins with a copy of it; without it, this process is the runner.
+int runner_cmd(int argc, char **argv);
 
 // ---- credentials.c -------------------------------------------------------------------------------------
 

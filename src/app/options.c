@@ -3,7 +3,6 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "exec/sandbox/sandbox.h"
-#include "runner/runner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -195,48 +194,6 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 	if (!out->data)
 		out->data = default_data_dir(mem);
 	return 0;
-}
-
-// ---- runner --------------------------------------------------------------------------------------------
-
-int runner_options_run(int argc, char **argv)
-{
-	static const struct option longs[] = {
-		{ "data", 1, NULL, 'd' },    { "user", 1, NULL, 'u' }, { "group", 1, NULL, 'g' },
-		{ "idle-ms", 1, NULL, 'i' }, { "help", 0, NULL, 'h' }, { 0 },
-	};
-	auto_arena struct arena mem = { 0 };
-	struct runner_options o = { .user = geteuid(), .group = getegid(), .supervise = true };
-	const struct passwd *pw;
-	bool grouped = false;
-	uint64_t n;
-	int c;
-
-	optind = 0;
-	while ((c = getopt_long(argc, argv, "h", longs, NULL)) >= 0) {
-		if (c == 'd') {
-			o.data_dir = absolute_path(&mem, optarg);
-		} else if (c == 'u' && span_to_u64(span_of(optarg), &n) && n < UINT32_MAX) {
-			o.user = (uid_t)n;
-		} else if (c == 'g' && span_to_u64(span_of(optarg), &n) && n < UINT32_MAX) {
-			o.group = (gid_t)n;
-			grouped = true;
-		} else if (c == 'i' && span_to_u64(span_of(optarg), &n) && n < INT32_MAX) {
-			o.idle_ms = (int64_t)n;
-		} else {
-			fputs("Usage: oscar runner --data DIR [--user UID] [--group GID] "
-			      "[--idle-ms N]\n"
-			      "The process that makes sandboxes; `oscar serve` starts it.\n",
-			      c == 'h' ? stdout : stderr);
-			return c == 'h' ? 0 : 2;
-		}
-	}
-	if (!o.data_dir)
-		o.data_dir = default_data_dir(&mem);
-	pw = grouped ? NULL : getpwuid(o.user);
-	if (pw)
-		o.group = pw->pw_gid;
-	return runner_main(&o);
 }
 
 // ---- stop ----------------------------------------------------------------------------------------------

@@ -23,6 +23,10 @@ struct runner_options {
 	bool supervise;	   // stay as a parent that starts the runner again when a signal killed it
 };
 
+// Reads the options of `oscar runner` (argv[0] is skipped): 0, or 1 when help was printed, or -1 with the usage on
+// stderr. What is not said stays as it is in *o.
+must_check int runner_options(int argc, char **argv, struct runner_options *o);
+
 // Serves until idle or told to end (SIGTERM: leaves, jobs go on; SIGINT: ends the jobs first). The exit
 // status for main(): 0, or 1 after it logged why. Another runner on the same directory: 0 at once.
 must_check int runner_main(const struct runner_options *o);

@@ -12,7 +12,7 @@ import botocore.exceptions
 import pytest
 import requests
 
-from conftest import e2e, groups, mounts, parts
+from eyes import e2e, groups, mounts, parts
 
 FILES, KILLS = int(os.environ.get("FILES", 120)), int(os.environ.get("KILLS", 24))
 SEED = int(os.environ.get("SEED", time.time_ns() % 10**6))
