@@ -72,3 +72,37 @@ int docker_auth_find(struct span config, const char *registry, struct arena *mem
 	}
 	return 0;
 }
+
+// It becomes the name of a program.
+static bool helper_ok(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 0 && n < 64 &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+		       n;
+}
+
+int docker_auth_helper(struct span config, const char *registry, struct arena *mem,
+		       const char **name, struct err *e)
+{
+	auto_json json_t *v = NULL;
+	json_t *helpers = NULL, *entry;
+	const char *key, *found = NULL;
+
+	if (codec_json_parse(config, DOCKER_AUTH_FILE_MAX, &v, e) < 0 || !json_is_object(v) ||
+	    codec_json_get_object(v, "credHelpers", &helpers, e) < 0 ||
+	    codec_json_get_string(v, "credsStore", &found, e) < 0)
+		return err_set(e, ERR_INVALID, "config.json is not a Docker configuration");
+	json_object_foreach(helpers, key, entry)
+	{
+		if (names(key, registry) && json_is_string(entry))
+			found = json_string_value(entry);
+	}
+	if (!found || !*found)
+		return 0;
+	if (!helper_ok(found))
+		return err_set(e, ERR_INVALID, "config.json names no proper credential helper");
+	*name = arena_strdup(mem, found);
+	return 1;
+}

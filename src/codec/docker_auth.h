@@ -12,3 +12,7 @@ enum { DOCKER_AUTH_FILE_MAX = 1 << 20 };
 // `registry` as in struct reference. 1 = found, 0 = the file says nothing about it.
 must_check int docker_auth_find(struct span config, const char *registry, struct arena *mem,
 				const char **user, const char **password, struct err *e);
+
+// The helper to ask for a registry ("credHelpers", else "credsStore"): docker-credential-NAME. As above.
+must_check int docker_auth_helper(struct span config, const char *registry, struct arena *mem,
+				  const char **name, struct err *e);
