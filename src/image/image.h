@@ -92,6 +92,23 @@ struct image_pull {
 must_check int image_pull(struct images *m, const struct image_pull *p, struct image *out,
 			  struct err *e);
 
+struct image_push {
+	const char *name;      // of an image here that was pulled, pushed or imported as an image
+	const char *reference; // where to: "ghcr.io/lab/tool:2"
+	const char *user, *password; // as struct image_pull's
+	int64_t idle_ms;
+	bool (*cancelled)(void *owner);
+	void *owner;
+};
+struct image_pushed {
+	char digest[80];
+	unsigned blobs;
+	uint64_t transferred;
+};
+// Sends it to a registry, with all its children when it is an index. Fails as image_pull(), and with ERR_NOT_FOUND.
+must_check int image_push(struct images *m, const struct image_push *p, struct image_pushed *out,
+			  struct err *e);
+
 // What an image says about how its programs run. The arena holds it.
 struct image_runtime {
 	struct image_variable {

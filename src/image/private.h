@@ -68,6 +68,12 @@ must_check int assemble_check(struct images *m, const struct manifest *man, stru
 // archive.c: an archive on a seekable descriptor, of whatever form, to a folder that can be published.
 must_check int archive_take(struct image_work *w, int fd, struct image *out, struct err *e);
 
+// pull.c: whether a registry is asked by plain HTTP, and who the daemon itself is to it (NULL = nobody).
+bool image_registry_plain(const struct images *m, const struct reference *ref);
+must_check int image_registry_login(const struct images *m, const struct reference *ref,
+				    struct arena *mem, const char **user, const char **password,
+				    struct err *e);
+
 // catalog.c, inside a write: a manifest whose blobs are all here becomes the repository's.
 must_check int catalog_record_in(struct db_conn *c, struct span repo, const char *digest,
 				 uint64_t size, const struct manifest *man, int64_t owner,

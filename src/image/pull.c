@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-enum { IDLE_MS = 30000, WORKS_MAX = 4, NAME_DIGITS = 12 };
+enum { WORKS_MAX = 4, NAME_DIGITS = 12 };
 
 struct pull {
 	struct image_work *w;
@@ -105,16 +105,16 @@ static int local_name(const struct image_pull *p, const struct reference *ref,
 	return image_name_check(span_of(name), out, e);
 }
 
-static bool listed(const struct images *m, const char *registry)
+bool image_registry_plain(const struct images *m, const struct reference *ref)
 {
 	for (size_t i = 0; m->insecure && m->insecure[i]; i++)
-		if (strcmp(m->insecure[i], registry) == 0)
+		if (strcmp(m->insecure[i], ref->registry) == 0)
 			return true;
-	return false;
+	return ref->loopback;
 }
 
-static int own_credentials(const struct images *m, const struct reference *ref, struct arena *mem,
-			   struct registry_options *o, struct err *e)
+int image_registry_login(const struct images *m, const struct reference *ref, struct arena *mem,
+			 const char **user, const char **password, struct err *e)
 {
 	auto_buf struct buf text;
 	struct err missing = { 0 };
@@ -129,7 +129,7 @@ static int own_credentials(const struct images *m, const struct reference *ref, 
 		*e = missing;
 		return err_wrap(e, "the daemon's Docker configuration");
 	}
-	got = docker_auth_find(buf_span(&text), ref->registry, mem, &o->user, &o->password, e);
+	got = docker_auth_find(buf_span(&text), ref->registry, mem, user, password, e);
 	mem_wipe(text.p, text.n);
 	return got < 0 ? err_wrap(e, "the daemon's Docker configuration") : 0;
 }
@@ -139,16 +139,16 @@ static int pull_into(struct image_work *w, const struct image_pull *p, const str
 {
 	auto_arena struct arena secrets = { 0 };
 	struct registry_options o = { .ref = ref,
-				      .plain = ref->loopback || listed(w->m, ref->registry),
+				      .plain = image_registry_plain(w->m, ref),
 				      .user = p->user,
 				      .password = p->password,
-				      .idle_ms = p->idle_ms ? p->idle_ms : IDLE_MS,
+				      .idle_ms = p->idle_ms,
 				      .cancelled = p->cancelled,
 				      .owner = p->owner };
 	auto_registry struct registry *registry = NULL;
 	struct pull pull = { .w = w, .out = out };
 
-	if ((!o.user && own_credentials(w->m, ref, &secrets, &o, e) < 0) ||
+	if ((!o.user && image_registry_login(w->m, ref, &secrets, &o.user, &o.password, e) < 0) ||
 	    registry_open(&registry, &o, e) < 0)
 		return -1;
 	pull.registry = registry;

@@ -6,28 +6,17 @@
 #include "codec/json.h"
 #include "codec/text.h"
 #include "codec/url.h"
-#include "http/client.h"
 #include "image/challenge.h"
+#include "image/registry_private.h"
 
 #include <stdio.h>
 #include <time.h>
 
 enum {
-	DOCUMENT_MS = 120000,
+	IDLE_MS = 30000,
 	TOKEN_MAX = 60000, // a header line must hold it
 	RESUMES_MAX = 10,
-	TRIES = 4,
 	BYTES_PER_MS_MIN = 64, // slower than 64 KB/s a blob need not be waited for
-};
-
-struct registry {
-	struct http_client *http;
-	const struct reference *ref;
-	const char *base, *user, *password;
-	struct arena mem;
-	char *auth; // "Authorization: …"; NULL = none yet
-	int64_t idle_ms;
-	bool plain;
 };
 
 static void set_auth(struct registry *r, char *line)
@@ -53,8 +42,11 @@ int registry_open(struct registry **out, const struct registry_options *o, struc
 				.ref = o->ref,
 				.user = o->user,
 				.password = o->password ? o->password : "",
-				.idle_ms = o->idle_ms,
-				.plain = o->plain };
+				.idle_ms = o->idle_ms ? o->idle_ms : IDLE_MS,
+				.plain = o->plain,
+				.push = o->push,
+				.from = o->from };
+	r->origin = arena_printf(&r->mem, "%s://%s", o->plain ? "http" : "https", o->ref->host);
 	r->base = arena_printf(&r->mem, "%s://%s/v2/%s", o->plain ? "http" : "https", o->ref->host,
 			       o->ref->path);
 	*out = r;
@@ -67,6 +59,7 @@ void registry_close(struct registry *r)
 		return;
 	http_client_free(r->http);
 	set_auth(r, NULL);
+	mem_free(r->location);
 	arena_release(&r->mem);
 	mem_free(r);
 }
@@ -142,7 +135,9 @@ static int fetch_token(struct registry *r, const struct challenge *c, struct err
 	buf_add_char(&url, span_find(c->realm, '?') >= 0 ? '&' : '?');
 	buf_add_str(&url, "service=");
 	url_encode(&url, c->service, "");
-	buf_printf(&url, "&scope=repository:%s:pull", r->ref->path);
+	buf_printf(&url, "&scope=repository:%s:%s", r->ref->path, r->push ? "pull,push" : "pull");
+	if (r->from)
+		buf_printf(&url, "&scope=repository:%s:pull", r->from);
 	if (url.over || span_find(buf_span(&url), '\0') >= 0)
 		return err_set(e, ERR_PROTOCOL, "the registry's realm is no address");
 	call.url = url.p;
@@ -211,28 +206,33 @@ static int refused(const struct registry *r, const struct http_answer *a, struct
 	return err_set(e, plain.code, "the registry answered %d: %s", a->status, clean);
 }
 
-// One call with the credentials that it turns out to need; any 2xx is a success.
-static int ask(struct registry *r, struct http_call *call, const char *extra,
-	       struct http_answer *out, struct err *e)
+int registry_ask(struct registry *r, struct http_call *call, const char *const *extra, size_t n,
+		 struct http_answer *out, struct err *e)
 {
-	for (int round = 0;; round++) {
-		const char *headers[2];
-		size_t n = 0;
+	bool ours = strncmp(call->url, r->origin, strlen(r->origin)) == 0 &&
+		    call->url[strlen(r->origin)] == '/';
 
-		headers[n++] = extra;
-		if (r->auth)
-			headers[n++] = r->auth;
+	for (int round = 0;; round++) {
+		const char *headers[REGISTRY_HEADERS_MAX + 1];
+		size_t count = 0;
+
+		for (size_t i = 0; i < n; i++)
+			headers[count++] = extra[i];
+		if (r->auth && ours)
+			headers[count++] = r->auth;
 		call->headers = headers;
-		call->header_count = n;
+		call->header_count = count;
 		if (http_client_call(r->http, call, out, e) < 0)
 			return -1;
 		if (out->status >= 200 && out->status < 300)
 			return 0;
-		if (out->status != 401 || round == 1)
+		if (out->status != 401 || round == 1 || !ours)
 			return refused(r, out, e);
 		if (log_in(r, out, e) < 0)
 			return -1;
 		http_answer_release(out);
+		if (call->rewind && !call->rewind(call->owner))
+			return err_set(e, ERR_IO, "what was sent cannot be sent again");
 	}
 }
 
@@ -240,6 +240,7 @@ int registry_manifest(struct registry *r, const char *which, struct buf *out, st
 {
 	static const char accept[] = "Accept: " MEDIA_OCI_INDEX ", " MEDIA_DOCKER_LIST
 				     ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_MANIFEST;
+	const char *header = accept;
 	auto_free char *url = mem_printf("%s/manifests/%s", r->base, which);
 	auto_http_answer struct http_answer a = { 0 };
 	struct http_call call = { .method = "GET",
@@ -252,7 +253,7 @@ int registry_manifest(struct registry *r, const char *which, struct buf *out, st
 	char digest[REFERENCE_DIGEST_MAX];
 	struct span said;
 
-	if (ask(r, &call, accept, &a, e) < 0)
+	if (registry_ask(r, &call, &header, 1, &a, e) < 0)
 		return -1;
 	said = pinned ? span_of(which) : http_answer_header(&a, "Docker-Content-Digest");
 	blob_digest(buf_span(&a.body), digest);
@@ -288,6 +289,7 @@ static int fetch_once(struct registry *r, const struct descriptor *d, const char
 {
 	auto_http_answer struct http_answer a = { 0 };
 	char range[64] = "Accept: */*";
+	const char *header = range;
 	struct http_call call = { .method = "GET",
 				  .url = url,
 				  .take = on_piece,
@@ -299,7 +301,7 @@ static int fetch_once(struct registry *r, const struct descriptor *d, const char
 
 	if (b->size)
 		snprintf(range, sizeof(range), "Range: bytes=%llu-", (unsigned long long)b->size);
-	if (ask(r, &call, range, &a, e) == 0)
+	if (registry_ask(r, &call, &header, 1, &a, e) == 0)
 		return 0;
 	if (b->err.code)
 		*e = b->err; // what the transport calls a failure to store
