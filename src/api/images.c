@@ -28,6 +28,18 @@ static void image_error(struct req *q, const struct err *e)
 		reply_error(q, e);
 }
 
+// How much of it is kept here, packed: what others need as well, and what would go with it.
+static void add_usage(struct req *q, json_t *v, const char *name)
+{
+	struct catalog_usage u;
+	struct err e = { 0 };
+
+	if (catalog_usage(q->api->o.images, span_of(name), &u, &e) < 0)
+		return;
+	json_object_set_new(v, "own_bytes", json_integer((json_int_t)u.own));
+	json_object_set_new(v, "shared_bytes", json_integer((json_int_t)u.shared));
+}
+
 void api_images_list(struct req *q)
 {
 	struct image *list;
@@ -40,8 +52,13 @@ void api_images_list(struct req *q)
 		return;
 	}
 	v = json_array();
-	for (size_t i = 0; i < n; i++)
-		json_array_append_new(v, image_json(&list[i]));
+	for (size_t i = 0; i < n; i++) {
+		json_t *one = image_json(&list[i]);
+
+		if (query_flag(q, "usage") && strcmp(list[i].id, "host") != 0)
+			add_usage(q, one, list[i].name);
+		json_array_append_new(v, one);
+	}
 	reply_json(q, 200, v);
 }
 
@@ -111,6 +128,37 @@ void api_images_pull(struct req *q)
 	reply_json(q, 201, v);
 }
 
+void api_images_push(struct req *q)
+{
+	struct image_push p = { .cancelled = caller_gone, .owner = q };
+	auto_json json_t *body = NULL;
+	struct image_pushed done;
+	int64_t idle_s = 0;
+	struct err e = { 0 };
+
+	if (codec_json_parse(http_body(q->http), 65536, &body, &e) < 0 ||
+	    codec_json_get_string(body, "name", &p.name, &e) < 0 ||
+	    codec_json_get_string(body, "reference", &p.reference, &e) < 0 ||
+	    codec_json_get_string(body, "username", &p.user, &e) < 0 ||
+	    codec_json_get_string(body, "password", &p.password, &e) < 0 ||
+	    codec_json_get_int(body, "idle_timeout_s", 1, 600, &idle_s, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	if (!p.name || !p.reference) {
+		reply_text(q, 400, "name and reference are wanted");
+		return;
+	}
+	p.idle_ms = idle_s * 1000;
+	if (image_push(q->api->o.images, &p, &done, &e) < 0)
+		image_error(q, &e);
+	else
+		reply_json(q, 200,
+			   json_pack("{s:s,s:s,s:i,s:I}", "reference", p.reference, "digest",
+				     done.digest, "blobs", (int)done.blobs, "transferred",
+				     (json_int_t)done.transferred));
+}
+
 void api_images_remove(struct req *q)
 {
 	struct err e = { 0 };
@@ -119,18 +167,6 @@ void api_images_remove(struct req *q)
 		reply_error(q, &e);
 	else
 		reply_empty(q, 204);
-}
-
-// How much of it is kept here, packed: what others need as well, and what would go with it.
-static void add_usage(struct req *q, json_t *v, const char *name)
-{
-	struct catalog_usage u;
-	struct err e = { 0 };
-
-	if (catalog_usage(q->api->o.images, span_of(name), &u, &e) < 0)
-		return;
-	json_object_set_new(v, "own_bytes", json_integer((json_int_t)u.own));
-	json_object_set_new(v, "shared_bytes", json_integer((json_int_t)u.shared));
 }
 
 void api_images_get(struct req *q)

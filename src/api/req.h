@@ -119,6 +119,7 @@ void api_images_import(struct req *q);
 void api_images_pull(struct req *q);
 void api_images_remove(struct req *q);
 void api_images_get(struct req *q);
+void api_images_push(struct req *q);
 void api_images_prune(struct req *q);
 void api_users_add(struct req *q);
 void api_users_list(struct req *q);
