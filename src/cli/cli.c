@@ -62,6 +62,25 @@ static const struct cli_option pull_options[] = {
 	{ 0, "name", "NAME:TAG", "what to call it here; else as the reference says" },
 	{ 0 },
 };
+static const struct cli_option append_options[] = {
+	{ 'f', "file", "SRC:DST", "a file or folder and its place in the image; may be repeated" },
+	{ 0, "entrypoint", "WORD", "the new image's entry point; once a word" },
+	{ 0, "insecure-registry", "HOST", "ask it by plain HTTP; may be repeated" },
+	{ 0, NULL, NULL, NULL },
+};
+
+static const struct cli_option build_options[] = {
+	{ 't', "tag", "NAME:TAG", "what to call it here" },
+	{ 'f', "recipe", "FILE", "the Dockerfile, when it is not DIR's" },
+	{ 0, NULL, NULL, NULL },
+};
+
+static const struct cli_option prune_options[] = {
+	{ 0, "untagged", NULL, "manifests without a tag as well" },
+	{ 0, "now", NULL, "also what was asked for within the last hour" },
+	{ 0, NULL, NULL, NULL },
+};
+
 static const struct cli_option user_options[] = {
 	{ 0, "s3-key", "KEY", "access key of its own for S3" },
 	{ 0, "s3-secret", "SECRET", "the key's secret; - reads it from standard input" },
@@ -136,15 +155,29 @@ const struct cli_command cli_commands[] = {
 	{ "events", NULL, "", 0, 0, "follow what happens on the server", "  oscar events -o json\n",
 	  events_options, cli_events },
 	{ "bucket list", "bucket ls", "", 0, 0, "buckets", NULL, NULL, cli_bucket_list },
-	{ "image import", NULL, "FILE|DIR NAME:TAG", 2, 2,
+	{ "image import", NULL, "FILE|DIR|- NAME:TAG", 2, 2,
 	  "make an image of what docker save wrote, an OCI layout or a root file system",
-	  "  docker save lab/tools:1 > tools.tar && oscar image import tools.tar lab/tools:1\n"
+	  "  docker save lab/tools:1 | oscar image import - lab/tools:1\n"
 	  "  oscar image import rootfs.tar tools:1\n",
 	  NULL, cli_image_import },
 	{ "image pull", NULL, "REFERENCE", 1, 1, "fetch an image from a registry",
 	  "  oscar image pull python:3.12-slim\n"
 	  "  oscar image pull --name tools:1 ghcr.io/lab/tools@sha256:…\n",
 	  pull_options, cli_image_pull },
+	{ "image push", NULL, "NAME:TAG [REFERENCE]", 1, 2, "send an image to a registry",
+	  "  oscar image push lab/tools:1 ghcr.io/lab/tools:1\n", NULL, cli_image_push },
+	{ "image append", NULL, "BASE NEW", 2, 2,
+	  "put files onto an image of a registry, without fetching it",
+	  "  oscar image append ghcr.io/lab/tools:1 ghcr.io/lab/mine:1 --file run.sh:/app/run.sh\n",
+	  append_options, cli_image_append },
+	{ "image build", NULL, "DIR", 1, 1, "build an image with buildah and bring it in",
+	  "  oscar image build -t lab/tools:2 tools/\n", build_options, cli_image_build },
+	{ "image inspect", NULL, "NAME:TAG", 1, 1, "one image: digest, configuration, sizes", NULL,
+	  NULL, cli_image_inspect },
+	{ "image du", NULL, "", 0, 0, "what each image takes: its own, shared with others", NULL,
+	  NULL, cli_image_du },
+	{ "image prune", NULL, "", 0, 0, "remove what nothing needs", NULL, prune_options,
+	  cli_image_prune },
 	{ "image list", "image ls", "", 0, 0, "images", NULL, NULL, cli_image_list },
 	{ "image rm", "image remove|image delete", "NAME…", 1, -1, "remove images", NULL, NULL,
 	  cli_image_remove },

@@ -184,6 +184,13 @@ must_check int cli_s3_list(struct cli *c, const char *bucket, const char *prefix
 must_check int cli_local_path(struct cli *c, const char *dir, const char *name, const char **out,
 			      struct err *e);
 
+// ---- image registries (login.c) ------------------------------------------------------------------------
+
+// User and password for a registry, from the files and helpers of docker, podman and skopeo; left as they are when
+// there are none.
+must_check int cli_login_find(struct cli *c, const char *registry, const char **user,
+			      const char **password, struct err *e);
+
 // ---- shared by commands --------------------------------------------------------------------------------
 
 // Counts by state, as GET /system/jobs/summary gives them.
@@ -237,6 +244,12 @@ int cli_image_import(struct cli *c, struct err *e);
 int cli_image_pull(struct cli *c, struct err *e);
 int cli_image_list(struct cli *c, struct err *e);
 int cli_image_remove(struct cli *c, struct err *e);
+int cli_image_push(struct cli *c, struct err *e);
+int cli_image_append(struct cli *c, struct err *e);
+int cli_image_build(struct cli *c, struct err *e);
+int cli_image_inspect(struct cli *c, struct err *e);
+int cli_image_du(struct cli *c, struct err *e);
+int cli_image_prune(struct cli *c, struct err *e);
 int cli_user_add(struct cli *c, struct err *e);
 int cli_bucket_list(struct cli *c, struct err *e);
 int cli_info(struct cli *c, struct err *e);

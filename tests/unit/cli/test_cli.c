@@ -534,7 +534,7 @@ static void an_image_goes_up_as_a_tar_stream(void **state unused_arg)
 {
 	static const struct canned table[] = {
 		{ "POST /system/images/import?name=tools%3A1", 201,
-		  "{\"name\":\"tools:1\",\"id\":\"abc\"}", NULL },
+		  "{\"name\":\"tools:1\",\"digest\":\"sha256:abc\"}", NULL },
 		{ 0 },
 	};
 	auto_arena struct arena a = { 0 };
@@ -542,7 +542,7 @@ static void an_image_goes_up_as_a_tar_stream(void **state unused_arg)
 	assert_run(table,
 		   arena_printf(&a, "image import %s tools:1", put(&a, "root.tar", "not really")),
 		   0);
-	assert_string_equal(out, "tools:1  abc\n");
+	assert_string_equal(out, "tools:1  sha256:abc\n");
 	assert_has(fake.asked, "not really");
 	assert_int_equal(mkdir(path_in(&a, "root"), 0755), 0);
 	put(&a, "root/hello.txt", "inside");
