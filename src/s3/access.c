@@ -61,12 +61,15 @@ static bool take(struct s3_access *a, const struct store_bucket *b, const struct
 		return (a->ownership = s3_ownership_named(c->doc)) != S3_OWNER_UNSET;
 	if (span_is(c->kind, S3_DOC_BLOCK))
 		return take_block(c->doc, a);
+	if (span_is(c->kind, S3_DOC_CORS))
+		return s3_cors_parse(&a->mem, c->doc, &a->cors, e) == 0;
 	return true;
 }
 
 static void drop(struct s3_access *a)
 {
 	policy_free(a->policy);
+	arena_release(&a->mem);
 	mem_free(a);
 }
 

@@ -5,7 +5,9 @@
 #pragma once
 #include "auth/acl.h"
 #include "auth/policy.h"
+#include "base/arena.h"
 #include "base/err.h"
+#include "s3/cors.h"
 
 struct s3;
 struct store_bucket;
@@ -20,6 +22,8 @@ struct s3_access {
 	struct policy *policy; // NULL = none
 	enum s3_ownership ownership;
 	bool block_set;
+	struct arena mem; // of the rules below
+	struct s3_cors cors;
 	struct s3_block {
 		bool acls, ignore_acls, policy, restrict_buckets;
 	} block;

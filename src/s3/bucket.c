@@ -186,7 +186,6 @@ static const struct unset {
 	enum s3_code code;
 } unset[] = {
 	{ "accelerate", "AccelerateConfiguration", "", S3_OK },
-	{ "cors", NULL, NULL, S3_NO_CORS },
 	{ "encryption", NULL, NULL, S3_NO_ENCRYPTION },
 	{ "logging", "BucketLoggingStatus", "", S3_OK },
 	{ "notification", "NotificationConfiguration", "", S3_OK },

@@ -7,6 +7,8 @@
 static const struct s3_error errors[S3_CODES] = {
 	[S3_OK] = { 200, "OK", "" },
 	[S3_ACCESS_DENIED] = { 403, "AccessDenied", "Access Denied." },
+	[S3_ACCESS_FORBIDDEN] = { 403, "AccessForbidden",
+				  "CORSResponse: This CORS request is not allowed." },
 	[S3_ACL_WITH_OWNERSHIP] = { 400, "InvalidBucketAclWithObjectOwnership",
 				    "Bucket cannot have ACLs set with ObjectOwnership's "
 				    "BucketOwnerEnforced setting" },
@@ -16,6 +18,7 @@ static const struct s3_error errors[S3_CODES] = {
 			    "The query parameters of the signature are wrong." },
 	[S3_BAD_DIGEST] = { 400, "BadDigest",
 			    "The checksum you specified did not match what we received." },
+	[S3_BAD_REQUEST] = { 400, "BadRequest", "The request is not understood." },
 	[S3_BUCKET_EXISTS] = { 409, "BucketAlreadyExists",
 			       "The bucket name is taken by another user." },
 	[S3_BUCKET_NOT_EMPTY] = { 409, "BucketNotEmpty", "The bucket is not empty." },

@@ -167,6 +167,12 @@ void s3_ownership_delete(struct s3_req *q);
 void s3_block_get(struct s3_req *q);
 void s3_block_put(struct s3_req *q);
 void s3_block_delete(struct s3_req *q);
+void s3_bucket_cors_get(struct s3_req *q);
+void s3_bucket_cors_put(struct s3_req *q);
+void s3_bucket_cors_delete(struct s3_req *q);
+// The headers that a page of another origin needs, on answers of every kind; and OPTIONS.
+void s3_cors_headers(struct s3_req *q);
+void s3_cors_preflight(struct s3_req *q);
 // Stores or (doc.p == NULL) removes a document of the bucket and answers.
 void s3_doc_set(struct s3_req *q, const char *kind, struct span doc, unsigned status);
 

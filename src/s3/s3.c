@@ -54,40 +54,6 @@ static void locate(struct s3_req *q)
 	q->key = url_decode(q->mem, path, URL_PLUS_KEEP);
 }
 
-// ---- browsers ------------------------------------------------------------------------------------------
-
-// Requests are signed, not carried by cookies, so any page may send them.
-static void cors_headers(struct s3_req *q)
-{
-	struct span origin = http_header(q->http, "Origin");
-
-	if (!origin.p)
-		return;
-	http_reply_header(q->http, "Access-Control-Allow-Origin", origin);
-	http_reply_header(q->http, "Access-Control-Allow-Credentials", SPAN("true"));
-	http_reply_header(q->http, "Access-Control-Expose-Headers",
-			  SPAN("ETag, Content-Length, Content-Range, Accept-Ranges, "
-			       "Last-Modified, x-amz-*, *"));
-	http_reply_header(q->http, "Vary", SPAN("Origin"));
-}
-
-static void preflight(struct s3_req *q)
-{
-	struct span method = http_header(q->http, "Access-Control-Request-Method");
-	struct span headers = http_header(q->http, "Access-Control-Request-Headers");
-
-	if (!http_header(q->http, "Origin").p || !method.p) {
-		s3_failf(q, S3_INVALID_REQUEST,
-			 "Origin and Access-Control-Request-Method are needed");
-		return;
-	}
-	http_reply_header(q->http, "Access-Control-Allow-Methods", method);
-	if (headers.p)
-		http_reply_header(q->http, "Access-Control-Allow-Headers", headers);
-	http_reply_header(q->http, "Access-Control-Max-Age", SPAN("3600"));
-	s3_empty(q, 200);
-}
-
 // Probes of load balancers and clients, unsigned; true when it was one.
 static bool health(struct s3_req *q)
 {
@@ -130,9 +96,9 @@ static void on_begin(void *owner, struct http_req *r)
 	http_app_set(r, q);
 	http_reply_header(r, "x-amz-request-id", span_of(http_id(r)));
 	locate(q);
-	cors_headers(q);
+	s3_cors_headers(q);
 	if (http_method(r) == HTTP_OPTIONS) {
-		preflight(q);
+		s3_cors_preflight(q);
 		return;
 	}
 	if (health(q))
