@@ -52,27 +52,31 @@ struct http_options {
 	const char *listen; // "127.0.0.1:8080", "[::1]:0", ":9000" for all addresses
 	const char *name;   // of threads and log lines, at most 8 characters; NULL = "http"
 	struct http_handler handler;
-	unsigned loops;		  // 0 = one a core
-	unsigned workers;	  // 0 = 8
-	unsigned worker_queue;	  // calls that wait for a worker; 0 = 256
-	unsigned connections;	  // 0 = 8192
-	unsigned address_max;	  // connections from one address; 0 = no bound
-	uint32_t head_max;	  // request line and headers, with some overhead; 0 = 64 KiB
-	uint32_t target_max;	  // 0 = 16 KiB; longer answers 414
-	uint64_t drain_max;	  // of a body that nobody wants, to keep the connection; 0 = 1 MiB
-	unsigned idle_ms;	  // no byte either way; 0 = 60 s
-	unsigned head_ms;	  // a request's head, once begun; 0 = 30 s
-	unsigned body_grace_ms;	  // a body may take this long and then …; 0 = 60 s
-	uint32_t body_rate;	  // … must have come at this many bytes a second; 0 = 1024
-	unsigned stream_tick_ms;  // wakes of parked streams are gathered for this long; 0 = 20 ms
-	unsigned stream_idle_ms;  // a parked stream is asked at the latest after; 0 = 15 s
-	const char *tls_cert_pem; // both or none: the texts themselves
+	unsigned loops;		 // 0 = one a core
+	unsigned workers;	 // 0 = 8
+	unsigned worker_queue;	 // calls that wait for a worker; 0 = 256
+	unsigned connections;	 // 0 = 8192
+	unsigned address_max;	 // connections from one address; 0 = no bound
+	uint32_t head_max;	 // request line and headers, with some overhead; 0 = 64 KiB
+	uint32_t target_max;	 // 0 = 16 KiB; longer answers 414
+	uint64_t drain_max;	 // of a body that nobody wants, to keep the connection; 0 = 1 MiB
+	unsigned idle_ms;	 // no byte either way; 0 = 60 s
+	unsigned head_ms;	 // a request's head, once begun; 0 = 30 s
+	unsigned body_grace_ms;	 // a body may take this long and then …; 0 = 60 s
+	uint32_t body_rate;	 // … must have come at this many bytes a second; 0 = 1024
+	unsigned stream_tick_ms; // wakes of parked streams are gathered for this long; 0 = 20 ms
+	unsigned stream_idle_ms; // a parked stream is asked at the latest after; 0 = 15 s
+	// Both or none: the texts themselves, needed for the opening only; the certificate may be a chain.
+	const char *tls_cert_pem;
 	const char *tls_key_pem;
 };
 
 // Listens and starts the threads; the handler is called from now on.
 must_check int http_server_open(struct http_server **out, const struct http_options *o,
 				struct err *e);
+// Another certificate for the handshakes from now on; on failure the one before stays. Any thread, one at a time.
+must_check int http_server_tls_set(struct http_server *s, const char *cert_pem, const char *key_pem,
+				   struct err *e);
 unsigned http_server_port(const struct http_server *s);
 
 // Stops listening, ends parked streams, waits for deferred and suspended requests, closes the rest.

@@ -228,7 +228,7 @@ struct span http_path(struct http_req *r)
 
 bool http_is_tls(const struct http_req *r)
 {
-	return r->server->o.tls_cert_pem != NULL;
+	return r->server->tls != NULL;
 }
 
 const char *http_peer(struct http_req *r)

@@ -454,18 +454,15 @@ static int start_library(struct http_server *s, struct err *e)
 {
 	const struct http_options *o = &s->o;
 	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-			 MHD_USE_ERROR_LOG | (o->tls_cert_pem ? MHD_USE_TLS : 0);
+			 MHD_USE_ERROR_LOG | (s->tls ? MHD_USE_TLS : 0);
 	struct MHD_OptionItem more[8];
 	unsigned n = 0;
 
 	if (o->loops > 1)
 		more[n++] = (struct MHD_OptionItem){ MHD_OPTION_THREAD_POOL_SIZE, o->loops, NULL };
-	if (o->tls_cert_pem) {
-		more[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0,
-						     (void *)(uintptr_t)o->tls_cert_pem };
-		more[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_KEY, 0,
-						     (void *)(uintptr_t)o->tls_key_pem };
-	}
+	if (s->tls)
+		more[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_CERT_CALLBACK, 0,
+						     tls_callback() };
 	more[n] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
 	s->mhd = MHD_start_daemon(
 		flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, s,
@@ -498,6 +495,10 @@ int http_server_open(struct http_server **out, const struct http_options *o, str
 		err_set(e, ERR_INVALID, "TLS needs a certificate and its key");
 		goto fail;
 	}
+	if (o->tls_cert_pem && tls_open(&s->tls, o->tls_cert_pem, o->tls_key_pem, e) < 0)
+		goto fail;
+	// The texts are the caller's, the key's above all.
+	s->o.tls_cert_pem = s->o.tls_key_pem = NULL;
 	if (start_listening(s, e) < 0)
 		goto fail;
 	s->pool = pool_open(s->name, s->o.workers, s->o.worker_queue);
@@ -510,6 +511,14 @@ int http_server_open(struct http_server **out, const struct http_options *o, str
 fail:
 	http_server_close(s);
 	return -1;
+}
+
+int http_server_tls_set(struct http_server *s, const char *cert_pem, const char *key_pem,
+			struct err *e)
+{
+	if (!s->tls)
+		return err_set(e, ERR_INVALID, "the server was not opened with TLS");
+	return tls_set(s->tls, cert_pem, key_pem, e);
 }
 
 unsigned http_server_port(const struct http_server *s)
@@ -554,6 +563,7 @@ void http_server_close(struct http_server *s)
 		pthread_join(s->ticker, NULL);
 	}
 	pool_close(s->pool);
+	tls_close(s->tls);
 	file_close(s->listen_fd);
 	pthread_cond_destroy(&s->calm);
 	pthread_cond_destroy(&s->wake);

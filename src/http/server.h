@@ -8,6 +8,7 @@
 #include "base/lock.h"
 #include "http/http.h"
 #include "http/pool.h"
+#include "http/tls.h"
 
 #include <microhttpd.h>
 #include <stdatomic.h>
@@ -82,6 +83,7 @@ struct http_server {
 	struct MHD_Daemon *mhd;
 	struct http_options o; // with the defaults filled in
 	char name[9];
+	struct tls *tls; // NULL = plain
 	int listen_fd;
 	unsigned port;
 	struct pool *pool;
