@@ -34,7 +34,6 @@ static const struct need needs[] = {
 	{ "Get logging", "s3:GetBucketLogging", NULL, 0, 0, false },
 	{ "Get notification", "s3:GetBucketNotification", NULL, 0, 0, false },
 	{ "Get replication", "s3:GetReplicationConfiguration", NULL, 0, 0, false },
-	{ "Get requestPayment", "s3:GetBucketRequestPayment", NULL, 0, 0, false },
 	{ "Get website", "s3:GetBucketWebsite", NULL, 0, 0, false },
 	{ "GetBucketAcl", "s3:GetBucketAcl", NULL, ACL_READ_ACP, 0, false },
 	{ "GetBucketCors", "s3:GetBucketCORS", NULL, 0, 0, false },

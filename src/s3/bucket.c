@@ -190,7 +190,6 @@ static const struct unset {
 	{ "logging", "BucketLoggingStatus", "", S3_OK },
 	{ "notification", "NotificationConfiguration", "", S3_OK },
 	{ "replication", NULL, NULL, S3_NO_REPLICATION },
-	{ "requestPayment", "RequestPaymentConfiguration", "<Payer>BucketOwner</Payer>", S3_OK },
 	{ "website", NULL, NULL, S3_NO_WEBSITE },
 };
 
@@ -217,6 +216,40 @@ void s3_bucket_unset(struct s3_req *q)
 void s3_bucket_unset_delete(struct s3_req *q)
 {
 	s3_empty(q, 204);
+}
+
+// ---- who pays ------------------------------------------------------------------------------------------
+
+// Nobody is charged here; the setting is kept for those who ask.
+void s3_payment_get(struct s3_req *q)
+{
+	struct span payer = SPAN("BucketOwner");
+	auto_buf struct buf b = { 0 };
+	struct err e = { 0 };
+
+	if (store_config_get(q->s3->o.store, q->bucket_name, "requestPayment", q->mem, &payer, &e) <
+		    0 &&
+	    e.sys != STORE_NO_CONFIG) {
+		s3_fail_store(q, &e);
+		return;
+	}
+	s3_xml_begin(&b, "RequestPaymentConfiguration");
+	xml_add(&b, "Payer", payer);
+	s3_xml_send(q, &b, "RequestPaymentConfiguration");
+}
+
+void s3_payment_put(struct s3_req *q)
+{
+	struct xml_node *root = NULL;
+	struct span payer;
+
+	if (!s3_body_xml(q, "RequestPaymentConfiguration", &root))
+		return;
+	payer = xml_text(root, "Payer");
+	if (span_is(payer, "Requester") || span_is(payer, "BucketOwner"))
+		s3_doc_set(q, "requestPayment", payer, 200);
+	else
+		s3_fail(q, S3_MALFORMED_XML);
 }
 
 void s3_not_implemented(struct s3_req *q)

@@ -200,7 +200,6 @@ enum s3_code s3_code_of_authn(const struct err *e)
 	case AUTHN_REGION:
 		return S3_AUTH_HEADER_MALFORMED;
 	case AUTHN_MALFORMED_QUERY:
-	case AUTHN_EXPIRES_RANGE:
 		return S3_AUTH_QUERY;
 	case AUTHN_TWO_WAYS:
 	case AUTHN_OLD_HEADER:
@@ -211,6 +210,7 @@ enum s3_code s3_code_of_authn(const struct err *e)
 		return S3_INVALID_REQUEST;
 	case AUTHN_NO_DATE:
 	case AUTHN_EXPIRED:
+	case AUTHN_EXPIRES_RANGE:
 	case AUTHN_UNSIGNED_HEADERS:
 		return S3_ACCESS_DENIED;
 	case AUTHN_SKEW:

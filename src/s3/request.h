@@ -265,6 +265,8 @@ void s3_retention_get(struct s3_req *q);
 void s3_retention_put(struct s3_req *q);
 void s3_hold_get(struct s3_req *q);
 void s3_hold_put(struct s3_req *q);
+void s3_payment_get(struct s3_req *q);
+void s3_payment_put(struct s3_req *q);
 void s3_bucket_tags_get(struct s3_req *q);
 void s3_bucket_tags_put(struct s3_req *q);
 void s3_bucket_tags_delete(struct s3_req *q);

@@ -31,7 +31,7 @@ static const struct s3_op ops[] = {
 	{ "GetBucketAcl", HTTP_GET, S3_BUCKET, "acl", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_bucket_acl_get },
 	GET_UNSET("accelerate"), GET_UNSET("encryption"),
 	GET_UNSET("logging"), GET_UNSET("notification"), GET_UNSET("replication"),
-	GET_UNSET("requestPayment"), GET_UNSET("website"),
+	GET_UNSET("website"),
 	LATER(HTTP_GET, S3_BUCKET, "analytics", AUTH_OWN), LATER(HTTP_GET, S3_BUCKET, "inventory", AUTH_OWN),
 	LATER(HTTP_GET, S3_BUCKET, "metrics", AUTH_OWN), LATER(HTTP_GET, S3_BUCKET, "intelligent-tiering", AUTH_OWN),
 
@@ -40,12 +40,14 @@ static const struct s3_op ops[] = {
 	PUT_LATER("accelerate"), PUT_LATER("analytics"), PUT_LATER("encryption"),
 	PUT_LATER("intelligent-tiering"), PUT_LATER("inventory"), PUT_LATER("logging"),
 	PUT_LATER("metrics"), PUT_LATER("notification"), PUT_LATER("replication"),
-	PUT_LATER("requestPayment"), PUT_LATER("website"),
+	PUT_LATER("website"),
 
 	{ "DeleteBucketTagging", HTTP_DELETE, S3_BUCKET, "tagging", NULL, AUTH_OWN, S3_BODY_NONE, true, NULL, s3_bucket_tags_delete },
 	DELETE_UNSET("encryption"),
 	DELETE_UNSET("replication"), DELETE_UNSET("website"),
 
+	{ "GetBucketRequestPayment", HTTP_GET, S3_BUCKET, "requestPayment", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_payment_get },
+	{ "PutBucketRequestPayment", HTTP_PUT, S3_BUCKET, "requestPayment", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_payment_put },
 	{ "GetBucketCors", HTTP_GET, S3_BUCKET, "cors", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_bucket_cors_get },
 	{ "PutBucketCors", HTTP_PUT, S3_BUCKET, "cors", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_bucket_cors_put },
 	{ "DeleteBucketCors", HTTP_DELETE, S3_BUCKET, "cors", NULL, AUTH_OWN, S3_BODY_NONE, true, NULL, s3_bucket_cors_delete },

@@ -11,7 +11,7 @@ void s3_open(struct s3 **out, const struct s3_options *o)
 	struct s3 *s = mem_zalloc(sizeof(*s));
 
 	s->o = *o;
-	s->o.domain = o->domain ? mem_strdup(o->domain) : NULL;
+	s->o.domains = o->domains ? mem_strdup(o->domains) : NULL;
 	s->access = s3_access_cache_new();
 	*out = s;
 }
@@ -21,7 +21,7 @@ void s3_close(struct s3 *s)
 	if (!s)
 		return;
 	s3_access_cache_free(s->access);
-	mem_free((char *)(uintptr_t)s->o.domain);
+	mem_free((char *)(uintptr_t)s->o.domains);
 	mem_free(s);
 }
 
@@ -30,16 +30,19 @@ void s3_close(struct s3 *s)
 // The bucket of "bucket.DOMAIN:port", or the empty span.
 static struct span host_bucket(struct s3_req *q)
 {
-	struct span host = http_header(q->http, "Host"), domain = span_of(q->s3->o.domain);
+	struct span host = http_header(q->http, "Host"), rest = span_of(q->s3->o.domains);
 	ptrdiff_t colon = host.p ? span_rfind(host, ':') : -1;
 
 	if (colon >= 0)
 		host = span_head(host, (size_t)colon);
-	if (!host.p || !domain.n || host.n <= domain.n + 1 ||
-	    host.p[host.n - domain.n - 1] != '.' ||
-	    !span_eq_nocase(span_from(host, host.n - domain.n), domain))
-		return SPAN("");
-	return span_head(host, host.n - domain.n - 1);
+	while (host.p && rest.n) {
+		struct span domain = span_trim(span_cut(&rest, ','));
+
+		if (domain.n && host.n > domain.n + 1 && host.p[host.n - domain.n - 1] == '.' &&
+		    span_eq_nocase(span_from(host, host.n - domain.n), domain))
+			return span_head(host, host.n - domain.n - 1);
+	}
+	return SPAN("");
 }
 
 // The raw path is cut at its first slash and each half decoded once: the key may hold slashes of both kinds.

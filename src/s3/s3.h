@@ -18,7 +18,8 @@ struct s3_options {
 	struct store *store;
 	struct auth *auth;
 	struct authn *authn;
-	const char *domain; // virtual-host style: bucket.DOMAIN; NULL = path style only
+	// Virtual-host style, bucket.DOMAIN: domains with commas between them; NULL = path style only.
+	const char *domains;
 	// Asked by /minio/health/ready; NULL = always ready.
 	bool (*ready)(void *owner);
 	void *owner;

@@ -36,7 +36,7 @@ static int serve(const char *dir, const char *domain, struct err *e)
 	struct store_options so = { .data_dir = dir };
 	const char *day = getenv("S3D_DAY"); // seconds that lifecycle rules count as a day
 	struct authn_options ao = { 0 };
-	struct s3_options s3o = { .domain = domain };
+	struct s3_options s3o = { .domains = domain };
 	struct http_options ho = { .listen = "127.0.0.1:0", .name = "s3", .workers = WORKERS };
 	struct http_server *server = NULL;
 	struct authn *authn = NULL;
