@@ -23,6 +23,11 @@ struct serve_options {
 	const char **insecure_registries; // ends with NULL
 	const char **registry_names; // what our own is called, beside this machine; ends with NULL
 	unsigned workers;
+	const char *s3_domains;		// with commas; NULL = path style only
+	const char *tls_cert, *tls_key; // absolute; both or none
+	// Limits of both ports; 0 = as http has them.
+	unsigned connections, address_max, head_s, body_rate;
+	unsigned head_max;
 	unsigned upload_days, lifecycle_day_s; // 0 = as the store has them
 	bool quiet;
 };
@@ -73,6 +78,26 @@ struct mux {
 	struct http_handler api, registry;
 };
 struct http_handler mux_handler(struct mux *m); // `m` outlives the server
+
+// ---- tls.c ---------------------------------------------------------------------------------------------
+
+struct http_server;
+struct tls_seen {
+	int64_t s, ns;
+	uint64_t inode;
+	int64_t size;
+};
+struct tls_files {
+	const char *cert, *key; // paths
+	char *cert_pem, *key_pem;
+	struct tls_seen seen[2];
+};
+// Reads both; on failure the texts are as before.
+must_check int tls_files_load(struct tls_files *t, struct err *e);
+void tls_files_wipe(struct tls_files *t); // the texts
+bool tls_files_changed(const struct tls_files *t);
+// Reads both again and gives them to the servers; what fails is logged, and the old certificate stays.
+void tls_files_reload(struct tls_files *t, struct http_server *const *servers, size_t n);
 
 // ---- serve.c -------------------------------------------------------------------------------------------
 

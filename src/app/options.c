@@ -37,6 +37,17 @@ static const char serve_help[] =
 	"  --registry-name HOST[:PORT]\n"
 	"                        what this machine's own registry is called by others "
 	"(repeatable)\n"
+	"  --s3-domain DOMAIN[,DOMAIN]...\n"
+	"                        S3 in virtual-host style: bucket.DOMAIN\n"
+	"  --tls-cert FILE, --tls-key FILE\n"
+	"                        HTTPS on both ports (PEM; the certificate may be a chain); read\n"
+	"                        again on SIGHUP and when a file changed\n"
+	"  --max-connections N   a port (default 8192)\n"
+	"  --max-per-address N   connections from one address (default: no bound)\n"
+	"  --max-header BYTES    request line and headers (default 65536)\n"
+	"  --header-timeout S    a request's headers, once begun (default 30)\n"
+	"  --min-body-rate N     bytes a second that a body must bring after its first minute\n"
+	"                        (default 1024)\n"
 	"  --log-level LEVEL     debug, info, warn or error (default info)\n"
 	"\n"
 	"Credentials come from OSCAR_USERNAME, OSCAR_PASSWORD, MINIO_ACCESS_KEY and\n"
@@ -87,6 +98,14 @@ enum {
 	OPT_UPLOAD_DAYS,
 	OPT_DAY,
 	OPT_REGISTRY,
+	OPT_DOMAIN,
+	OPT_TLS_CERT,
+	OPT_TLS_KEY,
+	OPT_CONNECTIONS,
+	OPT_PER_ADDRESS,
+	OPT_HEAD_MAX,
+	OPT_HEAD_S,
+	OPT_BODY_RATE,
 	OPT_HELP
 };
 
@@ -103,6 +122,35 @@ static bool take_number(const char *option, unsigned max, unsigned *out)
 	return true;
 }
 
+// Options of the listeners; false when it is none of them or its value is wrong, which is on stderr.
+static bool take_listener_option(int c, struct arena *mem, struct serve_options *out)
+{
+	switch (c) {
+	case OPT_DOMAIN:
+		out->s3_domains = optarg;
+		return true;
+	case OPT_TLS_CERT:
+		out->tls_cert = absolute_path(mem, optarg);
+		return true;
+	case OPT_TLS_KEY:
+		out->tls_key = absolute_path(mem, optarg);
+		return true;
+	case OPT_CONNECTIONS:
+		return take_number("--max-connections", 1000000, &out->connections);
+	case OPT_PER_ADDRESS:
+		return take_number("--max-per-address", 1000000, &out->address_max);
+	case OPT_HEAD_MAX:
+		return take_number("--max-header", 16 << 20, &out->head_max);
+	case OPT_HEAD_S:
+		return take_number("--header-timeout", 86400, &out->head_s);
+	case OPT_BODY_RATE:
+		return take_number("--min-body-rate", 1 << 30, &out->body_rate);
+	default:
+		fprintf(stderr, "Try `oscar serve --help`.\n");
+		return false;
+	}
+}
+
 int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_options *out)
 {
 	static const struct option longs[] = {
@@ -114,6 +162,14 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "user", 1, NULL, OPT_USER },
 		{ "log-level", 1, NULL, OPT_LEVEL },
 		{ "workers", 1, NULL, OPT_WORKERS },
+		{ "s3-domain", 1, NULL, OPT_DOMAIN },
+		{ "tls-cert", 1, NULL, OPT_TLS_CERT },
+		{ "tls-key", 1, NULL, OPT_TLS_KEY },
+		{ "max-connections", 1, NULL, OPT_CONNECTIONS },
+		{ "max-per-address", 1, NULL, OPT_PER_ADDRESS },
+		{ "max-header", 1, NULL, OPT_HEAD_MAX },
+		{ "header-timeout", 1, NULL, OPT_HEAD_S },
+		{ "min-body-rate", 1, NULL, OPT_BODY_RATE },
 		{ "help", 0, NULL, OPT_HELP },
 		{ "insecure-registry", 1, NULL, OPT_INSECURE },
 		{ "upload-days", 1, NULL, OPT_UPLOAD_DAYS },
@@ -183,12 +239,17 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 			fputs(serve_help, stdout);
 			return 1;
 		default:
-			fprintf(stderr, "Try `oscar serve --help`.\n");
-			return -1;
+			if (!take_listener_option(c, mem, out))
+				return -1;
+			break;
 		}
 	}
 	if (optind < argc) {
 		fprintf(stderr, "oscar serve: %s: options only\n", argv[optind]);
+		return -1;
+	}
+	if (!out->tls_cert != !out->tls_key) {
+		fprintf(stderr, "oscar serve: --tls-cert and --tls-key go together\n");
 		return -1;
 	}
 	if (!out->data)

@@ -53,6 +53,7 @@ struct daemon {
 	struct mux mux;
 	struct http_server *api_server, *s3_server;
 	char s3_url[300], api_url[300];
+	struct tls_files tls; // no paths = plain HTTP
 };
 
 // ---- folders and the lock ------------------------------------------------------------------------------
@@ -222,7 +223,8 @@ static int open_jobs(struct daemon *d, struct err *e)
 }
 
 // "http://HOST:PORT" with the port that was really bound.
-static void url_of(const char *listen, unsigned port, char *out, size_t size)
+static void url_of(const struct daemon *d, const char *listen, unsigned port, char *out,
+		   size_t size)
 {
 	struct span host = span_of(listen);
 	ptrdiff_t colon = span_rfind(host, ':');
@@ -230,7 +232,8 @@ static void url_of(const char *listen, unsigned port, char *out, size_t size)
 	host = colon < 0 ? host : span_head(host, (size_t)colon);
 	if (!host.n || span_is(host, "0.0.0.0") || span_is(host, "[::]"))
 		host = SPAN("127.0.0.1");
-	snprintf(out, size, "http://" SPAN_FMT ":%u", SPAN_ARG(host), port);
+	snprintf(out, size, "%s://" SPAN_FMT ":%u", d->tls.cert ? "https" : "http", SPAN_ARG(host),
+		 port);
 }
 
 // What people write in front of a name that they push here: this machine, and what the administrator says.
@@ -252,13 +255,27 @@ static void name_registry(struct daemon *d, unsigned port)
 	images_set_hosts(d->images, names);
 }
 
+// What both ports share.
+static struct http_options listener(const struct daemon *d, const char *listen, const char *name)
+{
+	const struct serve_options *o = d->o;
+
+	return (struct http_options){ .listen = listen,
+				      .name = name,
+				      .connections = o->connections,
+				      .address_max = o->address_max,
+				      .head_max = o->head_max,
+				      .head_ms = o->head_s * 1000,
+				      .body_rate = o->body_rate,
+				      .tls_cert_pem = d->tls.cert_pem,
+				      .tls_key_pem = d->tls.key_pem };
+}
+
 static int open_servers(struct daemon *d, struct err *e)
 {
 	struct authn_options no = { .auth = d->auth };
-	struct s3_options s3o = { .store = d->store, .auth = d->auth };
-	struct http_options s3h = { .listen = d->o->s3_listen,
-				    .name = "s3",
-				    .workers = S3_WORKERS };
+	struct s3_options s3o = { .store = d->store, .auth = d->auth, .domains = d->o->s3_domains };
+	struct http_options s3h = listener(d, d->o->s3_listen, "s3");
 	struct api_options ao = { .db = d->db,
 				  .auth = d->auth,
 				  .store = d->store,
@@ -269,15 +286,16 @@ static int open_servers(struct daemon *d, struct err *e)
 				  .data_dir = d->o->data,
 				  .version = OSCAR_VERSION };
 	struct registry_server_options ro = { .auth = d->auth, .images = d->images };
-	struct http_options ah = { .listen = d->o->listen, .name = "api" };
+	struct http_options ah = listener(d, d->o->listen, "api");
 
 	authn_open(&d->authn, &no);
 	s3o.authn = ao.authn = ro.authn = d->authn;
 	s3_open(&d->s3, &s3o);
 	s3h.handler = s3_handler(d->s3);
+	s3h.workers = S3_WORKERS;
 	if (http_server_open(&d->s3_server, &s3h, e) < 0)
 		return err_wrap(e, "--s3-listen");
-	url_of(d->o->s3_listen, http_server_port(d->s3_server), d->s3_url, sizeof(d->s3_url));
+	url_of(d, d->o->s3_listen, http_server_port(d->s3_server), d->s3_url, sizeof(d->s3_url));
 	ao.s3_endpoint = d->s3_url;
 	if (api_open(&d->api, &ao, e) < 0)
 		return -1;
@@ -288,7 +306,7 @@ static int open_servers(struct daemon *d, struct err *e)
 		return err_wrap(e, "--listen");
 	api_attach(d->api, d->api_server);
 	name_registry(d, http_server_port(d->api_server));
-	url_of(d->o->listen, http_server_port(d->api_server), d->api_url, sizeof(d->api_url));
+	url_of(d, d->o->listen, http_server_port(d->api_server), d->api_url, sizeof(d->api_url));
 	return 0;
 }
 
@@ -341,6 +359,10 @@ static int start(struct daemon *d, struct err *e)
 	ro.user = d->rights.uid;
 	if (runner_spawn(&ro, e) < 0)
 		return err_wrap(e, "runner");
+	// A key that only root may read is read now; later ones must be readable for the daemon's user.
+	d->tls = (struct tls_files){ .cert = d->o->tls_cert, .key = d->o->tls_key };
+	if (d->tls.cert && tls_files_load(&d->tls, e) < 0)
+		return err_wrap(e, "--tls-cert, --tls-key");
 	if (rights_drop(&d->rights, e) < 0 || reachable(d, e) < 0)
 		return -1;
 	umask(0077);
@@ -349,6 +371,7 @@ static int start(struct daemon *d, struct err *e)
 		return -1;
 	mem_wipe(d->cred.password, sizeof(d->cred.password));
 	mem_wipe(d->cred.secret_key, sizeof(d->cred.secret_key));
+	tls_files_wipe(&d->tls);
 	return say_ready(d, e);
 }
 
@@ -375,8 +398,27 @@ static void finish(struct daemon *d, bool end_jobs)
 	store_close(d->store);
 	auth_close(d->auth);
 	db_close(d->db);
+	tls_files_wipe(&d->tls);
 	unlink(ready);
 	file_close(d->lock);
+}
+
+enum { TLS_LOOK_S = 5 };
+
+// Until SIGTERM or SIGINT, looking after the certificate's files meanwhile.
+static int wait_for_end(struct daemon *d, const sigset_t *set)
+{
+	struct http_server *const servers[] = { d->s3_server, d->api_server };
+	struct timespec look = { .tv_sec = TLS_LOOK_S };
+
+	for (;;) {
+		int got = sigtimedwait(set, NULL, &look);
+
+		if (got == SIGTERM || got == SIGINT)
+			return got;
+		if (d->tls.cert && (got == SIGHUP || tls_files_changed(&d->tls)))
+			tls_files_reload(&d->tls, servers, ARRAY_LEN(servers));
+	}
 }
 
 int serve(const struct serve_options *o)
@@ -385,7 +427,7 @@ int serve(const struct serve_options *o)
 	enum log_level level;
 	struct err e = { 0 };
 	sigset_t set;
-	int got = SIGTERM;
+	int got;
 
 	if (!log_level_parse(o->log_level, &level)) {
 		fprintf(stderr, "oscar serve: --log-level: debug, info, warn or error\n");
@@ -395,13 +437,14 @@ int serve(const struct serve_options *o)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	if (start(&d, &e) < 0) {
 		fprintf(stderr, "oscar serve: %s\n", e.msg);
 		finish(&d, false);
 		return 1;
 	}
-	sigwait(&set, &got);
+	got = wait_for_end(&d, &set);
 	log_info("serve",
 		 got == SIGINT ? "stopping; jobs go back to the queue" : "leaving; jobs go on");
 	finish(&d, got == SIGINT);
