@@ -99,6 +99,16 @@ bool tls_files_changed(const struct tls_files *t);
 // Reads both again and gives them to the servers; what fails is logged, and the old certificate stays.
 void tls_files_reload(struct tls_files *t, struct http_server *const *servers, size_t n);
 
+// ---- lock.c --------------------------------------------------------------------------------------------
+
+// Takes the data folder for this process alone: a second daemon on it would ruin it. The descriptor is the
+// caller's, also on failure (-1 when there is none); closing it gives the folder back.
+must_check int data_lock(const char *data, int *fd, struct err *e);
+
+// ---- check.c -------------------------------------------------------------------------------------------
+
+int check_run(int argc, char **argv); // the exit status
+
 // ---- serve.c -------------------------------------------------------------------------------------------
 
 int serve(const struct serve_options *o);

@@ -24,7 +24,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -56,7 +55,7 @@ struct daemon {
 	struct tls_files tls; // no paths = plain HTTP
 };
 
-// ---- folders and the lock ------------------------------------------------------------------------------
+// ---- folders -------------------------------------------------------------------------------------------
 
 static int make_folder(struct daemon *d, const char *path, mode_t mode, struct err *e)
 {
@@ -65,34 +64,12 @@ static int make_folder(struct daemon *d, const char *path, mode_t mode, struct e
 	return chmod(path, mode) < 0 ? err_sys(e, ERR_IO, errno, "chmod %s", path) : 0;
 }
 
-// A second daemon on the same data would ruin it.
-static int lock_data(struct daemon *d, struct err *e)
-{
-	auto_free char *path = mem_printf("%s/lock", d->o->data);
-	char pid[16];
-	int n;
-
-	d->lock = file_open(AT_FDCWD, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0644, e);
-	if (d->lock < 0)
-		return -1;
-	if (flock(d->lock, LOCK_EX | LOCK_NB) < 0)
-		return err_set(
-			e, ERR_BUSY,
-			"another oscar serves %s already: stop it (oscar stop --data %s) or choose "
-			"another --data",
-			d->o->data, d->o->data);
-	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-	if (ftruncate(d->lock, 0) < 0)
-		return err_sys(e, ERR_IO, errno, "%s", path);
-	return file_pwrite_all(d->lock, pid, (size_t)n, 0, e);
-}
-
 static int prepare_folders(struct daemon *d, struct err *e)
 {
 	static const char *const names[] = { "tmp", "logs", "jobs", "images", "run" };
 	static const mode_t modes[] = { 0700, 0700, 0711, 0711, 0711 };
 
-	if (make_folder(d, d->o->data, 0711, e) < 0 || lock_data(d, e) < 0)
+	if (make_folder(d, d->o->data, 0711, e) < 0 || data_lock(d->o->data, &d->lock, e) < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		auto_free char *path = mem_printf("%s/%s", d->o->data, names[i]);

@@ -246,6 +246,7 @@ void cli_help_all(FILE *out)
 	      "usage: oscar COMMAND [options]\n\ncommands of the server:\n"
 	      "  serve [--data DIR] [--listen HOST:PORT] …    run the server\n"
 	      "  stop                                         end it and its jobs\n"
+	      "  check [--repair]                             is all that is stored right?\n"
 	      "\ncommands that talk to a server:\n",
 	      out);
 	for (const struct cli_command *cmd = cli_commands; cmd->path; cmd++)

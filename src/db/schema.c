@@ -177,12 +177,16 @@
 	" seen_ns INTEGER NOT NULL, PRIMARY KEY(repo, digest)) WITHOUT ROWID;"                     \
 	"CREATE INDEX repo_blobs_digest ON repo_blobs(digest);"
 
+// files.crcs: see store/blocks.h. The few that are damaged are looked for at every start.
+#define FILES_BAD "CREATE INDEX files_bad ON files(id) WHERE bad=1;"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
 	ACCESS_LISTS,
 	STORE_VERSIONS,
 	LIFECYCLE,
+	FILES_BAD,
 	TABLES_REGISTRY,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

@@ -18,6 +18,7 @@ struct store {
 	int content_dir;
 	struct store_sink sink;
 	_Atomic uint64_t config_seq; // see store_config_seq()
+	_Atomic int64_t bad_files;   // known to be damaged
 	bool freed;		     // the running batch left garbage; writer thread only
 
 	pthread_mutex_t lock;	     // guards what follows
@@ -30,6 +31,7 @@ struct store {
 	bool garbage; // a commit left some
 	pthread_t reaper;
 	struct keeper *keeper;
+	struct scrub *scrub;
 };
 
 // A piece of content: a range of a file.

@@ -383,6 +383,21 @@ static int load_inline(struct store_reader *r, struct db_conn *c, struct err *e)
 	return 0;
 }
 
+// What is known to be damaged is refused, rather than handed out wrong.
+static int check_known(struct store_reader *r, struct db_conn *c, struct err *e)
+{
+	int64_t bad = 0;
+
+	if (!atomic_load(&r->store->bad_files))
+		return 0;
+	if (db_get_int(c,
+		       "SELECT EXISTS(SELECT 1 FROM segments s JOIN files f ON f.id=s.file WHERE "
+		       "s.content=?1 AND f.bad=1)",
+		       DB_ARGS(db_int(r->at.id)), 0, &bad, e) < 0)
+		return -1;
+	return bad ? err_set(e, ERR_CORRUPT, "the content is known to be damaged") : 0;
+}
+
 static int load(struct store_reader *r, struct db_conn *c, struct err *e)
 {
 	if (r->at.storage == STORE_INLINE)
@@ -391,6 +406,8 @@ static int load(struct store_reader *r, struct db_conn *c, struct err *e)
 		return -1;
 	if (r->size && !r->count)
 		return object_missing(e, STORE_NO_KEY, "the content is gone");
+	if (check_known(r, c, e) < 0)
+		return -1;
 	return r->count ? open_segment(r, 0, e) : 0;
 }
 

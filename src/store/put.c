@@ -75,6 +75,7 @@ static struct store_put *put_new(struct store *s, const struct store_put_options
 	put_options_copy(&p->mem, &p->o, o);
 	buf_init(&p->small, s->o.inline_max);
 	digest_init(&p->md5, DIGEST_MD5);
+	blocks_init(&p->blocks, s->o.object_max);
 	return p;
 }
 
@@ -140,6 +141,7 @@ static int spill(struct store_put *p, struct err *e)
 		return -1;
 	if (file_write_all(p->fd, p->small.p, p->small.n, e) < 0)
 		return -1;
+	blocks_add(&p->blocks, buf_span(&p->small));
 	buf_release(&p->small);
 	return 0;
 }
@@ -157,6 +159,7 @@ int store_put_write(struct store_put *p, struct span bytes, struct err *e)
 		if (spill(p, e) < 0)
 			return -1;
 	}
+	blocks_add(&p->blocks, bytes);
 	return file_write_all(p->fd, bytes.p, bytes.n, e);
 }
 
@@ -172,6 +175,7 @@ static int digest_file(struct store_put *p, int fd, bool copy, struct err *e)
 			continue;
 		}
 		digest_update(&p->md5, span_make(chunk, (size_t)k));
+		blocks_add(&p->blocks, span_make(chunk, (size_t)k));
 		p->size += (uint64_t)k;
 	}
 	return k < 0 ? -1 : 0;
@@ -255,8 +259,10 @@ static int content_in(struct store_put *p, struct db_conn *c, struct content *at
 			       : 0;
 	}
 	at->storage = STORE_SEGMENTS;
-	if (db_exec(c, "INSERT INTO files(id,refs,size) VALUES(?1,0,?2)",
-		    DB_ARGS(db_int(p->file), db_int((int64_t)p->size)), e) < 0)
+	if (db_exec(c, "INSERT INTO files(id,refs,size,crcs) VALUES(?1,0,?2,?3)",
+		    DB_ARGS(db_int(p->file), db_int((int64_t)p->size),
+			    db_blob(blocks_end(&p->blocks))),
+		    e) < 0)
 		return -1;
 	return content_new_in(c, &whole, 1, p->size, &at->id, e);
 }
@@ -345,6 +351,7 @@ void store_put_abort(struct store_put *p)
 		live_remove(p);
 	file_close(p->fd);
 	buf_release(&p->small);
+	blocks_release(&p->blocks);
 	arena_release(&p->mem);
 	mem_free(p);
 }

@@ -3,6 +3,7 @@
 #pragma once
 #include "base/buf.h"
 #include "codec/digest.h"
+#include "store/blocks.h"
 #include "store/engine.h"
 
 struct store_put {
@@ -14,9 +15,10 @@ struct store_put {
 	unsigned number;
 
 	struct digest md5;
-	struct buf small; // bytes so far while they fit inline
-	int fd;		  // the file when they do not
-	int64_t file;	  // its id, 0 = none
+	struct blocks blocks; // of the file
+	struct buf small;     // bytes so far while they fit inline
+	int fd;		      // the file when they do not
+	int64_t file;	      // its id, 0 = none
 	uint64_t size;
 	struct span checksum;
 	char etag[STORE_ETAG_MAX];

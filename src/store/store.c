@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "store/engine.h"
 #include "store/keeper.h"
+#include "store/scrub.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,8 @@ enum {
 	FREE_STOP_PERCENT = 2,
 	UPLOAD_DAYS = 7,
 	DAY_S = 86400,
+	SCRUB_DAYS = 30,
+	SCRUB_MIB_S = 16,
 	REAP_BATCH = 256,
 	FOLDERS = 256, // of the content directory
 };
@@ -154,6 +157,19 @@ static int make_folders(struct store *s, struct err *e)
 	return file_sync(s->content_dir, e);
 }
 
+static int count_bad(struct store *s, struct err *e)
+{
+	struct db_conn *c = db_reader(s->db, e);
+	int64_t n;
+
+	if (!c || db_get_int(c, "SELECT count(*) FROM files WHERE bad=1", DB_NO_ARGS, 0, &n, e) < 0)
+		return -1;
+	if (n)
+		log_warn("store", "%lld content files are known to be damaged", (long long)n);
+	atomic_store(&s->bad_files, n);
+	return 0;
+}
+
 int store_open(struct store **out, const struct store_options *o, struct err *e)
 {
 	struct store *s = mem_zalloc(sizeof(*s));
@@ -166,6 +182,8 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 	s->o.free_stop_percent = o->free_stop_percent ? o->free_stop_percent : FREE_STOP_PERCENT;
 	s->o.upload_days = o->upload_days ? o->upload_days : UPLOAD_DAYS;
 	s->o.day_s = o->day_s ? o->day_s : DAY_S;
+	s->o.scrub_days = o->scrub_days ? o->scrub_days : SCRUB_DAYS;
+	s->o.scrub_mib_s = o->scrub_mib_s ? o->scrub_mib_s : SCRUB_MIB_S;
 	s->content_path =
 		o->content_dir ? mem_strdup(o->content_dir) : mem_printf("%s/content", o->data_dir);
 	s->content_rel = o->content_dir ? NULL : "content";
@@ -173,7 +191,7 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 	s->garbage = true;
 	pthread_mutex_init(&s->lock, NULL);
 	lock_cond_init(&s->reap);
-	if (make_folders(s, e) < 0 || drop_unfinished(s, e) < 0) {
+	if (make_folders(s, e) < 0 || drop_unfinished(s, e) < 0 || count_bad(s, e) < 0) {
 		file_close(s->content_dir);
 		mem_free(s->content_path);
 		mem_free(s);
@@ -182,6 +200,7 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 	db_on_commit(s->db, wake_reaper, s);
 	lock_thread_start(&s->reaper, "store-reaper", reaper_main, s);
 	keeper_start(&s->keeper, s);
+	scrub_start(&s->scrub, s);
 	*out = s;
 	return 0;
 }
@@ -191,6 +210,7 @@ void store_close(struct store *s)
 	if (!s)
 		return;
 	keeper_stop(s->keeper);
+	scrub_stop(s->scrub);
 	pthread_mutex_lock(&s->lock);
 	s->stop = true;
 	pthread_cond_signal(&s->reap);

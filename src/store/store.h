@@ -90,6 +90,8 @@ struct store_options {
 	uint64_t part_min;	    // smallest part that is not the last; 0 = 5 MiB
 	uint32_t free_stop_percent; // below: puts fail with ERR_FULL; 0 = 2
 	unsigned upload_days;	    // uploads that nobody completed are aborted after; 0 = 7
+	unsigned scrub_days;	    // all content is read again each … days; 0 = 30
+	unsigned scrub_mib_s;	    // … at most this fast; 0 = 16
 	unsigned day_s;		    // what lifecycle rules count as a day, for tests; 0 = 86400
 };
 must_check int store_open(struct store **out, const struct store_options *o, struct err *e);

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/scrub.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/blocks.h"
+
+enum { PAGE = 16, SAVE_S = 60 };
+#define DONE INT64_MAX // as the last file read: the round is complete
+
+// ---- files ---------------------------------------------------------------------------------------------
+
+struct listed {
+	int64_t id;
+	uint64_t size;
+	struct span sums;
+};
+
+static int read_page(struct db_conn *c, int64_t after, struct arena *mem,
+		     struct listed out[static PAGE], int *n, struct err *e)
+{
+	auto_query struct db_stmt *q = db_query(
+		c, "SELECT id,size,crcs FROM files WHERE id>?1 AND bad=0 ORDER BY id LIMIT 16",
+		DB_ARGS(db_int(after)), e);
+	int got;
+
+	*n = 0;
+	while ((got = q ? db_step(q, e) : -1) > 0)
+		out[(*n)++] = (struct listed){ db_col_int(q, 0), (uint64_t)db_col_int(q, 1),
+					       arena_span(mem, db_col_span(q, 2)) };
+	return got;
+}
+
+// The file may have been deleted while it was read: then its row is gone, and marking changes nothing.
+static int found_bad(struct store *s, const struct listed *f, const struct err *why, struct err *e)
+{
+	int marked = blocks_mark(s, f->id, true, e);
+
+	if (marked > 0)
+		log_error("store", "content file %llx is damaged: %s", (unsigned long long)f->id,
+			  why->msg);
+	return marked;
+}
+
+int64_t scrub_files(struct store *s, int64_t *at, bool (*pace)(void *owner), void *owner,
+		    struct err *e)
+{
+	int64_t bad = 0;
+	int n = PAGE;
+
+	while (n == PAGE) {
+		struct db_conn *c = db_reader(s->db, e);
+		auto_arena struct arena mem = { 0 };
+		struct listed page[PAGE];
+
+		if (!c || read_page(c, *at, &mem, page, &n, e) < 0)
+			return -1;
+		for (int i = 0; i < n; i++) {
+			struct err why = { 0 };
+			int right = blocks_verify(s, page[i].id, page[i].size, page[i].sums, pace,
+						  owner, &why);
+			int marked = right == 0 ? found_bad(s, &page[i], &why, e) : 0;
+
+			if (right < 0)
+				return bad; // stopped within this file
+			if (marked < 0)
+				return -1;
+			bad += marked;
+			*at = page[i].id;
+		}
+	}
+	return bad;
+}
+
+// ---- the thread ----------------------------------------------------------------------------------------
+
+struct scrub {
+	struct store *store;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool stop;
+	int64_t begun_ns, at; // of the round: when it began (0 = none runs), the last file read
+	int64_t saved_mono_ns;
+};
+
+static int save_in(struct db_conn *c, void *arg, struct err *e)
+{
+	const struct scrub *k = arg;
+	char text[64];
+
+	snprintf(text, sizeof(text), "%lld %lld", (long long)k->begun_ns, (long long)k->at);
+	return db_exec(c, "INSERT OR REPLACE INTO settings(name,value) VALUES('scrub',?1)",
+		       DB_ARGS(db_str(text)), e) < 0
+		       ? -1
+		       : 0;
+}
+
+static void save(struct scrub *k)
+{
+	struct err e = { 0 };
+
+	k->saved_mono_ns = clock_mono_ns();
+	if (db_write_lazy(k->store->db, save_in, k, &e) < 0)
+		log_warn("store", "scrubbing: %s", e.msg);
+}
+
+static void load(struct scrub *k)
+{
+	struct err e = { 0 };
+	struct db_conn *c = db_reader(k->store->db, &e);
+	auto_query struct db_stmt *q =
+		c ? db_query(c, "SELECT value FROM settings WHERE name='scrub'", DB_NO_ARGS, &e)
+		  : NULL;
+	struct span text;
+	uint64_t begun, at;
+
+	if (!q || db_step(q, &e) <= 0)
+		return;
+	text = db_col_span(q, 0);
+	if (span_to_u64(span_cut(&text, ' '), &begun) && span_to_u64(text, &at)) {
+		k->begun_ns = (int64_t)begun;
+		k->at = (int64_t)at;
+	}
+}
+
+// Waits; false when it is time to leave.
+static bool rest(struct scrub *k, int64_t ns)
+{
+	int64_t until = clock_mono_ns() + ns;
+	auto_lock held = lock_hold(&k->lock);
+
+	while (!k->stop && lock_wait(&k->wake, &k->lock, until))
+		;
+	return !k->stop;
+}
+
+static bool pace(void *owner)
+{
+	struct scrub *k = owner;
+
+	if (clock_mono_ns() - k->saved_mono_ns > SAVE_S * NS_PER_S)
+		save(k);
+	return rest(k, NS_PER_S / k->store->o.scrub_mib_s);
+}
+
+static void *scrub_main(void *arg)
+{
+	struct scrub *k = arg;
+	int64_t period = k->store->o.scrub_days * (INT64_C(86400) * NS_PER_S);
+
+	load(k);
+	while (rest(k, 60 * NS_PER_S)) {
+		struct err e = { 0 };
+		int64_t bad;
+
+		if (k->at == DONE && clock_wall_ns() - k->begun_ns < period)
+			continue; // the last round was not long ago
+		if (k->at == DONE || !k->begun_ns) {
+			k->at = 0;
+			k->begun_ns = clock_wall_ns();
+		}
+		bad = scrub_files(k->store, &k->at, pace, k, &e);
+		if (bad < 0)
+			log_warn("store", "scrubbing: %s", e.msg);
+		else if (bad)
+			log_error("store", "scrubbing found %lld damaged files", (long long)bad);
+		pthread_mutex_lock(&k->lock);
+		if (!k->stop && bad >= 0)
+			k->at = DONE;
+		pthread_mutex_unlock(&k->lock);
+		save(k);
+	}
+	return NULL;
+}
+
+void scrub_start(struct scrub **out, struct store *s)
+{
+	struct scrub *k = mem_zalloc(sizeof(*k));
+
+	k->store = s;
+	pthread_mutex_init(&k->lock, NULL);
+	lock_cond_init(&k->wake);
+	lock_thread_start(&k->thread, "store-scrub", scrub_main, k);
+	*out = k;
+}
+
+void scrub_stop(struct scrub *k)
+{
+	if (!k)
+		return;
+	pthread_mutex_lock(&k->lock);
+	k->stop = true;
+	pthread_cond_signal(&k->wake);
+	pthread_mutex_unlock(&k->lock);
+	pthread_join(k->thread, NULL);
+	pthread_cond_destroy(&k->wake);
+	pthread_mutex_destroy(&k->lock);
+	mem_free(k);
+}

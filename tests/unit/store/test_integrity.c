@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// clang-format off
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+#include "place.h"
+#include "store/check.h"
+#include "store/scrub.h"
+
+#include <errno.h>
+
+enum { BIG = (2 << 20) + 777 };
+
+// The path of the only content file.
+static char *only_file(struct place *p)
+{
+	for (int i = 0; i < 256; i++) {
+		char *folder = arena_printf(&p->mem, "%s/content/%02x", p->dir, (unsigned)i);
+		DIR *d = opendir(folder);
+
+		for (struct dirent *x; d && (x = readdir(d));)
+			if (x->d_name[0] != '.') {
+				char *path = arena_printf(&p->mem, "%s/%s", folder, x->d_name);
+
+				closedir(d);
+				return path;
+			}
+		closedir(d);
+	}
+	fail();
+	return NULL;
+}
+
+static void flip(const char *path, off_t at)
+{
+	auto_fd int fd = open(path, O_RDWR | O_CLOEXEC);
+	char c;
+
+	assert_int_equal(pread(fd, &c, 1, at), 1);
+	c = (char)~c;
+	assert_int_equal(pwrite(fd, &c, 1, at), 1);
+}
+
+static int64_t scrub(struct place *p)
+{
+	struct err e = { 0 };
+	int64_t at = 0;
+
+	return scrub_files(p->store, &at, NULL, NULL, &e);
+}
+
+static int open_reader(struct place *p, const char *key, struct err *e)
+{
+	auto_reader struct store_reader *r = NULL;
+	struct store_object o;
+
+	return store_reader_open(p->store, SPAN("photos"), span_of(key), 0, &p->mem, &o, &r, e);
+}
+
+static struct store_checked check_it(struct place *p, bool repair)
+{
+	struct store_check_options o = { .repair = repair };
+	struct store_checked found;
+	struct err e = { 0 };
+
+	assert_int_equal(store_check(p->store, &o, &found, &e), 0);
+	return found;
+}
+
+static void damage_is_found_and_never_handed_out(void **state)
+{
+	struct place *p = *state;
+	struct store_checked found;
+	struct err e = { 0 };
+
+	put(p, "big", pattern(p, BIG));
+	put(p, "small", SPAN("inline"));
+	assert_int_equal(scrub(p), 0);
+	flip(only_file(p), BIG - 1); // in the block that is not full
+	assert_int_equal(scrub(p), 1);
+	assert_int_equal(scrub(p), 0); // known
+	assert_int_equal(open_reader(p, "big", &e), -1);
+	assert_int_equal(e.code, ERR_CORRUPT);
+	assert_content(p, "small", SPAN("inline"));
+	close_all(p);
+	open_all(p); // and after a restart
+	assert_int_equal(open_reader(p, "big", &e), -1);
+	flip(only_file(p), BIG - 1);
+	found = check_it(p, true);
+	assert_true(found.mended == 1 && found.damaged == 0 && found.objects == 2);
+	assert_content(p, "big", pattern(p, BIG));
+	assert_true(check_it(p, false).mended == 0);
+}
+
+static void a_short_or_lost_file_is_damage(void **state)
+{
+	struct place *p = *state;
+	const char *path;
+
+	put(p, "big", pattern(p, BIG));
+	path = only_file(p);
+	assert_int_equal(truncate(path, BIG - 1), 0);
+	assert_int_equal(check_it(p, false).damaged, 1);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(scrub(p), 1);
+	assert_int_equal(check_it(p, true).damaged, 1);
+}
+
+static void what_nobody_owns_is_moved_aside(void **state)
+{
+	struct place *p = *state;
+	const char *foreign = arena_printf(&p->mem, "%s/content/07/readme", p->dir);
+	const char *id = arena_printf(&p->mem, "%s/content/ff/fffff", p->dir);
+	const char *const aside[] = { arena_printf(&p->mem, "%s/content/aside/readme", p->dir),
+				      arena_printf(&p->mem, "%s/content/aside/fffff", p->dir) };
+	struct err e = { 0 };
+
+	put(p, "big", pattern(p, BIG));
+	assert_int_equal(file_replace(AT_FDCWD, foreign, 0600, "x", 1, &e), 0);
+	assert_int_equal(file_replace(AT_FDCWD, id, 0600, "x", 1, &e), 0);
+	assert_int_equal(check_it(p, false).orphans, 2);
+	assert_int_equal(check_it(p, true).orphans, 2);
+	assert_int_equal(check_it(p, false).orphans, 0);
+	for (size_t i = 0; i < ARRAY_LEN(aside); i++)
+		assert_int_equal(access(aside[i], F_OK), 0);
+	assert_content(p, "big", pattern(p, BIG));
+}
+
+static int spoil(struct db_conn *c, void *arg unused_arg, struct err *e)
+{
+	return db_exec(c, "UPDATE bodies SET data='other!'", DB_NO_ARGS, e) < 0 ? -1 : 0;
+}
+
+static int lose(struct db_conn *c, void *arg unused_arg, struct err *e)
+{
+	return db_exec(c, "DELETE FROM bodies", DB_NO_ARGS, e) < 0 ? -1 : 0;
+}
+
+static void bodies_in_the_database_are_checked(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+
+	put(p, "small", SPAN("inline"));
+	assert_int_equal(check_it(p, false).damaged, 0);
+	assert_int_equal(db_write(p->db, spoil, NULL, &e), 0);
+	assert_int_equal(check_it(p, false).damaged, 1);
+	assert_int_equal(open_reader(p, "small", &e), -1);
+	assert_int_equal(e.code, ERR_CORRUPT);
+	assert_int_equal(db_write(p->db, lose, NULL, &e), 0);
+	assert_int_equal(check_it(p, false).missing, 1);
+}
+
+int main(void)
+{
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(damage_is_found_and_never_handed_out),
+		CASE(a_short_or_lost_file_is_damage),
+		CASE(what_nobody_owns_is_moved_aside),
+		CASE(bodies_in_the_database_are_checked),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
