@@ -17,6 +17,15 @@ static json_t *image_json(const struct image *m)
 	return v;
 }
 
+void json_image_digest(struct req *q, json_t *v, const char *image_id)
+{
+	struct err none = { 0 };
+	char digest[80];
+
+	if (image_digest(q->api->o.images, image_id, digest, &none) == 0 && digest[0])
+		json_object_set_new(v, "image_digest", json_string(digest));
+}
+
 // A registry's refusal is not ours: 401 would say that the caller's password is wrong.
 static void image_error(struct req *q, const struct err *e)
 {

@@ -277,6 +277,20 @@ static json_t *outputs_of(struct req *q, const struct queue_job *j)
 	return list;
 }
 
+// What made the outputs, to the bit: the service's revision with its script, and the image's manifest.
+static void add_provenance(struct req *q, const struct queue_job *j, json_t *v)
+{
+	auto_service_def struct service_def *d = NULL;
+	struct err none = { 0 };
+
+	json_object_set_new(v, "revision", json_integer((json_int_t)j->revision));
+	if (service_revision(q->api->o.services, j->service, j->revision, &d, &none) < 0)
+		return; // the service was removed
+	json_object_set_new(v, "image", json_string(d->fdl->image));
+	json_image_digest(q, v, d->image_id);
+	json_object_set_new(v, "script_sha256", json_string(d->script_hash));
+}
+
 void api_jobs_get(struct req *q)
 {
 	struct queue_job j;
@@ -287,6 +301,7 @@ void api_jobs_get(struct req *q)
 	v = json_of(q, &j);
 	json_object_set_new(v, "attempts", attempts_of(q, &j));
 	json_object_set_new(v, "outputs", outputs_of(q, &j));
+	add_provenance(q, &j, v);
 	reply_json(q, 200, v);
 }
 

@@ -84,6 +84,8 @@ int64_t query_int(struct req *q, const char *name, int64_t otherwise, int64_t mi
 struct span query_text(struct req *q, const char *name); // "" when absent
 bool query_flag(struct req *q, const char *name);	 // 1, true
 void json_time(json_t *o, const char *key, int64_t ns);	 // ISO with seconds; left out when 0
+// "image_digest": what a service's pinned image is, to the bit; left out for the machine's own programs. (images.c)
+void json_image_digest(struct req *q, json_t *v, const char *image_id);
 // The service of param[0] as the caller may see it; answers 403/404 itself and returns NULL otherwise.
 struct service_def *req_service(struct req *q);
 

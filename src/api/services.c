@@ -9,8 +9,10 @@
 static json_t *json_of(struct req *q, const struct service_def *d)
 {
 	struct fdl_own_store own = { q->api->o.s3_endpoint, true, q->api->o.s3_region };
+	json_t *v = fdl_service_json(d->fdl, FDL_PRINT_PUBLIC, &own);
 
-	return fdl_service_json(d->fdl, FDL_PRINT_PUBLIC, &own);
+	json_image_digest(q, v, d->image_id);
+	return v;
 }
 
 void api_services_list(struct req *q)
