@@ -60,6 +60,7 @@ struct bucket_write {
 	int64_t owner, service;
 	int visibility;
 	enum store_versioning versioning;
+	bool again; // there was more to do than one transaction should
 	const char *kind;
 	struct span doc;
 	struct store_bucket *out;
@@ -108,23 +109,49 @@ int store_bucket_get(struct store *s, struct span name, struct store_bucket *out
 	return c ? bucket_find(c, name, out, e) : -1;
 }
 
+// Aborts some of the bucket's uploads; the number, so 0 when there are none left.
+static int abort_some(struct store *s, struct db_conn *c, const struct store_bucket *b,
+		      struct err *e)
+{
+	enum { SOME = 10 }; // each may have 10,000 parts
+	auto_arena struct arena mem = { 0 };
+	struct span keys[SOME], ids[SOME];
+	int got, n = 0;
+
+	{
+		auto_query struct db_stmt *q = db_query(
+			c, "SELECT key,id FROM uploads WHERE bucket=?1 ORDER BY key,id LIMIT 10",
+			DB_ARGS(db_int(b->id)), e);
+
+		while ((got = q ? db_step(q, e) : -1) > 0) {
+			keys[n] = arena_span(&mem, db_col_span(q, 0));
+			ids[n++] = arena_span(&mem, db_col_span(q, 1));
+		}
+	}
+	for (int i = 0; i < n && got >= 0; i++)
+		got = upload_abort_in(s, c, span_of(b->name), keys[i], ids[i], e);
+	return got < 0 ? -1 : n;
+}
+
 static int delete (struct db_conn *c, void *arg, struct err *e)
 {
 	struct bucket_write *w = arg;
 	struct store_bucket b;
 	int64_t used;
+	int aborted;
 
 	if (bucket_find(c, w->name, &b, e) < 0 ||
-	    db_get_int(c,
-		       "SELECT EXISTS(SELECT 1 FROM objects WHERE bucket=?1) OR "
-		       "EXISTS(SELECT 1 FROM uploads WHERE bucket=?1)",
+	    db_get_int(c, "SELECT EXISTS(SELECT 1 FROM objects WHERE bucket=?1)",
 		       DB_ARGS(db_int(b.id)), 0, &used, e) < 0)
 		return -1;
 	if (used)
 		return err_set(e, ERR_CONFLICT, "bucket %s is not empty", b.name);
+	aborted = abort_some(w->store, c, &b, e);
+	w->again = aborted > 0;
+	if (aborted)
+		return aborted < 0 ? -1 : 0;
 	if (db_exec(c, "DELETE FROM bucket_configs WHERE bucket=?1", DB_ARGS(db_int(b.id)), e) <
 		    0 ||
-	    db_exec(c, "DELETE FROM completed WHERE bucket=?1", DB_ARGS(db_int(b.id)), e) < 0 ||
 	    db_exec(c, "DELETE FROM grants WHERE bucket=?1", DB_ARGS(db_int(b.id)), e) < 0)
 		return -1;
 	return db_exec(c, "DELETE FROM buckets WHERE id=?1", DB_ARGS(db_int(b.id)), e) < 0 ? -1 : 0;
@@ -134,7 +161,11 @@ int store_bucket_delete(struct store *s, struct span name, struct err *e)
 {
 	struct bucket_write w = { .store = s, .name = name };
 
-	return db_write(s->db, delete, &w, e);
+	do {
+		if (db_write(s->db, delete, &w, e) < 0)
+			return -1;
+	} while (w.again);
+	return 0;
 }
 
 int store_bucket_list(struct store *s, struct arena *mem, int64_t owner, struct span after,

@@ -150,7 +150,7 @@ must_check int store_bucket_create_lockable(struct store *s, struct span name, i
 					    struct store_bucket *out, struct err *e);
 must_check int store_bucket_get(struct store *s, struct span name, struct store_bucket *out,
 				struct err *e);
-// ERR_CONFLICT when it holds objects, versions or uploads.
+// ERR_CONFLICT when it holds objects or versions. Uploads that nobody completed are aborted.
 must_check int store_bucket_delete(struct store *s, struct span name, struct err *e); // [sync]
 // Names after `after`, at most `limit`; owner 0 = all.
 must_check int store_bucket_list(struct store *s, struct arena *mem, int64_t owner,

@@ -280,6 +280,27 @@ static void a_part_shares_content_and_outlives_its_source(void **state)
 	wait_for_files(p, 0);
 }
 
+static void unfinished_uploads_do_not_keep_a_bucket(void **state)
+{
+	struct place *p = *state;
+	struct store_put_options o = { .bucket = SPAN("photos"), .key = SPAN("up"), .owner = 1 };
+	char id[STORE_UPLOAD_ID_MAX];
+	struct store_object part;
+	struct store_put *w;
+	struct err e = { 0 };
+
+	for (int i = 0; i < 25; i++) {
+		assert_int_equal(store_upload_create(p->store, &o, SPAN(""), id, &e), 0);
+		assert_int_equal(store_put_begin_part(p->store, o.bucket, o.key, span_of(id), 1, 5,
+						      &w, &e),
+				 0);
+		assert_int_equal(store_put_write(w, SPAN("12345"), &e), 0);
+		assert_int_equal(store_put_finish(w, &p->mem, &part, &e), 0);
+	}
+	assert_int_equal(store_bucket_delete(p->store, SPAN("photos"), &e), 0);
+	wait_for_files(p, 0);
+}
+
 static void an_aborted_upload_leaves_no_files(void **state)
 {
 	struct place *p = *state;
@@ -502,6 +523,7 @@ int main(void)
 		CASE(a_copy_shares_content_and_outlives_its_source),
 		CASE(parts_become_one_object),
 		CASE(a_part_shares_content_and_outlives_its_source),
+		CASE(unfinished_uploads_do_not_keep_a_bucket),
 		CASE(an_aborted_upload_leaves_no_files),
 		CASE(a_file_is_taken_by_link),
 		CASE(nothing_half_is_left_after_kill),
