@@ -2,13 +2,9 @@
 // Versioning of buckets, and version ids as clients see them.
 #include "s3/request.h"
 
-// A version's id is its number as sixteen digits; "null" names the one made without versioning.
 void s3_version_text(const struct store_object *o, char out[static 32])
 {
-	if (o->null_version)
-		memcpy(out, "null", 5);
-	else
-		snprintf(out, 32, "%016llx", (unsigned long long)o->version);
+	store_version_text(o->version, o->null_version, out);
 }
 
 bool s3_version_parse(struct span text, int64_t *out)

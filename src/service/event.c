@@ -15,7 +15,7 @@ bool service_event_write(const struct store_event *ev, struct buf *b)
 {
 	static const struct store_cause nobody;
 	const struct store_cause *by = ev->cause ? ev->cause : &nobody;
-	char time[CLOCK_TEXT_MAX];
+	char time[CLOCK_TEXT_MAX], version[STORE_VERSION_TEXT];
 	auto_buf struct buf path;
 
 	buf_init(&path, STORE_BUCKET_MAX + STORE_KEY_MAX + 1);
@@ -47,7 +47,10 @@ bool service_event_write(const struct store_event *ev, struct buf *b)
 	codec_json_write_string(ev->content_type, CODEC_JSON_HTML, b);
 	buf_add_str(b, ",\"userMetadata\":{\"content-type\":");
 	codec_json_write_string(ev->content_type, CODEC_JSON_HTML, b);
-	buf_printf(b, "},\"sequencer\":\"%016llX\"}}", (unsigned long long)ev->version);
+	buf_add_str(b, "}");
+	if (ev->version && !ev->null_version)
+		add_member(b, ",\"versionId\":", store_version_text(ev->version, false, version));
+	buf_printf(b, ",\"sequencer\":\"%016llX\"}}", (unsigned long long)ev->version);
 	add_member(b, ",\"source\":{\"host\":", by->source_ip);
 	add_member(b, ",\"port\":\"\",\"userAgent\":", by->user_agent);
 	buf_add_str(b, "}}]}");

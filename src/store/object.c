@@ -293,6 +293,15 @@ int object_conditions_in(struct db_conn *c, int64_t bucket, const struct store_p
 	return conditions_check(w, got && !old.delete_marker ? &old : NULL, e);
 }
 
+char *store_version_text(int64_t version, bool null_version, char out[static STORE_VERSION_TEXT])
+{
+	if (null_version)
+		snprintf(out, STORE_VERSION_TEXT, "null");
+	else
+		snprintf(out, STORE_VERSION_TEXT, "%016llx", (unsigned long long)version);
+	return out;
+}
+
 // ---- metadata ------------------------------------------------------------------------------------------
 
 void store_meta_add(struct buf *b, struct span name, struct span value)

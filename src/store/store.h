@@ -40,6 +40,10 @@ enum { // version numbers with a meaning of their own
 	STORE_VERSION_NULL = -1, // the one made while the bucket kept no versions
 };
 
+enum { STORE_VERSION_TEXT = 20 };
+// A version as clients name it: sixteen hexadecimal digits, or "null".
+char *store_version_text(int64_t version, bool null_version, char out[static STORE_VERSION_TEXT]);
+
 enum store_missing { // err.sys of ERR_NOT_FOUND
 	STORE_NO_BUCKET = 1,
 	STORE_NO_KEY,

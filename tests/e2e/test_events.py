@@ -119,3 +119,17 @@ def test_retries_end_in_the_dead_letters(daemon):
     job = daemon.settled("stubborn", 1)[0]
     assert (job["state"], job["attempt"]) == ("dead", 3)
     assert [a["exit_code"] for a in daemon.detail(job["name"])["attempts"]] == [9, 9, 9]
+
+
+def test_versions_are_events_of_their_own(daemon):
+    """Each version of a key is one job, on that version's bytes, and names it."""
+    daemon.create("versioned", 'cat > "$TMP_OUTPUT_DIR/$(cat "$INPUT_FILE_PATH").json"')
+    daemon.s3.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+    ids = {n: daemon.s3.put_object(Bucket="versioned", Key="in/k", Body=n.encode())["VersionId"]
+           for n in ("first", "second")}
+    marker = daemon.s3.delete_object(Bucket="versioned", Key="in/k")["VersionId"]
+    jobs = daemon.settled("versioned", 2)
+    assert [j["state"] for j in jobs] == ["succeeded"] * 2
+    for name, version in ids.items():
+        record = json.loads(daemon.get("versioned", f"out/{name}.json"))["Records"][0]
+        assert record["s3"]["object"]["versionId"] == version != marker
