@@ -31,6 +31,7 @@ struct store {
 	bool garbage; // a commit left some
 	pthread_t reaper;
 	struct keeper *keeper;
+	struct rules_cache *rules;
 	struct scrub *scrub;
 };
 

@@ -17,6 +17,10 @@ must_check int64_t keeper_walk(struct store *s, const atomic_bool *stop, struct 
 must_check int64_t keeper_bucket(struct store *s, int64_t bucket, const atomic_bool *stop,
 				 struct err *e);
 
+// Parsed rules, kept while no document changes. Threads: safe.
+struct rules_cache *rules_cache_new(void);
+void rules_cache_free(struct rules_cache *c); // accepts NULL
+
 // When something of that time is due by days: at the midnight after, unless a test made days shorter.
 int64_t keeper_due(int64_t time_ns, unsigned days, unsigned day_s);
 must_check int lifecycle_load(struct db_conn *c, int64_t bucket, struct arena *mem,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // rules: lifecycle rules applied to what a bucket holds.
 #include "base/clock.h"
+#include "base/mem.h"
 #include "store/keeper.h"
 #include "store/lifecycle.h"
 
@@ -34,31 +35,103 @@ static int64_t when_due(const struct lifecycle_when *w, int64_t time_ns, unsigne
 	return w->by_date ? w->date_ns : keeper_due(time_ns, w->days, day_s);
 }
 
-int store_lifecycle_due(struct store *s, const struct store_bucket *b, const struct store_object *o,
-			struct arena *mem, int64_t *due_ns, struct span *rule, struct err *e)
-{
-	struct lifecycle l = { 0 };
-	struct db_conn *c;
-	int found = 0;
+// ---- the rules of buckets that are asked for often ------------------------------------------------------
 
-	if (!b->lifecycle)
-		return 0;
-	c = db_reader(s->db, e);
-	if (!c || lifecycle_load(c, b->id, mem, &l, e) < 0)
-		return -1;
-	for (size_t i = 0; i < l.n; i++) {
-		const struct lifecycle_rule *r = &l.rules[i];
+enum { CACHED = 64 };
+
+struct cached {
+	int64_t bucket;
+	uint64_t seq; // store_config_seq() before they were read
+	struct arena mem;
+	struct lifecycle rules;
+};
+
+struct rules_cache {
+	pthread_rwlock_t lock;
+	struct cached *slots[CACHED]; // by bucket id
+};
+
+struct rules_cache *rules_cache_new(void)
+{
+	struct rules_cache *c = mem_zalloc(sizeof(*c));
+
+	pthread_rwlock_init(&c->lock, NULL);
+	return c;
+}
+
+static void cached_free(struct cached *x)
+{
+	if (!x)
+		return;
+	arena_release(&x->mem);
+	mem_free(x);
+}
+
+void rules_cache_free(struct rules_cache *c)
+{
+	if (!c)
+		return;
+	for (int i = 0; i < CACHED; i++)
+		cached_free(c->slots[i]);
+	pthread_rwlock_destroy(&c->lock);
+	mem_free(c);
+}
+
+// The earliest of the rules that will remove the object; false when none will.
+static bool earliest(const struct lifecycle *l, const struct store_object *o, struct arena *mem,
+		     int64_t *due_ns, struct span *rule)
+{
+	const struct lifecycle_rule *first = NULL;
+
+	for (size_t i = 0; i < l->n; i++) {
+		const struct lifecycle_rule *r = &l->rules[i];
 		int64_t due;
 
 		if (!r->expire.set || !lifecycle_fits(r, o->key, o->size, o->tags))
 			continue;
 		due = when_due(&r->expire, o->mtime_ns, 86400); // in days as people know them
-		if (found && due >= *due_ns)
+		if (first && due >= *due_ns)
 			continue;
 		*due_ns = due;
-		*rule = r->id;
-		found = 1;
+		first = r;
 	}
+	if (first)
+		*rule = arena_span(mem, first->id);
+	return first != NULL;
+}
+
+int store_lifecycle_due(struct store *s, const struct store_bucket *b, const struct store_object *o,
+			struct arena *mem, int64_t *due_ns, struct span *rule, struct err *e)
+{
+	uint64_t seq = store_config_seq(s);
+	struct cached **slot = &s->rules->slots[b->id % CACHED], *x;
+	struct db_conn *c;
+	int found = -1;
+
+	if (!b->lifecycle)
+		return 0;
+	pthread_rwlock_rdlock(&s->rules->lock);
+	x = *slot;
+	if (x && x->bucket == b->id && x->seq == seq)
+		found = earliest(&x->rules, o, mem, due_ns, rule);
+	pthread_rwlock_unlock(&s->rules->lock);
+	if (found >= 0)
+		return found;
+	c = db_reader(s->db, e);
+	x = mem_zalloc(sizeof(*x));
+	x->bucket = b->id;
+	x->seq = seq;
+	if (!c || lifecycle_load(c, b->id, &x->mem, &x->rules, e) < 0) {
+		cached_free(x);
+		return -1;
+	}
+	found = earliest(&x->rules, o, mem, due_ns, rule);
+	pthread_rwlock_wrlock(&s->rules->lock);
+	struct cached *old = *slot;
+
+	*slot = x;
+	pthread_rwlock_unlock(&s->rules->lock);
+	cached_free(old);
 	return found;
 }
 
@@ -339,8 +412,10 @@ static int set(struct db_conn *c, void *arg, struct err *e)
 int store_lifecycle_set(struct store *s, struct span bucket, struct span xml, struct err *e)
 {
 	struct set_write w = { bucket, xml };
+	int result = db_write(s->db, set, &w, e);
 
-	return db_write(s->db, set, &w, e);
+	atomic_fetch_add(&s->config_seq, 1);
+	return result;
 }
 
 int store_lifecycle_get(struct store *s, struct span bucket, struct arena *mem, struct span *xml,
