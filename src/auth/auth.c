@@ -1,44 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "auth/auth.h"
 
-#include "auth/password.h"
+#include "auth/state.h"
 #include "base/clock.h"
-#include "base/lock.h"
-#include "base/map.h"
 #include "base/mem.h"
-#include "db/db.h"
 
 enum { USERS_MAX = 100000 };
 
-struct user {
-	struct user *next; // in order of names
-	struct auth_user pub;
-	char password[PASSWORD_HASH_MAX]; // "" = cannot log in
-	char email[AUTH_EMAIL_MAX];	  // "" = none
-};
-
-struct key {
-	char secret[AUTH_SECRET_MAX];
-	struct user *user;
-};
-
-struct grant_key {
-	int64_t bucket, user;
-};
-
-struct auth {
-	struct db *db;
-	pthread_rwlock_t lock; // guards what follows
-	struct user *users;
-	size_t count;
-	struct map keys;   // access -> struct key
-	struct map grants; // struct grant_key -> rights as a number in the pointer
-	struct password_cache *passwords;
-};
-
 // ---- memory --------------------------------------------------------------------------------------------
 
-static struct user *user_named(struct auth *a, struct span name)
+struct user *user_named(struct auth *a, struct span name)
 {
 	for (struct user *u = a->users; u; u = u->next)
 		if (span_is(name, u->pub.name))
@@ -46,7 +17,7 @@ static struct user *user_named(struct auth *a, struct span name)
 	return NULL;
 }
 
-static struct user *user_numbered(struct auth *a, int64_t id)
+struct user *user_numbered(struct auth *a, int64_t id)
 {
 	for (struct user *u = a->users; u; u = u->next)
 		if (u->pub.id == id)
@@ -68,7 +39,7 @@ static struct user *user_insert(struct auth *a, const struct auth_user *pub, con
 	return u;
 }
 
-static void key_insert(struct auth *a, struct span access, struct span secret, struct user *u)
+void key_insert(struct auth *a, struct span access, struct span secret, struct user *u)
 {
 	struct key *k = mem_zalloc(sizeof(*k)), *old;
 
@@ -157,7 +128,7 @@ int auth_open(struct auth **out, struct db *d, struct err *e)
 	a->db = d;
 	pthread_rwlock_init(&a->lock, NULL);
 	a->passwords = password_cache_new();
-	if (db_write(d, first_users, NULL, e) < 0 || load(a, e) < 0) {
+	if (db_write(d, first_users, NULL, e) < 0 || load(a, e) < 0 || iam_load(a, e) < 0) {
 		auth_close(a);
 		return err_wrap(e, "users");
 	}
@@ -179,6 +150,7 @@ void auth_close(struct auth *a)
 	}
 	map_release(&a->keys);
 	map_release(&a->grants);
+	iam_free(a->iam);
 	password_cache_free(a->passwords);
 	pthread_rwlock_destroy(&a->lock);
 	mem_free(a);
@@ -201,7 +173,7 @@ static int name_check(const char *name, struct err *e)
 	return 0;
 }
 
-static int key_check(const char *access, const char *secret, struct err *e)
+int key_check(const char *access, const char *secret, struct err *e)
 {
 	size_t n = access ? strlen(access) : 0, m = secret ? strlen(secret) : 0;
 
@@ -312,7 +284,9 @@ static int remove_user(struct db_conn *c, void *arg, struct err *e)
 	int64_t *id = arg;
 
 	if (db_exec(c, "DELETE FROM keys WHERE user=?1", DB_ARGS(db_int(*id)), e) < 0 ||
-	    db_exec(c, "DELETE FROM grants WHERE user=?1", DB_ARGS(db_int(*id)), e) < 0)
+	    db_exec(c, "DELETE FROM grants WHERE user=?1", DB_ARGS(db_int(*id)), e) < 0 ||
+	    db_exec(c, "DELETE FROM policy_users WHERE user=?1", DB_ARGS(db_int(*id)), e) < 0 ||
+	    db_exec(c, "DELETE FROM group_members WHERE user=?1", DB_ARGS(db_int(*id)), e) < 0)
 		return -1;
 	return db_exec(c, "DELETE FROM users WHERE id=?1", DB_ARGS(db_int(*id)), e) < 0 ? -1 : 0;
 }
@@ -342,7 +316,7 @@ int auth_user_remove(struct auth *a, struct span name, struct err *e)
 		a->count--;
 	}
 	pthread_rwlock_unlock(&a->lock);
-	return 0;
+	return iam_load(a, e);
 }
 
 int auth_user_find(struct auth *a, struct span name, struct auth_user *out, struct err *e)

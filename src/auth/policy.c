@@ -410,6 +410,7 @@ int policy_parse(struct policy **out, struct span text, const char *bucket, stru
 	if (text.n > POLICY_TEXT_MAX)
 		return err_set(e, ERR_INVALID, "A policy may have %d bytes", POLICY_TEXT_MAX);
 	p = mem_zalloc(sizeof(*p));
+	atomic_init(&p->refs, 1);
 	if (codec_json_parse(text, POLICY_TEXT_MAX, &p->doc, e) < 0 ||
 	    check_document(p, bucket, e) < 0) {
 		policy_free(p);
@@ -420,9 +421,15 @@ int policy_parse(struct policy **out, struct span text, const char *bucket, stru
 	return 0;
 }
 
+struct policy *policy_share(struct policy *p)
+{
+	atomic_fetch_add(&p->refs, 1);
+	return p;
+}
+
 void policy_free(struct policy *p)
 {
-	if (!p)
+	if (!p || atomic_fetch_sub(&p->refs, 1) > 1)
 		return;
 	json_decref(p->doc);
 	mem_free(p);

@@ -18,7 +18,9 @@ enum { POLICY_TEXT_MAX = 20 * 1024, POLICY_VALUES_MAX = 64 };
 // NULL: it is one of a user.
 must_check int policy_parse(struct policy **out, struct span text, const char *bucket,
 			    struct err *e);
-void policy_free(struct policy *p);
+// One more holder, who ends it by policy_free() too.
+struct policy *policy_share(struct policy *p);
+void policy_free(struct policy *p); // NULL is fine
 static inline void policy_free_ptr(struct policy **p)
 {
 	policy_free(*p);

@@ -5,9 +5,12 @@
 #include "base/buf.h"
 #include "codec/json.h"
 
+#include <stdatomic.h>
+
 enum { POLICY_EXPANDED_MAX = 4096 };
 
 struct policy {
+	_Atomic unsigned refs;
 	json_t *doc;
 	bool variables; // ${…} are expanded
 	bool is_public;

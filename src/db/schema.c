@@ -180,6 +180,16 @@
 // files.crcs: see store/blocks.h. The few that are damaged are looked for at every start.
 #define FILES_BAD "CREATE INDEX files_bad ON files(id) WHERE bad=1;"
 
+// auth: named policies of users and groups (those that are built in are not kept).
+#define TABLES_POLICIES                                                                            \
+	"ALTER TABLE groups ADD COLUMN enabled INTEGER NOT NULL DEFAULT 1;"                        \
+	"CREATE TABLE policies(name TEXT PRIMARY KEY, doc TEXT NOT NULL,"                          \
+	" changed_ns INTEGER NOT NULL) WITHOUT ROWID;"                                             \
+	"CREATE TABLE policy_users(user INTEGER NOT NULL, policy TEXT NOT NULL,"                   \
+	" PRIMARY KEY(user, policy)) WITHOUT ROWID;"                                               \
+	"CREATE TABLE policy_groups(grp INTEGER NOT NULL, policy TEXT NOT NULL,"                   \
+	" PRIMARY KEY(grp, policy)) WITHOUT ROWID;"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
@@ -188,5 +198,6 @@ const char *const schema_migrations[] = {
 	LIFECYCLE,
 	FILES_BAD,
 	TABLES_REGISTRY,
+	TABLES_POLICIES,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);
