@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // admin: users, buckets.
 #include "api/req.h"
+#include "auth/iam.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/store.h"
@@ -72,6 +73,72 @@ void api_users_add(struct req *q)
 		return;
 	}
 	reply_json(q, 201, user_json(q, &made));
+}
+
+// The user of the path; false when answered.
+static bool path_user(struct req *q, struct auth_user *u)
+{
+	struct err e = { 0 };
+
+	if (auth_user_find(q->api->o.auth, q->param[0], u, &e) == 0)
+		return true;
+	reply_error(q, &e);
+	return false;
+}
+
+void api_keys_list(struct req *q)
+{
+	const char **names;
+	struct auth_user u;
+	struct err e = { 0 };
+	json_t *v;
+	size_t n;
+
+	if (!path_user(q, &u))
+		return;
+	if (iam_key_list(q->api->o.auth, u.id, http_arena(q->http), &names, &n, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	v = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(v, json_pack("{s:s}", "s3_key", names[i]));
+	reply_json(q, 200, v);
+}
+
+// Rotation: add the new key, move the clients over, remove the old one.
+void api_keys_put(struct req *q)
+{
+	const char *key = NULL, *secret = NULL;
+	auto_json json_t *body = NULL;
+	struct auth_user u;
+	struct err e = { 0 };
+
+	if (!path_user(q, &u))
+		return;
+	if (codec_json_parse(http_body(q->http), 65536, &body, &e) < 0 ||
+	    codec_json_get_string(body, "s3_key", &key, &e) < 0 ||
+	    codec_json_get_string(body, "s3_secret", &secret, &e) < 0)
+		reply_error(q, &e);
+	else if (!key || !secret)
+		reply_text(q, 400, "s3_key and s3_secret: both are needed");
+	else if (iam_key_put(q->api->o.auth, u.id, key, secret, &e) < 0)
+		reply_error(q, &e);
+	else
+		reply_json(q, 201, json_pack("{s:s}", "s3_key", key));
+}
+
+void api_keys_remove(struct req *q)
+{
+	struct auth_user u;
+	struct err e = { 0 };
+
+	if (!path_user(q, &u))
+		return;
+	if (iam_key_remove(q->api->o.auth, u.id, q->param[1], &e) < 0)
+		reply_error(q, &e);
+	else
+		reply_empty(q, 204);
 }
 
 // ---- buckets ---------------------------------------------------------------------------------------------

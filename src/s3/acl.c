@@ -208,8 +208,10 @@ static void send_list(struct s3_req *q, const struct acl *a)
 	s3_xml_begin(&b, "AccessControlPolicy");
 	s3_xml_owner(q, &b, "Owner", a->owner);
 	xml_open(&b, "AccessControlList");
-	for (size_t i = 0; i < a->n; i++)
-		add_grant(q, &b, &a->grants[i]);
+	for (int users = 0; users < 2; users++) // groups first, as other servers list them
+		for (size_t i = 0; i < a->n; i++)
+			if ((a->grants[i].grantee == ACL_USER) == users)
+				add_grant(q, &b, &a->grants[i]);
 	xml_close(&b, "AccessControlList");
 	s3_xml_send(q, &b, "AccessControlPolicy");
 }

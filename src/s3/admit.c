@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may do what: policies first, one denial outweighing all; then the access lists of bucket and object; then what
 // auth grants on a bucket as a whole.
+#include "auth/iam.h"
 #include "s3/request.h"
-
-#include "base/log.h"
 
 // ---- what an operation needs ---------------------------------------------------------------------------
 
@@ -139,7 +138,26 @@ static enum policy_effect ask(struct s3_req *q, const struct policy *p,
 	return policy_decide(p, &r);
 }
 
-static bool is_admin(const struct s3_req *q)
+// What the policies say that administrators gave the user or his groups.
+static enum policy_effect ask_own(struct s3_req *q, const struct store_bucket *b,
+				  const char *action, struct span key, int64_t version)
+{
+	struct policy *own[IAM_OF_USER_MAX];
+	enum policy_effect said = POLICY_NONE;
+	size_t n = q->who.anonymous ? 0 : iam_policies_of(q->s3->o.auth, q->who.user.id, own);
+
+	for (size_t i = 0; i < n; i++) {
+		enum policy_effect one =
+			said == POLICY_DENY ? said : ask(q, own[i], b, action, key, version);
+
+		if (one != POLICY_NONE)
+			said = one;
+		policy_free(own[i]);
+	}
+	return said;
+}
+
+bool s3_is_admin(const struct s3_req *q)
 {
 	return !q->who.anonymous && (q->who.user.admin || q->who.user.id == AUTH_ADMIN_ID);
 }
@@ -148,18 +166,20 @@ static enum verdict by_policy(struct s3_req *q, const struct store_bucket *b,
 			      const struct s3_access *a, const char *action, struct span key,
 			      int64_t version)
 {
-	enum policy_effect said = POLICY_NONE;
+	enum policy_effect said = POLICY_NONE, own = ask_own(q, b, action, key, version);
 
+	if (own == POLICY_DENY)
+		return DENIED;
 	if (a->policy)
 		said = ask(q, a->policy, b, action, key, version);
 	if (said == POLICY_DENY)
 		return mends_policy(q, b, action) ? ALLOWED : DENIED;
-	if (is_admin(q))
+	if (s3_is_admin(q))
 		return ALLOWED;
 	if (said == POLICY_ALLOW && a->block.restrict_buckets && policy_is_public(a->policy) &&
 	    (q->who.anonymous || q->who.user.id != b->owner))
 		said = POLICY_NONE;
-	return said == POLICY_ALLOW ? ALLOWED : BY_LIST;
+	return said == POLICY_ALLOW || own == POLICY_ALLOW ? ALLOWED : BY_LIST;
 }
 
 // ---- access lists --------------------------------------------------------------------------------------
@@ -278,9 +298,15 @@ bool s3_admit(struct s3_req *q)
 	struct err e = { 0 };
 
 	if (q->op->level == S3_SERVICE)
-		return true; // each sees his own
-	if (!q->op->rights)
-		return !q->who.anonymous || s3_fail(q, S3_ACCESS_DENIED);
+		return true;  // each sees his own
+	if (!q->op->rights) { // makes a bucket: every known user may, unless a policy of his says no
+		struct store_bucket wanted = { .id = 0 };
+
+		snprintf(wanted.name, sizeof(wanted.name), SPAN_FMT, SPAN_ARG(q->bucket_name));
+		return (!q->who.anonymous &&
+			ask_own(q, &wanted, "s3:CreateBucket", SPAN(""), 0) != POLICY_DENY) ||
+		       s3_fail(q, S3_ACCESS_DENIED);
+	}
 	if (store_bucket_get(q->s3->o.store, q->bucket_name, &q->bucket, &e) < 0 ||
 	    s3_access_get(q->s3, &q->bucket, &q->access, &e) < 0)
 		return s3_fail_store(q, &e);

@@ -12,6 +12,13 @@ static const struct s3_error errors[S3_CODES] = {
 	[S3_ACL_WITH_OWNERSHIP] = { 400, "InvalidBucketAclWithObjectOwnership",
 				    "Bucket cannot have ACLs set with ObjectOwnership's "
 				    "BucketOwnerEnforced setting" },
+	[S3_ADMIN_BAD_BODY] = { 400, "XMinioAdminConfigBadJSON",
+				"The body was not sealed with the caller's secret key." },
+	[S3_ADMIN_INVALID] = { 400, "XMinioAdminInvalidArgument", "An argument is invalid." },
+	[S3_ADMIN_IN_USE] = { 409, "XMinioAdminResourceInUse", "It is in use." },
+	[S3_ADMIN_NO_GROUP] = { 404, "XMinioAdminNoSuchGroup", "There is no such group." },
+	[S3_ADMIN_NO_POLICY] = { 404, "XMinioAdminNoSuchPolicy", "There is no such policy." },
+	[S3_ADMIN_NO_USER] = { 404, "XMinioAdminNoSuchUser", "There is no such user." },
 	[S3_AUTH_HEADER_MALFORMED] = { 400, "AuthorizationHeaderMalformed",
 				       "The authorization header is malformed." },
 	[S3_AUTH_QUERY] = { 400, "AuthorizationQueryParametersError",

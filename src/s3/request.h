@@ -128,6 +128,7 @@ bool s3_object_admit(struct s3_req *q, const struct store_object *o);
 // Answers that the object could not be read: a missing one is named only to those who may list.
 bool s3_object_missing(struct s3_req *q, const struct err *e);
 // Whether an action is allowed on a key of the request's bucket, apart from what the operation needs.
+bool s3_is_admin(const struct s3_req *q);
 bool s3_allowed(struct s3_req *q, const char *action, struct span key, int64_t version);
 // The source of a copy, which may lie in another bucket.
 bool s3_source_missing(struct s3_req *q, const struct store_bucket *b, const struct err *e);
@@ -245,6 +246,8 @@ struct span s3_etag_bare(struct span etag); // without W/, quotes and blanks
 // ---- operations ----------------------------------------------------------------------------------------
 
 const struct s3_op *s3_route(const struct s3_req *q);
+// One of MinIO's administration calls, or NULL when the path is not theirs (minio.c).
+const struct s3_op *s3_admin_route(const struct s3_req *q);
 
 void s3_service_list(struct s3_req *q);
 

@@ -107,7 +107,11 @@ const struct s3_op *s3_route(const struct s3_req *q)
 {
 	enum s3_level level = !q->bucket_name.n ? S3_SERVICE : q->key.n ? S3_OBJECT : S3_BUCKET;
 	enum http_method method = http_method(q->http);
+	const struct s3_op *admin = s3_admin_route(q);
 	struct span ignored;
+
+	if (admin)
+		return admin;
 
 	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
 		const struct s3_op *op = &ops[i];

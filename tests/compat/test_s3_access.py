@@ -165,6 +165,9 @@ def test_grants_in_headers_and_by_mail(main, alt, make, ids):
     assert grants(main.get_object_acl(Bucket=b, Key="k")) == [(ids[1], p) for p in order if p != "WRITE"]
     main.put_object_acl(Bucket=b, Key="k", GrantRead=f'uri="{ALL}", emailaddress="other@example.org"')
     assert grants(main.get_object_acl(Bucket=b, Key="k")) == [(ALL, "READ"), (ids[1], "READ")]
+    main.put_object_acl(Bucket=b, Key="k", AccessControlPolicy=grant_list(
+        ids[0], (user(ids[0]), "FULL_CONTROL"), ({"Type": "Group", "URI": KNOWN}, "READ")))
+    assert grants(main.get_object_acl(Bucket=b, Key="k")) == [(KNOWN, "READ"), (ids[0], "FULL_CONTROL")]
     main.put_bucket_acl(Bucket=b, AccessControlPolicy=grant_list(
         ids[0], ({"Type": "AmazonCustomerByEmail", "EmailAddress": "Other@Example.org"}, "FULL_CONTROL")))
     assert grants(main.get_bucket_acl(Bucket=b)) == [(ids[1], "FULL_CONTROL")]

@@ -255,3 +255,19 @@ def test_json_is_compact_and_escaped_as_clients_expect(daemon):
     text = daemon.call("GET", "/system/services/escaped", 200).text
     assert r"\u003ca\u0026b\u003e" in text and '", "' not in text
     assert json.loads(text)["script"] == "echo '<a&b>'"
+
+
+def test_keys_of_a_user(daemon):
+    daemon.call("POST", "/system/users", 201, json={"name": "kim", "s3_key": "KIMKEY", "s3_secret": "kim-secret-1",
+                                                    "email": "kim@example.org"})
+    listed = [u for u in daemon.call("GET", "/system/users", 200).json() if u["name"] == "kim"][0]
+    assert listed["email"] == "kim@example.org" and len(listed["canonical_id"]) == 64
+    daemon.call("POST", "/system/users/kim/keys", 201, json={"s3_key": "KIMKEY2", "s3_secret": "kim-secret-2"})
+    names = {k["s3_key"] for k in daemon.call("GET", "/system/users/kim/keys", 200).json()}
+    assert names == {"KIMKEY", "KIMKEY2"}
+    daemon.call("DELETE", "/system/users/kim/keys/KIMKEY", 204)
+    daemon.call("DELETE", "/system/users/kim/keys/KIMKEY", 404)
+    daemon.call("POST", "/system/users/kim/keys", 400, json={"s3_key": "KIMKEY3"})
+    daemon.call("GET", "/system/users/nobody/keys", 404)
+    daemon.call("POST", "/system/users", 409, json={"name": "kim2", "email": "kim@example.org"})
+    assert "kim2" not in [u["name"] for u in daemon.call("GET", "/system/users", 200).json()]
