@@ -625,6 +625,7 @@ def test_transfer_of_a_large_file_in_bounded_memory(s3, service, bucket, tmp_pat
             piece = os.urandom(1 << 20)
             digest.update(piece)
             f.write(piece)
+    service.forget_peak()
     s3.upload_file(str(path), bucket, "large")
     s3.download_file(bucket, "large", str(tmp_path / "back"))
     assert hashlib.sha256((tmp_path / "back").read_bytes()).digest() == digest.digest()

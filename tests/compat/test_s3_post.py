@@ -226,6 +226,7 @@ def test_forms_that_are_none(service, post, make):
 
 def test_memory_stays_bounded(service, post, main, make):
     b = make(ACL="public-read-write")
+    service.forget_peak()
     before = service.resident_kib()
     assert post(b, {"key": "big"}, file=bytes(64 << 20))[0] == 204
     assert main.head_object(Bucket=b, Key="big")["ContentLength"] == 64 << 20
