@@ -186,6 +186,72 @@ static int credentials(const struct config *c, const json_t *p, bool is_s3,
 	return -1;
 }
 
+// The host may be written as an address, for servers that are not reached by https.
+static const char *address(const struct config *c, const char *host, const char *path)
+{
+	return arena_printf(c->mem, "%s%s%s", strstr(host, "://") ? "" : "https://", host, path);
+}
+
+// It becomes a line of a request's head.
+static bool header_safe(const char *text)
+{
+	for (const char *p = text; *p; p++)
+		if ((unsigned char)*p <= ' ' || *p == 0x7f)
+			return false;
+	return *text != '\0';
+}
+
+static int plain_store(const struct config *c, const json_t *p, struct config_store *out,
+		       struct err *e)
+{
+	bool dav = out->kind == CONFIG_WEBDAV;
+
+	if (!p)
+		return err_set(e, ERR_NOT_FOUND, "storage %s has no credentials", out->name);
+	out->region = out->access = out->secret = "";
+	out->verify = truth(json_object_get(p, "verify"), true);
+	if (dav) {
+		out->access = text_at(c, p, "login");
+		out->secret = text_at(c, p, "password");
+		out->endpoint = address(c, text_at(c, p, "hostname"), "");
+		return 0;
+	}
+	out->token = text_at(c, p, "token");
+	out->endpoint = address(c, text_at(c, p, "oneprovider_host"), "/cdmi");
+	return header_safe(out->token)
+		       ? 0
+		       : err_set(e, ERR_INVALID, "storage %s: its token is none", out->name);
+}
+
+const char *config_input_path(const struct config *c, const char *type, const char *id)
+{
+	const json_t *list = json_object_get(c->doc, "input");
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *entry = json_array_get(list, i);
+		struct span path = trim_slashes(span_of(text_at(c, entry, "path")));
+		struct fdl_io io = { 0 };
+
+		read_provider(c, text_at(c, entry, "storage_provider"), &io);
+		if (strcmp(io.provider_type, type) == 0 && strcmp(io.provider_id, id) == 0)
+			return arena_strndup(c->mem, path.p, path.n);
+	}
+	return NULL;
+}
+
+const char *config_onedata_id(const struct config *c, struct span space)
+{
+	json_t *all = json_object_get(json_object_get(c->doc, "storage_providers"), "onedata"), *p;
+	const char *id;
+
+	json_object_foreach(all, id, p)
+	{
+		if (span_is(space, text_at(c, p, "space")))
+			return id;
+	}
+	return NULL;
+}
+
 int config_store(const struct config *c, const char *type, const char *id, struct config_store *out,
 		 struct err *e)
 {
@@ -195,9 +261,14 @@ int config_store(const struct config *c, const char *type, const char *id, struc
 
 	*out = (struct config_store){ .name = arena_printf(c->mem, "%s.%s", type, id),
 				      .token = "" };
+	if (strcmp(type, "webdav") == 0 || strcmp(type, "onedata") == 0) {
+		out->kind = type[0] == 'w' ? CONFIG_WEBDAV : CONFIG_ONEDATA;
+		return plain_store(c, p, out, e);
+	}
 	if (!is_s3 && strcmp(type, "minio") != 0)
 		return err_set(e, ERR_UNSUPPORTED,
-			       "storage %.60s: this supervisor speaks to minio and s3 alone",
+			       "storage %.60s: this supervisor speaks to minio, s3, webdav and "
+			       "onedata",
 			       out->name);
 	if (credentials(c, p, is_s3, out, e) < 0)
 		return -1;

@@ -37,14 +37,23 @@ must_check int config_parse(struct span yaml, const char *secrets_dir, struct ar
 must_check int config_load(struct arena *mem, struct config *out, struct err *e);
 void config_release(struct config *c); // accepts a zeroed struct
 
-// An S3 store with what is needed to speak to it.
+enum config_kind { CONFIG_S3, CONFIG_WEBDAV, CONFIG_ONEDATA };
+
+// A storage with what is needed to speak to it.
 struct config_store {
+	enum config_kind kind;
 	const char *name; // "minio.default"
-	const char *endpoint, *region, *access, *secret;
-	const char *token; // of a session, "" = none
+	const char *endpoint, *region;
+	const char *access, *secret; // WebDAV: login and password
+	const char *token;	     // S3: of a session, "" = none; Onedata: the token
 	bool verify;
 };
 
-// ERR_NOT_FOUND when nobody gave credentials, ERR_UNSUPPORTED for what is neither minio nor s3.
+// The path of the first input entry of that provider, without slashes at its ends; NULL when there is none.
+const char *config_input_path(const struct config *c, const char *type, const char *id);
+// The id of the Onedata storage that holds the space; NULL when there is none.
+const char *config_onedata_id(const struct config *c, struct span space);
+
+// ERR_NOT_FOUND when nobody gave credentials, ERR_UNSUPPORTED for a type that is not spoken.
 must_check int config_store(const struct config *c, const char *type, const char *id,
 			    struct config_store *out, struct err *e);

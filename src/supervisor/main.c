@@ -27,7 +27,7 @@ struct run {
 	struct report report;
 	struct job job;
 	struct config config;
-	struct s3 *stores[FDL_IO_MAX]; // one per output; the same pointer for the same storage
+	struct storage *stores[FDL_IO_MAX]; // one per output; the same pointer for the same storage
 	int status;
 };
 
@@ -53,7 +53,7 @@ static int configure(struct run *r)
 	return 0;
 }
 
-static struct s3 *same_store(const struct run *r, size_t i)
+static struct storage *same_store(const struct run *r, size_t i)
 {
 	for (size_t k = 0; k < i; k++)
 		if (strcmp(r->config.outputs[k].provider, r->config.outputs[i].provider) == 0)
@@ -73,7 +73,7 @@ static int open_stores(struct run *r)
 		if (r->stores[i])
 			continue;
 		if (config_store(&r->config, io->provider_type, io->provider_id, store, &e) == 0 &&
-		    s3_open(&r->stop, &r->report, store, &r->stores[i], &e) == 0)
+		    storage_open(&r->stop, &r->report, store, &r->stores[i], &e) == 0)
 			continue;
 		// A call that is answered at once runs where the cluster's own keys are not mounted.
 		if (e.code != ERR_NOT_FOUND || r->job.event.kind != FDL_EVENT_UNKNOWN ||
@@ -88,29 +88,56 @@ static void close_stores(struct run *r)
 {
 	for (size_t i = r->config.output_count; i-- > 0;)
 		if (r->stores[i] && !same_store(r, i))
-			s3_close(r->stores[i]);
+			storage_close(r->stores[i]);
+}
+
+// Where the object of the event lies. dCache tells a file's name, below the path of the input that it is of; Onedata a
+// path whose first part is the space, which tells the provider.
+static int locate(struct run *r, struct fdl_event *ev, struct err *e)
+{
+	struct span path = span_of(ev->key);
+	const char *folder, *id;
+
+	while (path.n && path.p[0] == '/')
+		path = span_from(path, 1);
+	if (strcmp(ev->provider, "webdav") == 0) {
+		folder = config_input_path(&r->config, "webdav", ev->provider_id);
+		if (!folder)
+			return err_set(e, ERR_NOT_FOUND, "no input is of storage webdav.%s",
+				       ev->provider_id);
+		ev->bucket = folder;
+	} else if (strcmp(ev->provider, "onedata") == 0) {
+		id = config_onedata_id(&r->config, span_cut(&path, '/'));
+		if (!id)
+			return err_set(e, ERR_NOT_FOUND,
+				       "no storage of type onedata has the space of %.100s",
+				       ev->key);
+		ev->provider_id = id;
+	}
+	return 0;
 }
 
 static int fetch_object(struct run *r, int to)
 {
-	const struct fdl_event *ev = &r->job.event;
-	auto_s3 struct s3 *from = NULL;
+	struct fdl_event *ev = &r->job.event;
+	auto_storage struct storage *from = NULL;
 	struct config_store store;
 	struct err e = { 0 };
 	uint64_t size;
 
-	if (config_store(&r->config, ev->provider, ev->provider_id, &store, &e) < 0 ||
-	    s3_open(&r->stop, &r->report, &store, &from, &e) < 0) {
+	if (locate(r, ev, &e) < 0 ||
+	    config_store(&r->config, ev->provider, ev->provider_id, &store, &e) < 0 ||
+	    storage_open(&r->stop, &r->report, &store, &from, &e) < 0) {
 		err_wrap(&e, "the event's object cannot be fetched");
 		return fail(r, STATUS_CONFIG, &e);
 	}
 	report_at(&r->report, REPORT_INFO, "Downloading %s/%s from %s", ev->bucket, ev->key,
 		  store.name);
-	if (!*ev->bucket) {
+	if (!*ev->bucket && store.kind == CONFIG_S3) {
 		err_set(&e, ERR_INVALID, "the event names no bucket");
 		return fail(r, STATUS_INPUT, &e);
 	}
-	if (s3_get(from, ev->bucket, ev->key, to, &size, &e) < 0) {
+	if (storage_get(from, ev->bucket, ev->key, to, &size, &e) < 0) {
 		err_wrap(&e, "download");
 		return fail(r, STATUS_INPUT, &e);
 	}

@@ -141,7 +141,7 @@ const char *outputs_bucket(const struct config *c, const struct fdl_io *io,
 }
 
 static int send_file(const struct outputs *o, size_t file, const struct config *c,
-		     struct s3 **stores, const char *event_bucket, const struct report *report,
+		     struct storage **stores, const char *event_bucket, const struct report *report,
 		     struct arena *mem, size_t *sent, struct err *e)
 {
 	const char *key;
@@ -154,7 +154,7 @@ static int send_file(const struct outputs *o, size_t file, const struct config *
 		if (!stores[i] || !outputs_key(io, o->files[file].name, mem, &key))
 			continue;
 		fd = outputs_open(o, file, e);
-		if (fd < 0 || s3_put(stores[i], bucket, key, fd, o->files[file].size, e) < 0)
+		if (fd < 0 || storage_put(stores[i], bucket, key, fd, o->files[file].size, e) < 0)
 			return -1;
 		report_at(report, REPORT_INFO, "Uploaded \"%s\" to %s/%s of %s",
 			  o->files[file].name, bucket, key, io->provider);
@@ -163,7 +163,7 @@ static int send_file(const struct outputs *o, size_t file, const struct config *
 	return 0;
 }
 
-int outputs_send(const struct outputs *o, const struct config *c, struct s3 **stores,
+int outputs_send(const struct outputs *o, const struct config *c, struct storage **stores,
 		 const char *event_bucket, const struct report *report, struct arena *mem,
 		 struct err *e)
 {

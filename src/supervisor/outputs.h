@@ -1,12 +1,12 @@
 // outputs: what the script left in its output directory, and how it gets to the storages.
 // Nothing in the directory is trusted to be what its name says: no link is followed, nothing but regular
 // files and directories is taken. Owner: names live in the caller's arena. Threads: one.
-// Errors: ERR_INVALID (a link, a device, a name that is no text), ERR_LIMIT, ERR_IO, those of s3.h.
+// Errors: ERR_INVALID (a link, a device, a name that is no text), ERR_LIMIT, ERR_IO, those of storage.h.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/arena.h"
 #include "supervisor/config.h"
-#include "supervisor/s3.h"
+#include "supervisor/storage.h"
 
 struct output {
 	const char *name; // relative to the directory
@@ -36,6 +36,6 @@ const char *outputs_bucket(const struct config *c, const struct fdl_io *io,
 
 // Sends each file to every entry it fits. stores[i] belongs to outputs[i] of the configuration; NULL =
 // leave it out. Stops at the first failure, and says how many had been sent.
-must_check int outputs_send(const struct outputs *o, const struct config *c, struct s3 **stores,
-			    const char *event_bucket, const struct report *report,
-			    struct arena *mem, struct err *e);
+must_check int outputs_send(const struct outputs *o, const struct config *c,
+			    struct storage **stores, const char *event_bucket,
+			    const struct report *report, struct arena *mem, struct err *e);

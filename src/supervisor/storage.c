@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "supervisor/s3.h"
+#include "supervisor/storage.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -8,9 +8,8 @@
 #include "codec/digest.h"
 #include "codec/sigv4.h"
 #include "codec/text.h"
-#include "codec/url.h"
 #include "codec/xml.h"
-#include "supervisor/http.h"
+#include "supervisor/storage_private.h"
 
 #include <unistd.h>
 
@@ -24,19 +23,10 @@ enum {
 	ETAG_MAX = 128,
 };
 
-struct s3 {
-	struct stop *stop;
-	const struct report *report;
-	const struct config_store *store;
-	struct http_url url;
-	struct http *http;
-	char *chunk; // CHUNK bytes
-};
-
-int s3_open(struct stop *stop, const struct report *report, const struct config_store *store,
-	    struct s3 **out, struct err *e)
+int storage_open(struct stop *stop, const struct report *report, const struct config_store *store,
+		 struct storage **out, struct err *e)
 {
-	struct s3 *s = mem_zalloc(sizeof(*s));
+	struct storage *s = mem_zalloc(sizeof(*s));
 
 	s->stop = stop;
 	s->report = report;
@@ -44,82 +34,49 @@ int s3_open(struct stop *stop, const struct report *report, const struct config_
 	s->chunk = mem_alloc(CHUNK);
 	if (http_url_parse(store->endpoint, &s->url, e) < 0 ||
 	    http_new(stop, &s->url, store->verify, &s->http, e) < 0) {
-		s3_close(s);
+		storage_close(s);
 		return err_wrap(e, "storage %s", store->name);
 	}
 	*out = s;
 	return 0;
 }
 
-void s3_close(struct s3 *s)
+void storage_close(struct storage *s)
 {
 	if (!s)
 		return;
 	http_free(s->http);
+	mem_free(s->folder);
 	mem_free(s->chunk);
 	mem_free(s);
 }
 
-// ---- signed requests ---------------------------------------------------------------------------------
+// ---- requests ----------------------------------------------------------------------------------------
 
-struct request {
-	const char *method, *bucket, *key;
-	struct span sha256; // of the body in hexadecimal, or a word of SigV4
-	uint64_t from;	    // GET: the first byte wanted
-	const char *etag;   // GET from > 0: of what was read so far
-	int body;
-	uint64_t body_size;
-};
-
-static void add_header(struct buf *b, struct sigv4_header *list, size_t *n, const char *name,
-		       struct span value)
-{
-	buf_printf(b, "%s: " SPAN_FMT "\r\n", name, SPAN_ARG(value));
-	list[(*n)++] = (struct sigv4_header){ span_of(name), value };
-}
-
-static int send_signed(struct s3 *s, const struct request *r, const struct http_head **head,
-		       struct err *e)
+int storage_send(struct storage *s, const struct storage_request *r, const struct http_head **head,
+		 struct err *e)
 {
 	auto_arena struct arena mem = { 0 };
 	auto_buf struct buf text = { 0 };
-	int64_t now = clock_wall_ns();
-	char date[CLOCK_TEXT_MAX];
-	struct sigv4_header list[6];
-	size_t n = 0;
-	struct sigv4_client who = { span_of(s->store->access), span_of(s->store->secret),
-				    span_of(s->store->region), now };
-	struct sigv4_request sig = { .method = span_of(r->method), .payload = r->sha256 };
 	struct http_request http = { .method = r->method,
 				     .body = r->body,
 				     .body_size = r->body_size };
 
-	clock_basic(now, date);
 	buf_init(&text, HTTP_HEAD_MAX / 2);
-	list[n++] = (struct sigv4_header){ SPAN("host"), span_of(s->url.authority) };
-	add_header(&text, list, &n, "x-amz-content-sha256", r->sha256);
-	add_header(&text, list, &n, "x-amz-date", span_of(date));
-	if (s->store->token[0])
-		add_header(&text, list, &n, "x-amz-security-token", span_of(s->store->token));
-	sig.path = span_of(arena_printf(&mem, "%s/%s/%s", s->url.path,
-					url_encode_arena(&mem, span_of(r->bucket), "").p,
-					url_encode_arena(&mem, span_of(r->key), "/").p));
-	sig.headers = list;
-	sig.header_count = n;
-	sig.path_as_is = true;
-	buf_printf(&text, "Authorization: " SPAN_FMT "\r\n",
-		   SPAN_ARG(sigv4_authorization(&mem, &who, &sig)));
+	if (s->store->kind == CONFIG_S3)
+		storage_s3_head(s, r, &mem, &text, &http.target);
+	else
+		storage_plain_head(s, r, &mem, &text, &http.target);
 	if (r->from)
 		buf_printf(&text, "Range: bytes=%llu-\r\nIf-Match: %s\r\n",
 			   (unsigned long long)r->from, r->etag);
 	buf_add_str(&text, "User-Agent: oscar-supervisor\r\nAccept-Encoding: identity\r\n");
-	http.target = sig.path;
 	http.headers = buf_span(&text);
 	return http_send(s->http, &http, head, e);
 }
 
 // What the store says about a refusal, and whether asking again may help (ERR_UNAVAILABLE).
-static int refused(struct s3 *s, const struct http_head *head, struct err *e)
+int storage_refused(struct storage *s, const struct http_head *head, struct err *e)
 {
 	auto_arena struct arena mem = { 0 };
 	auto_buf struct buf body = { 0 };
@@ -140,6 +97,8 @@ static int refused(struct s3 *s, const struct http_head *head, struct err *e)
 	if (xml_parse(&mem, buf_span(&body), NULL, &root, &ignored) < 0)
 		return err_set(e, kind, "status %d", status);
 	code = xml_text(root, "Code");
+	if (!code.n)
+		return err_set(e, kind, "status %d", status);
 	text = xml_text(root, "Message");
 	return err_set(e, kind, "status %d, " SPAN_FMT ": " SPAN_FMT, status,
 		       SPAN_ARG(span_head(code, 60)), SPAN_ARG(span_head(text, 120)));
@@ -162,7 +121,7 @@ static void heed(struct patience *p, const struct http_head *head)
 }
 
 // Waits before another try; false when it is enough, with *e as it was.
-static bool once_more(struct s3 *s, struct patience *p, const char *what, struct err *e)
+static bool once_more(struct storage *s, struct patience *p, const char *what, struct err *e)
 {
 	int64_t ms = WAIT_FIRST_MS;
 	struct err stopped = { 0 };
@@ -218,7 +177,7 @@ static int fetch_begin(struct fetch *f, const struct http_head *head, struct err
 	return 0;
 }
 
-static int fetch_body(struct s3 *s, struct fetch *f, struct patience *p, struct err *e)
+static int fetch_body(struct storage *s, struct fetch *f, struct patience *p, struct err *e)
 {
 	ssize_t n;
 
@@ -240,31 +199,32 @@ static int fetch_body(struct s3 *s, struct fetch *f, struct patience *p, struct 
 	return 0;
 }
 
-static int fetch_once(struct s3 *s, const struct request *base, struct fetch *f, struct patience *p,
-		      struct err *e)
+static int fetch_once(struct storage *s, const struct storage_request *base, struct fetch *f,
+		      struct patience *p, struct err *e)
 {
-	struct request r = *base;
+	struct storage_request r = *base;
 	const struct http_head *head;
 
 	// Without an entity tag nobody can say that the rest is of the same object.
 	r.from = f->etag[0] ? f->at : 0;
 	r.etag = f->etag;
-	if (send_signed(s, &r, &head, e) < 0)
+	if (storage_send(s, &r, &head, e) < 0)
 		return -1;
 	if (head->status != 200 && (head->status != 206 || !r.from)) {
 		heed(p, head);
-		return refused(s, head, e);
+		return storage_refused(s, head, e);
 	}
 	return fetch_begin(f, head, e) < 0 ? -1 : fetch_body(s, f, p, e);
 }
 
-int s3_get(struct s3 *s, const char *bucket, const char *key, int fd, uint64_t *size, struct err *e)
+int storage_get(struct storage *s, const char *bucket, const char *key, int fd, uint64_t *size,
+		struct err *e)
 {
-	struct request r = { .method = "GET",
-			     .bucket = bucket,
-			     .key = key,
-			     .sha256 = SPAN(SIGV4_EMPTY_SHA256),
-			     .body = -1 };
+	struct storage_request r = { .method = "GET",
+				     .bucket = bucket,
+				     .key = key,
+				     .sha256 = SPAN(SIGV4_EMPTY_SHA256),
+				     .body = -1 };
 	struct fetch f = { .fd = fd, .total = UINT64_MAX };
 	struct patience p = { 0 };
 	struct err fault = { 0 };
@@ -281,7 +241,8 @@ int s3_get(struct s3 *s, const char *bucket, const char *key, int fd, uint64_t *
 // ---- send --------------------------------------------------------------------------------------------
 
 // Over plain HTTP nothing else guards the bytes, so the signature covers them; TLS does it by itself.
-static int hash_body(struct s3 *s, int fd, uint64_t size, char out[static SIGV4_HEX], struct err *e)
+static int hash_body(struct storage *s, int fd, uint64_t size, char out[static SIGV4_HEX],
+		     struct err *e)
 {
 	uint8_t sum[DIGEST_MAX];
 	struct digest d;
@@ -302,33 +263,44 @@ static int hash_body(struct s3 *s, int fd, uint64_t size, char out[static SIGV4_
 	return 0;
 }
 
-static int put_once(struct s3 *s, const struct request *r, struct patience *p, struct err *e)
+static bool stored(const struct storage *s, int status)
+{
+	if (s->store->kind == CONFIG_S3)
+		return status == 200;
+	return status == 200 || status == 201 || status == 202 || status == 204;
+}
+
+static int put_once(struct storage *s, const struct storage_request *r, struct patience *p,
+		    struct err *e)
 {
 	const struct http_head *head;
 
-	if (send_signed(s, r, &head, e) < 0)
+	if (s->store->kind != CONFIG_S3 && storage_plain_folders(s, r, e) < 0)
 		return -1;
-	if (head->status != 200) {
+	if (storage_send(s, r, &head, e) < 0)
+		return -1;
+	if (!stored(s, head->status)) {
 		heed(p, head);
-		return refused(s, head, e);
+		return storage_refused(s, head, e);
 	}
 	http_finish(s->http, NULL);
 	return 0;
 }
 
-int s3_put(struct s3 *s, const char *bucket, const char *key, int fd, uint64_t size, struct err *e)
+int storage_put(struct storage *s, const char *bucket, const char *key, int fd, uint64_t size,
+		struct err *e)
 {
 	char sum[SIGV4_HEX];
-	struct request r = { .method = "PUT",
-			     .bucket = bucket,
-			     .key = key,
-			     .sha256 = SPAN(SIGV4_UNSIGNED),
-			     .body = fd,
-			     .body_size = size };
+	struct storage_request r = { .method = "PUT",
+				     .bucket = bucket,
+				     .key = key,
+				     .sha256 = SPAN(SIGV4_UNSIGNED),
+				     .body = fd,
+				     .body_size = size };
 	struct patience p = { 0 };
 	struct err fault = { 0 };
 
-	if (!s->url.tls) {
+	if (!s->url.tls && s->store->kind == CONFIG_S3) {
 		if (hash_body(s, fd, size, sum, e) < 0)
 			return -1;
 		r.sha256 = span_of(sum);

@@ -1,0 +1,212 @@
+"""oscar-supervisor with WebDAV (a real server, rclone's) and Onedata (CDMI as its REST interface speaks it)."""
+import http.server
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import urllib.parse
+
+import pytest
+from conftest import wait_for
+from test_supervisor import bench  # noqa: F401
+
+SCRIPT = ('tr a-z A-Z <"$INPUT_FILE_PATH" >"$TMP_OUTPUT_DIR/$(basename "$INPUT_FILE_PATH")"; mkdir "$TMP_OUTPUT_DIR/deep"\n'
+          'echo note >"$TMP_OUTPUT_DIR/deep/a b+ü.txt"; echo no >"$TMP_OUTPUT_DIR/other.log"')
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Dav:
+    def __init__(self, folder, *options, scheme="http"):
+        if not shutil.which("rclone"):
+            pytest.skip("rclone is not installed")
+        self.folder, port = folder, free_port()
+        (folder / "data").mkdir()
+        self.url = f"{scheme}://localhost:{port}"
+        self.log = open(folder / "rclone.log", "ab")
+        self.process = subprocess.Popen(
+            ["rclone", "serve", "webdav", str(folder / "data"), "--addr", f"127.0.0.1:{port}", "--user", "ana",
+             "--pass", "secret", "--config", "/dev/null", "--vfs-cache-mode", "off", "--dir-cache-time", "0s", *options],
+            stdout=self.log, stderr=self.log)
+
+        def listens():
+            with socket.socket() as s:
+                return s.connect_ex(("127.0.0.1", port)) == 0
+        wait_for("the WebDAV server", listens)
+
+    def data(self, name):
+        return self.folder / "data" / name
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
+        self.log.close()
+
+
+@pytest.fixture(scope="module")
+def dav(tmp_path_factory):
+    d = Dav(tmp_path_factory.mktemp("dav"))
+    yield d
+    d.close()
+
+
+def dav_config(dav, password="secret", **keys):
+    return dict({"name": "sup", "storage_providers": {"webdav": {"dcache": {
+        "hostname": dav.url, "login": "ana", "password": password}}},
+        "input": [{"storage_provider": "webdav.dcache", "path": "/lab/in"}],
+        "output": [{"storage_provider": "webdav.dcache", "path": "lab/out/new", "suffix": [".txt"]}]}, **keys)
+
+
+def dcache_event(name):
+    return json.dumps({"event": {"name": name, "mask": ["IN_CLOSE_WRITE"]}, "subscription": "https://x/1"})
+
+
+def test_webdav_both_ways(dav, bench):
+    dav.data("lab/in").mkdir(parents=True)
+    dav.data("lab/in/a b+ü.txt").write_text("hello\n")
+    bench.run(SCRIPT, dcache_event("a b+ü.txt"), dav_config(dav))
+    out = dav.data("lab/out/new")
+    assert (out / "a b+ü.txt").read_text() == "HELLO\n"
+    assert (out / "deep/a b+ü.txt").read_text() == "note\n"
+    assert sorted(p.name for p in out.iterdir()) == ["a b+ü.txt", "deep"]
+    bench.run(SCRIPT, dcache_event("a b+ü.txt"), dav_config(dav))  # folders and files that are there
+    # A file of 30 MB passes in little memory.
+    big = os.urandom(1 << 20) * 30
+    dav.data("lab/in/big.txt").write_bytes(big)
+    p = bench.start('cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/"; grep VmHWM /proc/$PPID/status', dav_config(dav))
+    printed, err = p.communicate(dcache_event("big.txt").encode(), timeout=120)
+    assert p.returncode == 0, err
+    assert int(printed.split()[1]) < 10 * 1024 and (out / "big.txt").read_bytes() == big
+
+
+def test_webdav_that_refuses(dav, bench):
+    _, err = bench.run(SCRIPT, dcache_event("missing"), dav_config(dav), status=66)
+    assert "404" in err
+    _, err = bench.run(SCRIPT, dcache_event("a"), dav_config(dav, password="WRONGSECRET"), status=66)
+    assert "401" in err and "WRONGSECRET" not in err
+    conf = dav_config(dav)
+    conf["input"] = []
+    _, err = bench.run(SCRIPT, dcache_event("a"), conf, status=78)
+    assert "no input" in err
+
+
+def test_webdav_over_tls_trusts_its_bundle_only(bench, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("davs")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+                    "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "key",
+                    "-out", folder / "cert"], check=True, capture_output=True)
+    dav = Dav(folder, "--cert", str(folder / "cert"), "--key", str(folder / "key"), scheme="https")
+    try:
+        dav.data("lab/in").mkdir(parents=True)
+        dav.data("lab/in/f.txt").write_text("tls\n")
+        conf = dav_config(dav)
+        conf["storage_providers"]["webdav"]["dcache"]["hostname"] = dav.url.removeprefix("https://")
+        _, err = bench.run(SCRIPT, dcache_event("f.txt"), conf, status=66)
+        assert "certificate" in err
+        bench.run(SCRIPT, dcache_event("f.txt"), conf, SSL_CERT_FILE=str(folder / "cert"))
+        assert dav.data("lab/out/new/f.txt").read_text() == "TLS\n"
+        conf["storage_providers"]["webdav"]["dcache"]["verify"] = False
+        bench.run(SCRIPT, dcache_event("f.txt"), conf)
+    finally:
+        dav.close()
+
+
+class Cdmi(http.server.BaseHTTPRequestHandler):
+    """The CDMI calls of a Oneprovider that are used: objects without a version header, containers with one."""
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def answer(self, status, body=b""):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def path_of(self):
+        if self.headers.get("X-Auth-Token") != "token-1":
+            self.answer(401)
+            return None
+        path = urllib.parse.unquote(self.path)
+        assert path.startswith("/cdmi/space/"), path
+        return path.removeprefix("/cdmi/")
+
+    def do_GET(self):
+        path = self.path_of()
+        if path is None:
+            return
+        if path.endswith("/"):
+            assert self.headers["X-CDMI-Specification-Version"] == "1.1.1"
+            self.answer(200 if path in self.server.folders else 404)
+        elif path in self.server.files:
+            self.answer(200, self.server.files[path])
+        else:
+            self.answer(404)
+
+    def do_PUT(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        path = self.path_of()
+        if path is None:
+            return
+        if path.endswith("/"):
+            assert self.headers["X-CDMI-Specification-Version"] == "1.1.1"
+            above = path[:path.rstrip("/").rfind("/") + 1]
+            if above not in self.server.folders:
+                return self.answer(404)
+            self.server.folders.append(path)
+        else:
+            if path[:path.rfind("/") + 1] not in self.server.folders:
+                return self.answer(404)
+            self.server.files[path] = body
+        self.answer(201)
+
+
+@pytest.fixture
+def onedata():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Cdmi)
+    server.files, server.folders = {}, ["space/"]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def onedata_config(server, token="token-1"):
+    return {"name": "sup", "storage_providers": {"onedata": {"mine": {
+        "oneprovider_host": f"http://127.0.0.1:{server.server_port}", "token": token, "space": "space"}}},
+        "input": [{"storage_provider": "onedata.mine", "path": "space/in"}],
+        "output": [{"storage_provider": "onedata.mine", "path": "space/out/new", "suffix": [".txt"]}]}
+
+
+def onedata_event(path):
+    name = path.rsplit("/", 1)[1]
+    return json.dumps({"Key": path, "Records": [{"objectKey": name, "objectId": "0", "eventTime": "2026-11-24T00:00:00Z",
+                                                 "eventSource": "OneTrigger"}]})
+
+
+def test_onedata_both_ways(onedata, bench):
+    onedata.files["space/in/a b.txt"] = b"hello\n"
+    out, _ = bench.run(SCRIPT + '\necho "$STORAGE_OBJECT_KEY"', onedata_event("/space/in/a b.txt"), onedata_config(onedata))
+    assert out == b"/space/in/a b.txt\n"
+    assert onedata.files["space/out/new/a b.txt"] == b"HELLO\n"
+    assert onedata.files["space/out/new/deep/a b+ü.txt"] == b"note\n"
+    assert "space/out/new/other.log" not in onedata.files
+    assert onedata.folders == ["space/", "space/out/", "space/out/new/", "space/out/new/deep/"]
+
+
+def test_onedata_that_refuses(onedata, bench):
+    _, err = bench.run(SCRIPT, onedata_event("/space/in/x"), onedata_config(onedata), status=66)
+    assert "404" in err
+    _, err = bench.run(SCRIPT, onedata_event("/space/in/x"), onedata_config(onedata, "WRONGTOKEN"), status=66)
+    assert "401" in err and "WRONGTOKEN" not in err
+    _, err = bench.run(SCRIPT, onedata_event("/other/in/x"), onedata_config(onedata), status=78)
+    assert "space" in err
+    _, err = bench.run(SCRIPT, onedata_event("/space/in/x"), onedata_config(onedata, "a\r\nX-Evil: 1"), status=78)
+    assert "token" in err and "Evil" not in err
