@@ -178,6 +178,8 @@ static int put_inputs(int dir, const struct exec_spec *s, struct err *e)
 {
 	for (size_t i = 0; i < s->input_count; i++) {
 		auto_free char *path = mem_printf("oscar/input/%s", s->inputs[i].name);
+		if (!i && renameat(dir, SPARES_INPUT, dir, path) < 0 && errno != ENOENT)
+			return err_sys(e, ERR_IO, errno, "%s", path);
 		// The place where content will be bound is an empty file.
 		struct span bytes = s->inputs[i].content ? SPAN("") : s->inputs[i].bytes;
 

@@ -69,31 +69,43 @@ static bool not_there_or_gone(int bad)
 	return bad == 0 || errno == ENOENT;
 }
 
+static bool dots(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+// One of the inputs is kept where no script sees it, to be the next one's.
 static bool remove_inputs(int dir)
 {
 	DIR *list = open_list(dir, "oscar/input");
 	struct dirent *d;
-	bool good = list;
+	bool good = list, kept = false;
 
-	while (good && (d = readdir(list)))
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+	while (good && (d = readdir(list))) {
+		if (dots(d->d_name))
+			continue;
+		if (!kept && renameat(dirfd(list), d->d_name, dir, SPARES_INPUT) == 0)
+			kept = true;
+		else
 			good = unlinkat(dirfd(list), d->d_name, 0) == 0;
+	}
 	if (list)
 		closedir(list);
 	return good;
 }
 
-// The script could write there and change the folder itself: it is kept only when it is as it was made.
+// The script could write there and change the folder itself.
 static bool output_is_new(int dir)
 {
 	DIR *list = open_list(dir, "oscar/output");
 	struct dirent *d;
 	struct stat st;
-	bool good = list && fstat(dirfd(list), &st) == 0 && (st.st_mode & 07777) == 0755 &&
-		    st.st_uid == geteuid() && flistxattr(dirfd(list), NULL, 0) <= 0;
+	bool good = list && fstat(dirfd(list), &st) == 0 && st.st_uid == geteuid() &&
+		    flistxattr(dirfd(list), NULL, 0) <= 0 &&
+		    ((st.st_mode & 07777) == 0700 || fchmod(dirfd(list), 0700) == 0);
 
 	while (good && (d = readdir(list)))
-		good = strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0;
+		good = dots(d->d_name);
 	if (list)
 		closedir(list);
 	return good;
@@ -107,20 +119,12 @@ static bool clear_output(int dir)
 				      mkdirat(dir, "oscar/output", 0755) == 0);
 }
 
-// A log that was linked to where logs are kept is not to be written over.
-static bool drop_log(int dir)
-{
-	struct stat st;
-
-	return (fstatat(dir, "log", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 1) ||
-	       not_there_or_gone(unlinkat(dir, "log", 0));
-}
-
 static bool strip(int jobs, const char *spare)
 {
 	auto_fd int dir = openat(jobs, spare, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
-	return dir >= 0 && drop_log(dir) &&
+	// The log is never written over: it may be linked to where logs are kept, and somebody may follow it.
+	return dir >= 0 && not_there_or_gone(unlinkat(dir, "log", 0)) &&
 	       not_there_or_gone(renameat(dir, "alive", dir, "alive.new")) &&
 	       not_there_or_gone(renameat(dir, "exit", dir, "exit.new")) && remove_inputs(dir) &&
 	       clear_output(dir);
