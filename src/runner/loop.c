@@ -705,7 +705,7 @@ int loop_run(const struct runner_options *o)
 
 	umask(0); // modes are said where things are made
 	if (open_signals(&r, &e) < 0 || world_open(&r.world, o, &e) < 0 || open_run(&r, &e) < 0 ||
-	    adopt_all(&r, &e) < 0 || listen_on(&r, &e) < 0) {
+	    world_serve(&r.world, &e) < 0 || adopt_all(&r, &e) < 0 || listen_on(&r, &e) < 0) {
 		status = e.code == ERR_EXISTS ? 0 : 1;
 		log_at(status ? LOG_ERROR : LOG_INFO, "runner", "%s", e.msg);
 	} else {

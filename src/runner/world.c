@@ -197,8 +197,6 @@ static void find_masks(struct world *w)
 int world_open(struct world *w, const struct runner_options *o, struct err *e)
 {
 	auto_free char *real = realpath(o->data_dir, NULL);
-	char group[40];
-	struct stat st;
 
 	*w = (struct world){ .data = -1, .jobs = -1, .idmap = -1, .root = -1 };
 	for (int k = 0; k < CGROUP_KINDS; k++)
@@ -217,12 +215,20 @@ int world_open(struct world *w, const struct runner_options *o, struct err *e)
 	w->root = template_make(real, !w->rootless, e);
 	if (w->root < 0 || filter_build(&w->filter, e) < 0)
 		return -1;
+	find_masks(w);
+	return 0;
+}
+
+int world_serve(struct world *w, struct err *e)
+{
+	char group[40];
+	struct stat st;
+
 	if (fstat(w->data, &st) < 0)
-		return err_sys(e, ERR_IO, errno, "look at %s", real);
+		return err_sys(e, ERR_IO, errno, "look at the data directory");
 	snprintf(group, sizeof(group), "oscar-%llx-%llx", (unsigned long long)st.st_dev,
 		 (unsigned long long)st.st_ino);
 	cgroup_open_self(&w->cgroups, group);
-	find_masks(w);
 	name_limits(w);
 	return 0;
 }

@@ -42,6 +42,9 @@ struct runner_options;
 
 // Fails with ERR_UNSUPPORTED and what is missing where sandboxes cannot be made at all.
 must_check int world_open(struct world *w, const struct runner_options *o, struct err *e);
+// Then, by the one runner that holds the lock of the data directory: takes the control groups, which the runner
+// before may have removed up to the moment when it let go of the lock.
+must_check int world_serve(struct world *w, struct err *e);
 void world_close(struct world *w);
 
 // A network namespace with nothing but its loopback, to be given back once nobody is in it any more, or to be

@@ -84,7 +84,7 @@ static inline void bed_pause_ms(int n)
 	nanosleep(&t, NULL);
 }
 
-// Orders to the helper: 'S' start a runner, 'K' kill -9 it, 'T' ask it to leave, 'P'+pid kill -9 a process, 'U' be
+// Orders to the helper: 'S' start a runner, 'D' run a second one beside it until it goes, 'K' kill -9 it, 'T' ask it to leave, 'P'+pid kill -9 a process, 'U' be
 // a stranger to it.
 
 static inline pid_t bed_runner_pid(const char *data)
@@ -121,6 +121,22 @@ static inline bool bed_stranger_is_served(const struct bed *b)
 	return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
 }
 
+static inline bool bed_second_runner(const struct bed *b)
+{
+	struct runner_options o = { .data_dir = b->data, .user = b->user, .group = (gid_t)b->user };
+	pid_t pid = fork();
+	int status = -1;
+
+	if (pid == 0)
+		_exit(runner_main(&o));
+	for (int i = 0; waitpid(pid, &status, WNOHANG) == 0; i++) {
+		if (i == 500)
+			kill(pid, SIGKILL);
+		bed_pause_ms(10);
+	}
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 static inline void bed_helper(const struct bed *b, int sock)
 {
 	struct runner_spawn_options o = { .exe = getenv("BED_RUNNER"),
@@ -153,6 +169,9 @@ static inline void bed_helper(const struct bed *b, int sock)
 				answer = 'n';
 			while (pid && kill(pid, 0) == 0 && bed_runner_pid(b->data) == pid)
 				bed_pause_ms(2);
+			break;
+		case 'D':
+			answer = bed_second_runner(b) ? 'y' : 'n';
 			break;
 		case 'U':
 			answer = bed_stranger_is_served(b) ? 'y' : 'n';

@@ -328,6 +328,20 @@ static void a_second_daemon_has_to_wait(void **state)
 	bed_forget(b, "second");
 }
 
+// It finds the lock taken and goes; what it opened on the way is the first one's to remove.
+static void a_second_runner_leaves_the_first_alone(void **state)
+{
+	struct bed *b = need(state);
+	struct exec_spec before = bed_spec("before", "true"), after = bed_spec("after", "true");
+
+	assert_outcome(bed_run(b, &before), EXEC_EXITED);
+	bed_forget(b, "before");
+	bed_pause_ms(2 * BED_IDLE_MS); // no group is left but the runner's own
+	assert_true(bed_order(b, "D"));
+	assert_outcome(bed_run(b, &after), EXEC_EXITED);
+	bed_forget(b, "after");
+}
+
 static void a_stranger_is_sent_away(void **state)
 {
 	struct bed *b = need(state);
@@ -388,6 +402,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(jobs_stopped_with_the_daemon_are_lost_to_the_next),
 		cmocka_unit_test(jobs_are_stopped_also_without_a_runner),
 		cmocka_unit_test(a_second_daemon_has_to_wait),
+		cmocka_unit_test(a_second_runner_leaves_the_first_alone),
 		cmocka_unit_test(a_stranger_is_sent_away),
 		cmocka_unit_test(an_idle_runner_leaves_and_a_busy_one_stays),
 	};
