@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// reader: the bytes of an object.
+#include "base/file.h"
+#include "base/mem.h"
+#include "store/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+struct store_reader {
+	struct store *store;
+	struct arena mem;
+	struct content at;
+	uint64_t size;
+	struct span bytes;	  // inline
+	struct segment *segments; // else
+	size_t count;
+	size_t open_at; // segment that fd belongs to
+	int fd;
+};
+
+static int open_segment(struct store_reader *r, size_t i, struct err *e)
+{
+	char name[FILE_NAME_MAX];
+	int fd;
+
+	if (r->fd >= 0 && r->open_at == i)
+		return 0;
+	fd = file_open(r->store->content_dir, file_name(r->segments[i].file, name), O_RDONLY, 0, e);
+	if (fd < 0)
+		return -1;
+	file_close(r->fd);
+	r->fd = fd;
+	r->open_at = i;
+	return 0;
+}
+
+static int load_inline(struct store_reader *r, struct db_conn *c, struct err *e)
+{
+	auto_query struct db_stmt *s = db_query(c, "SELECT crc,data FROM bodies WHERE content=?1",
+						DB_ARGS(db_int(r->at.id)), e);
+	int got = s ? db_step(s, e) : -1;
+
+	if (got < 0)
+		return -1;
+	if (!got)
+		return object_missing(e, STORE_NO_KEY, "the content is gone");
+	r->bytes = arena_span(&r->mem, db_col_span(s, 1));
+	if (content_crc(r->bytes) != (uint32_t)db_col_int(s, 0))
+		return err_set(e, ERR_CORRUPT, "stored bytes differ from what was written");
+	return 0;
+}
+
+// What is known to be damaged is refused, rather than handed out wrong.
+static int check_known(struct store_reader *r, struct db_conn *c, struct err *e)
+{
+	int64_t bad = 0;
+
+	if (!atomic_load(&r->store->bad_files))
+		return 0;
+	if (db_get_int(c,
+		       "SELECT EXISTS(SELECT 1 FROM segments s JOIN files f ON f.id=s.file WHERE "
+		       "s.content=?1 AND f.bad=1)",
+		       DB_ARGS(db_int(r->at.id)), 0, &bad, e) < 0)
+		return -1;
+	return bad ? err_set(e, ERR_CORRUPT, "the content is known to be damaged") : 0;
+}
+
+static int load(struct store_reader *r, struct db_conn *c, struct err *e)
+{
+	if (r->at.storage == STORE_INLINE)
+		return load_inline(r, c, e);
+	if (content_segments(c, r->at.id, &r->mem, &r->segments, &r->count, e) < 0)
+		return -1;
+	if (r->size && !r->count)
+		return object_missing(e, STORE_NO_KEY, "the content is gone");
+	if (check_known(r, c, e) < 0)
+		return -1;
+	return r->count ? open_segment(r, 0, e) : 0;
+}
+
+static int reader_new(struct store *s, struct db_conn *c, struct content at, uint64_t size,
+		      struct store_reader **out, struct err *e)
+{
+	struct store_reader *r = mem_zalloc(sizeof(*r));
+
+	*r = (struct store_reader){ .store = s, .at = at, .size = size, .fd = -1 };
+	if (load(r, c, e) < 0) {
+		store_reader_close(r);
+		return -1;
+	}
+	*out = r;
+	return 0;
+}
+
+// An overwrite between the row and its content makes the old content go away: look again.
+enum { OPEN_TRIES = 4 };
+
+static int open_found(struct store *s, const struct store_bucket *b, struct span key,
+		      int64_t version, struct arena *mem, struct store_object *out,
+		      struct store_reader **reader, struct err *e)
+{
+	struct db_conn *c = db_reader(s->db, e);
+	struct content at;
+
+	for (int i = 0; c; i++) {
+		if (object_find(c, b, key, version, mem, out, &at, e) < 0 ||
+		    object_not_marker(out, e) < 0)
+			return -1;
+		if (reader_new(s, c, at, out->size, reader, e) == 0)
+			return 0;
+		if (e->code != ERR_NOT_FOUND)
+			return -1;
+		if (i == OPEN_TRIES)
+			return err_set(e, ERR_CORRUPT, "the content of " SPAN_FMT " is missing",
+				       SPAN_ARG(key));
+	}
+	return -1;
+}
+
+int store_reader_open(struct store *s, struct span bucket, struct span key, int64_t version,
+		      struct arena *mem, struct store_object *out, struct store_reader **reader,
+		      struct err *e)
+{
+	struct db_conn *c = db_reader(s->db, e);
+	struct store_bucket b;
+
+	*out = (struct store_object){ 0 };
+	if (!c || bucket_find(c, bucket, &b, e) < 0)
+		return -1;
+	return open_found(s, &b, key, version, mem, out, reader, e);
+}
+
+int store_reader_open_version(struct store *s, int64_t bucket_id, struct span key, int64_t version,
+			      struct arena *mem, struct store_object *out,
+			      struct store_reader **reader, struct err *e)
+{
+	struct store_bucket b = { .id = bucket_id };
+
+	*out = (struct store_object){ 0 };
+	return open_found(s, &b, key, version, mem, out, reader, e);
+}
+
+void store_reader_close(struct store_reader *r)
+{
+	if (!r)
+		return;
+	file_close(r->fd);
+	arena_release(&r->mem);
+	mem_free(r);
+}
+
+// Index of the segment that holds `at`; *into = the offset in it.
+static size_t segment_at(const struct store_reader *r, uint64_t at, uint64_t *into)
+{
+	size_t i = 0;
+
+	while (i < r->count && at >= r->segments[i].length)
+		at -= r->segments[i++].length;
+	*into = at;
+	return i;
+}
+
+ssize_t store_reader_pread(struct store_reader *r, uint64_t at, void *p, size_t n, struct err *e)
+{
+	uint64_t into, left;
+	ssize_t got;
+	size_t i;
+
+	if (at >= r->size)
+		return 0;
+	if (n > r->size - at)
+		n = (size_t)(r->size - at);
+	if (r->at.storage == STORE_INLINE) {
+		memcpy(p, r->bytes.p + at, n);
+		return (ssize_t)n;
+	}
+	i = segment_at(r, at, &into);
+	if (i == r->count)
+		return err_set(e, ERR_CORRUPT, "the content is shorter than its record");
+	left = r->segments[i].length - into;
+	if (n > left)
+		n = (size_t)left;
+	if (open_segment(r, i, e) < 0)
+		return -1;
+	got = file_pread_full(r->fd, p, n, (off_t)(r->segments[i].offset + into), e);
+	if (got >= 0 && (size_t)got < n)
+		return err_set(e, ERR_CORRUPT, "a content file is shorter than its record");
+	return got;
+}
+
+bool store_reader_inline(struct store_reader *r, struct span *bytes)
+{
+	*bytes = r->bytes;
+	return r->at.storage == STORE_INLINE;
+}
+
+bool store_reader_file(struct store_reader *r, uint64_t at, uint64_t n, int *fd, uint64_t *offset)
+{
+	struct err ignored;
+	uint64_t into;
+	size_t i;
+
+	if (r->at.storage != STORE_SEGMENTS || !n)
+		return false;
+	i = segment_at(r, at, &into);
+	if (i == r->count || n > r->segments[i].length - into || open_segment(r, i, &ignored) < 0)
+		return false;
+	*fd = fcntl(r->fd, F_DUPFD_CLOEXEC, 3);
+	*offset = r->segments[i].offset + into;
+	return *fd >= 0;
+}
+
+bool store_reader_path(struct store_reader *r, char *out, size_t size)
+{
+	char name[FILE_NAME_MAX];
+
+	if (r->at.storage != STORE_SEGMENTS || r->count != 1 || r->segments[0].offset ||
+	    r->segments[0].length != r->size || !r->store->content_rel)
+		return false;
+	snprintf(out, size, "%s/%s", r->store->content_rel, file_name(r->segments[0].file, name));
+	return true;
+}
