@@ -133,7 +133,9 @@ static void send_body(struct s3_req *q, unsigned status, const char *type, uint6
 {
 	struct http_stream stream = { .owner = q, .read = read_more, .block = 256 << 10 };
 	struct span bytes;
+	struct err e = { 0 };
 	uint64_t offset;
+	char first;
 	int fd;
 
 	if (store_reader_inline(q->reader, &bytes)) {
@@ -144,6 +146,11 @@ static void send_body(struct s3_req *q, unsigned status, const char *type, uint6
 	} else if (store_reader_file(q->reader, from, n, &fd, &offset)) {
 		http_reply_file(q->http, status, type, fd, offset, n);
 	} else {
+		// What is found damaged at once is an error; later the connection breaks.
+		if (store_reader_pread(q->reader, from, &first, 1, &e) < 0) {
+			s3_fail_store(q, &e);
+			return;
+		}
 		q->read_at = from;
 		q->read_end = from + n;
 		http_reply_stream(q->http, status, type, n, &stream);

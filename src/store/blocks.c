@@ -117,6 +117,66 @@ int blocks_verify(struct store *s, int64_t file, uint64_t size, struct span sums
 	return compare(fd, size, sums, pace, owner, e);
 }
 
+int blocks_verify_one(int fd, uint64_t block, uint64_t size, struct span sums, struct err *e)
+{
+	enum { CHUNK = 64 << 10 };
+	auto_free char *chunk = mem_alloc(CHUNK);
+	uint64_t at = block * BLOCK_SIZE;
+	uint64_t end = size - at < BLOCK_SIZE ? size : at + BLOCK_SIZE;
+	uint32_t crc = 0;
+
+	if (!sums.n)
+		return 1;
+	if ((block + 1) * SUM_SIZE > sums.n)
+		return err_set(e, ERR_CORRUPT,
+			       "the checksums are not those of a file of this size");
+	while (at < end) {
+		size_t n = end - at < CHUNK ? (size_t)(end - at) : CHUNK;
+		ssize_t got = file_pread_full(fd, chunk, n, (off_t)at, e);
+
+		if (got < 0)
+			return -1;
+		if ((size_t)got < n)
+			return err_set(e, ERR_CORRUPT, "a content file is shorter than its record");
+		crc = (uint32_t)crc_update(CRC_32C, crc, span_make(chunk, n));
+		at += n;
+	}
+	if (crc != sum_at(sums, block))
+		return err_set(e, ERR_CORRUPT, "stored bytes differ from what was written");
+	return 1;
+}
+
+// ---- what was seen -------------------------------------------------------------------------------------
+
+enum { SEEN_WORDS = 1 << 20 }; // of 64 files each: 8 MiB, of which only touched pages exist
+
+struct seen {
+	_Atomic uint64_t words[SEEN_WORDS];
+};
+
+struct seen *seen_new(void)
+{
+	return mem_zalloc(sizeof(struct seen));
+}
+
+void seen_free(struct seen *s)
+{
+	mem_free(s);
+}
+
+bool seen_has(const struct seen *s, int64_t file)
+{
+	return atomic_load_explicit(&s->words[file / 64 % SEEN_WORDS], memory_order_relaxed) >>
+		       file % 64 &
+	       1;
+}
+
+void seen_add(struct seen *s, int64_t file)
+{
+	atomic_fetch_or_explicit(&s->words[file / 64 % SEEN_WORDS], UINT64_C(1) << file % 64,
+				 memory_order_relaxed);
+}
+
 // ---- what is known to be damaged -----------------------------------------------------------------------
 
 struct mark {

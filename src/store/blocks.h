@@ -23,5 +23,17 @@ void blocks_release(struct blocks *b);
 must_check int blocks_verify(struct store *s, int64_t file, uint64_t size, struct span sums,
 			     bool (*pace)(void *owner), void *owner, struct err *e);
 
+// One block of an open file, by its sums: as blocks_verify(). Without sums it is right.
+must_check int blocks_verify_one(int fd, uint64_t block, uint64_t size, struct span sums,
+				 struct err *e);
+
+// Files whose bytes were written or found right since the start: they need no second look. A few may be taken
+// for others (the set is of a fixed size); those are left to the scrubber.
+struct seen;
+struct seen *seen_new(void);
+void seen_free(struct seen *s); // accepts NULL
+bool seen_has(const struct seen *s, int64_t file);
+void seen_add(struct seen *s, int64_t file);
+
 // Remembers that a file is damaged (or right again) and names the objects that consist of it in the log.
 must_check int blocks_mark(struct store *s, int64_t file, bool bad, struct err *e);

@@ -32,6 +32,7 @@ struct store {
 	pthread_t reaper;
 	struct keeper *keeper;
 	struct rules_cache *rules;
+	struct seen *seen; // content files that were found right
 	struct scrub *scrub;
 };
 

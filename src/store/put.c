@@ -312,6 +312,8 @@ static int apply_one(struct db_conn *c, void *arg, struct err *e)
 void store_put_committed(struct store_put *p)
 {
 	p->committed = true;
+	if (p->file)
+		seen_add(p->store->seen, p->file);
 }
 
 static void object_copy(struct arena *mem, struct store_object *out, const struct store_object *o)

@@ -2,7 +2,9 @@
 // reader: the bytes of an object.
 #include "base/file.h"
 #include "base/mem.h"
+#include "store/blocks.h"
 #include "store/engine.h"
+#include "store/scrub.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +20,56 @@ struct store_reader {
 	size_t count;
 	size_t open_at; // segment that fd belongs to
 	int fd;
+
+	// Of a file that nobody has looked at since the start.
+	int64_t sums_of; // the file that the next four are about
+	struct span sums;
+	uint64_t file_size;
+	uint64_t right;	  // blocks found right so far, from the first on
+	uint64_t last_ok; // and the one found right last, plus one
+	struct arena sums_mem;
 };
+
+static int load_sums(struct store_reader *r, int64_t file, struct err *e)
+{
+	struct db_conn *c = db_reader(r->store->db, e);
+	auto_query struct db_stmt *q =
+		c ? db_query(c, "SELECT size,crcs FROM files WHERE id=?1", DB_ARGS(db_int(file)), e)
+		  : NULL;
+	int got = q ? db_step(q, e) : -1;
+
+	if (got < 0)
+		return -1;
+	arena_release(&r->sums_mem);
+	r->sums_of = file;
+	r->right = r->last_ok = 0;
+	// Deleted meanwhile: what is open stays readable, and nothing is known about it.
+	r->sums = got ? arena_span(&r->sums_mem, db_col_span(q, 1)) : SPAN("");
+	r->file_size = got ? (uint64_t)db_col_int(q, 0) : 0;
+	return 0;
+}
+
+// The block that holds this byte of the open file is what was written. The first reader of a file after a start
+// looks; when it has seen the whole file nobody looks again.
+static int check_block(struct store_reader *r, int64_t file, uint64_t offset, struct err *e)
+{
+	uint64_t block = offset / BLOCK_SIZE;
+
+	if (seen_has(r->store->seen, file))
+		return 0;
+	if (r->sums_of != file && load_sums(r, file, e) < 0)
+		return -1;
+	if (r->last_ok == block + 1 || offset >= r->file_size)
+		return 0;
+	if (blocks_verify_one(r->fd, block, r->file_size, r->sums, e) < 0) {
+		scrub_suspect(r->store->scrub, file);
+		return -1;
+	}
+	r->last_ok = block + 1;
+	if (r->right == block && (++r->right) * BLOCK_SIZE >= r->file_size)
+		seen_add(r->store->seen, file);
+	return 0;
+}
 
 static int open_segment(struct store_reader *r, size_t i, struct err *e)
 {
@@ -148,6 +199,7 @@ void store_reader_close(struct store_reader *r)
 		return;
 	file_close(r->fd);
 	arena_release(&r->mem);
+	arena_release(&r->sums_mem);
 	mem_free(r);
 }
 
@@ -164,7 +216,7 @@ static size_t segment_at(const struct store_reader *r, uint64_t at, uint64_t *in
 
 ssize_t store_reader_pread(struct store_reader *r, uint64_t at, void *p, size_t n, struct err *e)
 {
-	uint64_t into, left;
+	uint64_t into, left, in_file;
 	ssize_t got;
 	size_t i;
 
@@ -182,7 +234,10 @@ ssize_t store_reader_pread(struct store_reader *r, uint64_t at, void *p, size_t 
 	left = r->segments[i].length - into;
 	if (n > left)
 		n = (size_t)left;
-	if (open_segment(r, i, e) < 0)
+	in_file = r->segments[i].offset + into;
+	if (n > BLOCK_SIZE - in_file % BLOCK_SIZE) // within one block, which is what can be checked
+		n = (size_t)(BLOCK_SIZE - in_file % BLOCK_SIZE);
+	if (open_segment(r, i, e) < 0 || check_block(r, r->segments[i].file, in_file, e) < 0)
 		return -1;
 	got = file_pread_full(r->fd, p, n, (off_t)(r->segments[i].offset + into), e);
 	if (got >= 0 && (size_t)got < n)
@@ -206,6 +261,11 @@ bool store_reader_file(struct store_reader *r, uint64_t at, uint64_t n, int *fd,
 		return false;
 	i = segment_at(r, at, &into);
 	if (i == r->count || n > r->segments[i].length - into || open_segment(r, i, &ignored) < 0)
+		return false;
+	// One block is looked at here and now; longer files on their way out.
+	if (!seen_has(r->store->seen, r->segments[i].file) &&
+	    (check_block(r, r->segments[i].file, 0, &ignored) < 0 ||
+	     !seen_has(r->store->seen, r->segments[i].file)))
 		return false;
 	*fd = fcntl(r->fd, F_DUPFD_CLOEXEC, 3);
 	*offset = r->segments[i].offset + into;

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "store/blocks.h"
 
-enum { PAGE = 16, SAVE_S = 60 };
+enum { PAGE = 16, SAVE_S = 60, SUSPECTS = 64 };
 #define DONE INT64_MAX // as the last file read: the round is complete
 
 // ---- files ---------------------------------------------------------------------------------------------
@@ -43,34 +43,46 @@ static int found_bad(struct store *s, const struct listed *f, const struct err *
 	return marked;
 }
 
+// Up to `max` files after *at; the number of those looked at, or -1. *bad counts.
+static int scrub_page(struct store *s, int64_t *at, int max, bool (*pace)(void *owner), void *owner,
+		      int64_t *bad, struct err *e)
+{
+	struct db_conn *c = db_reader(s->db, e);
+	auto_arena struct arena mem = { 0 };
+	struct listed page[PAGE];
+	int n;
+
+	if (!c || read_page(c, *at, &mem, page, &n, e) < 0)
+		return -1;
+	if (n > max)
+		n = max;
+	for (int i = 0; i < n; i++) {
+		struct err why = { 0 };
+		int right =
+			blocks_verify(s, page[i].id, page[i].size, page[i].sums, pace, owner, &why);
+		int marked = right == 0 ? found_bad(s, &page[i], &why, e) : 0;
+
+		if (right < 0)
+			return 0; // stopped within this file
+		if (marked < 0)
+			return -1;
+		if (right)
+			seen_add(s->seen, page[i].id);
+		*bad += marked;
+		*at = page[i].id;
+	}
+	return n;
+}
+
 int64_t scrub_files(struct store *s, int64_t *at, bool (*pace)(void *owner), void *owner,
 		    struct err *e)
 {
 	int64_t bad = 0;
-	int n = PAGE;
+	int n;
 
-	while (n == PAGE) {
-		struct db_conn *c = db_reader(s->db, e);
-		auto_arena struct arena mem = { 0 };
-		struct listed page[PAGE];
-
-		if (!c || read_page(c, *at, &mem, page, &n, e) < 0)
-			return -1;
-		for (int i = 0; i < n; i++) {
-			struct err why = { 0 };
-			int right = blocks_verify(s, page[i].id, page[i].size, page[i].sums, pace,
-						  owner, &why);
-			int marked = right == 0 ? found_bad(s, &page[i], &why, e) : 0;
-
-			if (right < 0)
-				return bad; // stopped within this file
-			if (marked < 0)
-				return -1;
-			bad += marked;
-			*at = page[i].id;
-		}
-	}
-	return bad;
+	while ((n = scrub_page(s, at, PAGE, pace, owner, &bad, e)) == PAGE)
+		;
+	return n < 0 ? -1 : bad;
 }
 
 // ---- the thread ----------------------------------------------------------------------------------------
@@ -81,6 +93,8 @@ struct scrub {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	bool stop;
+	int64_t suspects[SUSPECTS];
+	int suspect_count;
 	int64_t begun_ns, at; // of the round: when it began (0 = none runs), the last file read
 	int64_t saved_mono_ns;
 };
@@ -131,9 +145,40 @@ static bool rest(struct scrub *k, int64_t ns)
 	int64_t until = clock_mono_ns() + ns;
 	auto_lock held = lock_hold(&k->lock);
 
-	while (!k->stop && lock_wait(&k->wake, &k->lock, until))
+	while (!k->stop && !k->suspect_count && lock_wait(&k->wake, &k->lock, until))
 		;
 	return !k->stop;
+}
+
+void scrub_suspect(struct scrub *k, int64_t file)
+{
+	auto_lock held = lock_hold(&k->lock);
+
+	if (k->suspect_count == SUSPECTS)
+		return;
+	k->suspects[k->suspect_count++] = file;
+	pthread_cond_signal(&k->wake);
+}
+
+static int64_t next_suspect(struct scrub *k)
+{
+	auto_lock held = lock_hold(&k->lock);
+
+	return k->suspect_count ? k->suspects[--k->suspect_count] : 0;
+}
+
+static void look_at_suspects(struct scrub *k)
+{
+	int64_t file;
+
+	while ((file = next_suspect(k))) {
+		struct err e = { 0 };
+		int64_t before = file - 1,
+			bad = 0; // the next file is the suspect, unless that is gone
+
+		if (scrub_page(k->store, &before, 1, NULL, NULL, &bad, &e) < 0)
+			log_warn("store", "scrubbing: %s", e.msg);
+	}
 }
 
 static bool pace(void *owner)
@@ -142,6 +187,7 @@ static bool pace(void *owner)
 
 	if (clock_mono_ns() - k->saved_mono_ns > SAVE_S * NS_PER_S)
 		save(k);
+	look_at_suspects(k);
 	return rest(k, NS_PER_S / k->store->o.scrub_mib_s);
 }
 
@@ -155,6 +201,7 @@ static void *scrub_main(void *arg)
 		struct err e = { 0 };
 		int64_t bad;
 
+		look_at_suspects(k);
 		if (k->at == DONE && clock_wall_ns() - k->begun_ns < period)
 			continue; // the last round was not long ago
 		if (k->at == DONE || !k->begun_ns) {

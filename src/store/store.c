@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/blocks.h"
 #include "store/engine.h"
 #include "store/keeper.h"
 #include "store/scrub.h"
@@ -200,6 +201,7 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 	db_on_commit(s->db, wake_reaper, s);
 	lock_thread_start(&s->reaper, "store-reaper", reaper_main, s);
 	s->rules = rules_cache_new();
+	s->seen = seen_new();
 	keeper_start(&s->keeper, s);
 	scrub_start(&s->scrub, s);
 	*out = s;
@@ -219,6 +221,7 @@ void store_close(struct store *s)
 	pthread_join(s->reaper, NULL);
 	db_off_commit(s->db, s);
 	rules_cache_free(s->rules);
+	seen_free(s->seen);
 	pthread_cond_destroy(&s->reap);
 	pthread_mutex_destroy(&s->lock);
 	file_close(s->content_dir);

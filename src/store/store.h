@@ -318,11 +318,13 @@ static inline void store_reader_close_ptr(struct store_reader **r)
 }
 #define auto_reader at_scope_exit(store_reader_close_ptr)
 
+// May give fewer bytes than asked; 0 at the end. What differs from what was written is ERR_CORRUPT.
 must_check ssize_t store_reader_pread(struct store_reader *r, uint64_t at, void *p, size_t n,
 				      struct err *e);
 // The bytes themselves when the content is inline; else false.
 bool store_reader_inline(struct store_reader *r, struct span *bytes);
-// When the range lies in one file: a new descriptor (the caller's) and the offset in it; else false.
+// When the range lies in one file that is known to be right: a new descriptor (the caller's) and the offset in it;
+// else false. The first reader of a larger file after a start gets false: reading it by pread checks it.
 bool store_reader_file(struct store_reader *r, uint64_t at, uint64_t n, int *fd, uint64_t *offset);
 // When the whole content is one file: its path relative to the data directory, for binding; else false.
 bool store_reader_path(struct store_reader *r, char *out, size_t size);

@@ -5,7 +5,7 @@ import subprocess
 
 import requests
 
-from conftest import OSCAR
+from conftest import OSCAR, wait_for
 
 
 def check(daemon, *options):
@@ -47,6 +47,29 @@ def test_damage_is_found_marked_and_answered(fresh):
     assert check(fresh).returncode == 0
     fresh.start()
     assert fresh.get("box", "big") == body
+
+
+def test_damage_is_found_by_who_reads_it_first(fresh):
+    fresh.s3.create_bucket(Bucket="box")
+    body = os.urandom(3 << 20)
+    fresh.put("box", "big", body)
+    signed = fresh.s3.generate_presigned_url("get_object", Params={"Bucket": "box", "Key": "big"})
+    assert requests.get(signed, timeout=30).content == body
+    path = next((pathlib.Path(fresh.data) / "content").glob("??/*"))
+    fresh.leave()
+    with open(path, "r+b") as f:
+        f.seek(2 << 20)
+        f.write(bytes([body[2 << 20] ^ 1]))
+    fresh.start()
+    signed = fresh.s3.generate_presigned_url("get_object", Params={"Bucket": "box", "Key": "big"})
+    early = requests.get(signed, headers={"Range": "bytes=0-99"}, timeout=30)
+    assert early.status_code == 206 and early.content == body[:100]
+    try:  # it breaks off, or was refused at once when it was marked meanwhile
+        assert requests.get(signed, timeout=30).status_code == 500
+    except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError):
+        pass
+    wait_for("the mark", lambda: requests.get(signed, headers={"Range": "bytes=0-99"},
+                                              timeout=30).status_code == 500)
 
 
 def test_wrong_usage_and_no_data(tmp_path):

@@ -95,6 +95,68 @@ static void damage_is_found_and_never_handed_out(void **state)
 	assert_true(check_it(p, false).mended == 0);
 }
 
+static struct store_reader *reader_of(struct place *p, const char *key)
+{
+	struct store_reader *r = NULL;
+	struct store_object o;
+	struct err e = { 0 };
+
+	assert_int_equal(store_reader_open(p->store, SPAN("photos"), span_of(key), 0, &p->mem, &o,
+					   &r, &e),
+			 0);
+	return r;
+}
+
+static bool by_file(struct place *p, const char *key, uint64_t n)
+{
+	auto_reader struct store_reader *r = reader_of(p, key);
+	uint64_t offset;
+	int fd = -1;
+	bool got = store_reader_file(r, 0, n, &fd, &offset);
+
+	file_close(fd);
+	return got;
+}
+
+static void the_first_reader_after_a_start_looks(void **state)
+{
+	struct place *p = *state;
+
+	put(p, "big", pattern(p, BIG));
+	put(p, "one block", pattern(p, 500000));
+	assert_true(by_file(p, "big", BIG)); // we wrote it ourselves
+	close_all(p);
+	open_all(p);
+	assert_true(by_file(p, "one block", 500000));
+	assert_false(by_file(p, "big", BIG));
+	assert_content(p, "big", pattern(p, BIG));
+	assert_true(by_file(p, "big", BIG));
+}
+
+static void the_first_reader_finds_damage_before_it_goes_out(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	char c[2];
+
+	put(p, "big", pattern(p, BIG));
+	close_all(p);
+	flip(only_file(p), (1 << 20) + 5);
+	open_all(p);
+	{
+		auto_reader struct store_reader *r = reader_of(p, "big");
+
+		assert_int_equal(store_reader_pread(r, (1 << 20) - 1, c, 2, &e), 1);
+		assert_int_equal(store_reader_pread(r, 1 << 20, c, 2, &e), -1);
+		assert_int_equal(e.code, ERR_CORRUPT);
+		assert_int_equal(store_reader_pread(r, 2 << 20, c, 2, &e), 2);
+	}
+	for (int i = 0; i < 1000 && open_reader(p, "big", &e) == 0; i++)
+		usleep(10000); // the scrubber marks it
+	assert_int_equal(open_reader(p, "big", &e), -1);
+	assert_int_equal(e.code, ERR_CORRUPT);
+}
+
 static void a_short_or_lost_file_is_damage(void **state)
 {
 	struct place *p = *state;
@@ -159,6 +221,8 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(damage_is_found_and_never_handed_out),
+		CASE(the_first_reader_after_a_start_looks),
+		CASE(the_first_reader_finds_damage_before_it_goes_out),
 		CASE(a_short_or_lost_file_is_damage),
 		CASE(what_nobody_owns_is_moved_aside),
 		CASE(bodies_in_the_database_are_checked),
