@@ -4,8 +4,6 @@
 #include "authn/claim.h"
 #include "base/mem.h"
 
-#include <time.h>
-
 enum { V2_SIGNATURE = 28 };
 
 // `date` is what is signed in its place: Expires of a query, or the Date header.
@@ -56,15 +54,6 @@ int version_2_query(struct authn *a, struct http_req *r, struct span bucket, str
 	return compare(r, &key, bucket, expires, signature, out, e);
 }
 
-// A date that our clock cannot hold.
-static bool far_away(const char *s)
-{
-	struct tm t = { 0 };
-	const char *end = strptime(s, "%a, %d %b %Y %H:%M:%S GMT", &t);
-
-	return end && !*end && t.tm_year > 300;
-}
-
 static int check_date(struct authn *a, struct http_req *r, struct span text, struct err *e)
 {
 	const char *s = arena_strndup(http_arena(r), text.p, text.n);
@@ -74,8 +63,6 @@ static int check_date(struct authn *a, struct http_req *r, struct span text, str
 		then = clock_parse_basic(s);
 	if (then < 0)
 		then = clock_parse_iso(s);
-	if (then < 0 && far_away(s))
-		then = INT64_MAX;
 	if (then < 0)
 		return claim_refuse(e, ERR_DENIED, AUTHN_NO_DATE,
 				    "a valid Date or x-amz-date header is needed");
@@ -100,12 +87,11 @@ int version_2_header(struct authn *a, struct http_req *r, struct span bucket, st
 	if (!access.n || access.n >= AUTH_KEY_MAX || signature.n != V2_SIGNATURE)
 		return claim_refuse(e, ERR_INVALID, AUTHN_OLD_HEADER,
 				    "the authorization header is not AWS ACCESS:SIGNATURE");
-	if (check_date(a, r,
-		       own.p	? own
-		       : date.p ? date
-				: SPAN(""),
-		       e) < 0 ||
-	    claim_find_key(a, r, access, out, &key, e) < 0)
+	if (claim_find_key(a, r, access, out, &key, e) < 0)
 		return -1;
+	if (check_date(a, r, own.p ? own : date.p ? date : SPAN(""), e) < 0) {
+		mem_wipe(&key, sizeof(key));
+		return -1;
+	}
 	return compare(r, &key, bucket, own.p ? SPAN("") : date, signature, out, e);
 }

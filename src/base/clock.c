@@ -80,11 +80,16 @@ char *clock_basic(int64_t wall_ns, char out[static CLOCK_TEXT_MAX])
 	return out;
 }
 
+// The last second whose nanoseconds a number can hold, and a fraction of a second more.
+#define SECONDS_MAX (INT64_MAX / NS_PER_S - 1)
+
 static int64_t join(struct tm *tm)
 {
 	time_t s = timegm(tm);
 
-	return s < 0 ? -1 : (int64_t)s * NS_PER_S;
+	if (s < 0)
+		return -1;
+	return (s < SECONDS_MAX ? (int64_t)s : SECONDS_MAX) * NS_PER_S;
 }
 
 int64_t clock_parse_iso(const char *text)

@@ -25,7 +25,8 @@ char *clock_http(int64_t wall_ns, char out[static CLOCK_TEXT_MAX]);
 // 20261123T144648Z, as SigV4 writes it
 char *clock_basic(int64_t wall_ns, char out[static CLOCK_TEXT_MAX]);
 
-// Parse the forms above (iso with or without fraction); -1 when the text is not of that form.
+// Parse the forms above (iso with or without fraction); -1 when the text is not of that form or before 1970.
+// What is later than April 2262 becomes that.
 int64_t clock_parse_iso(const char *text);
 int64_t clock_parse_http(const char *text);
 int64_t clock_parse_basic(const char *text);

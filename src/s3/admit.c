@@ -89,7 +89,7 @@ static struct need need_of(struct s3_req *q)
 	n.action = arena_printf(q->mem, "s3:%s", op->name);
 	if (op->rights & AUTH_OWN)
 		return n;
-	n.object = op->level == S3_OBJECT && (op->rights & AUTH_READ) ? ACL_READ : 0;
+	// Reading an object by its list needs the operation's help (s3_object_admit): such ones are in the table.
 	n.bucket =
 		(op->rights & AUTH_LIST ? ACL_READ : 0) | (op->rights & AUTH_WRITE ? ACL_WRITE : 0);
 	return n;

@@ -61,6 +61,7 @@ static const struct s3_error errors[S3_CODES] = {
 	[S3_INVALID_STORAGE_CLASS] = { 400, "InvalidStorageClass",
 				       "The storage class is not valid." },
 	[S3_INVALID_TAG] = { 400, "InvalidTag", "A tag is not valid." },
+	[S3_INVALID_URI] = { 400, "InvalidURI", "Couldn't parse the specified URI." },
 	[S3_KEY_TOO_LONG] = { 400, "KeyTooLongError", "The key is too long." },
 	[S3_MALFORMED_POLICY] = { 400, "MalformedPolicy", "The policy is not valid." },
 	[S3_MALFORMED_POST] = { 400, "MalformedPOSTRequest",

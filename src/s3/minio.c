@@ -480,6 +480,68 @@ static void get_quota(struct s3_req *q)
 				       "quotatype", b.quota.bytes ? "hard" : ""));
 }
 
+// ---- what there is -------------------------------------------------------------------------------------
+
+struct usage {
+	uint64_t buckets, objects, bytes;
+	json_t *each; // "objects" and "bytes" of each bucket, or NULL when nobody asks
+};
+
+// Pages of buckets; their own counters are kept by the store.
+static bool count(struct s3_req *q, struct usage *u)
+{
+	struct span after = SPAN("");
+	struct store_bucket *b;
+	struct err e = { 0 };
+	size_t n;
+
+	do {
+		if (store_bucket_list(q->s3->o.store, q->mem, 0, after, STORE_PAGE_MAX, &b, &n,
+				      &e) < 0)
+			return s3_fail_store(q, &e);
+		for (size_t i = 0; i < n; i++) {
+			u->buckets++;
+			u->objects += b[i].objects;
+			u->bytes += b[i].bytes;
+			if (u->each)
+				json_object_set_new(
+					u->each, b[i].name,
+					json_pack("{s:I,s:I}", "size", (json_int_t)b[i].bytes,
+						  "objectsCount", (json_int_t)b[i].objects));
+			after = span_of(b[i].name);
+		}
+	} while (n == STORE_PAGE_MAX);
+	return true;
+}
+
+static void server_info(struct s3_req *q)
+{
+	struct span host = s3_header(q, "Host");
+	struct usage u = { 0 };
+
+	if (count(q, &u))
+		send_json(q,
+			  json_pack("{s:s,s:s,s:{s:I},s:{s:I},s:{s:I},s:{s:s},s:[{s:s,s:s#,s:s}]}",
+				    "mode", "online", "region", authn_region(q->s3->o.authn),
+				    "buckets", "count", (json_int_t)u.buckets, "objects", "count",
+				    (json_int_t)u.objects, "usage", "size", (json_int_t)u.bytes,
+				    "backend", "backendType", "FS", "servers", "state", "online",
+				    "endpoint", host.p, (int)host.n, "scheme",
+				    http_is_tls(q->http) ? "https" : "http"));
+}
+
+static void data_usage(struct s3_req *q)
+{
+	struct usage u = { .each = json_object() };
+
+	if (count(q, &u))
+		send_json(q, json_pack("{s:o,s:I,s:I,s:I,s:O}", "lastUpdate", time_json(),
+				       "objectsCount", (json_int_t)u.objects, "objectsTotalSize",
+				       (json_int_t)u.bytes, "bucketsCount", (json_int_t)u.buckets,
+				       "bucketsUsageInfo", u.each));
+	json_decref(u.each);
+}
+
 // ---- which call ----------------------------------------------------------------------------------------
 
 static void admins_only(struct s3_req *q)
@@ -510,6 +572,8 @@ static const struct s3_op calls[] = {
 	CALL(HTTP_GET, "group", group_info),
 	CALL(HTTP_GET, "groups", list_groups),
 	CALL(HTTP_PUT, "set-group-status", set_group_status),
+	CALL(HTTP_GET, "info", server_info),
+	CALL(HTTP_GET, "datausageinfo", data_usage),
 	CALL(HTTP_PUT, "set-bucket-quota", set_quota),
 	CALL(HTTP_GET, "get-bucket-quota", get_quota),
 };

@@ -119,7 +119,7 @@ static void on_begin(void *owner, struct http_req *r)
 	if (q->key.n > STORE_KEY_MAX)
 		s3_fail(q, S3_KEY_TOO_LONG);
 	else if (!span_is_utf8(q->key))
-		s3_failf(q, S3_INVALID_ARGUMENT, "The key is not UTF-8 text");
+		s3_fail(q, S3_INVALID_URI);
 	else if (s3_admit(q) && (q->op->body == S3_BODY_NONE || s3_body_begin(q)) && q->op->begin)
 		q->op->begin(q);
 }

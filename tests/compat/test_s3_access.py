@@ -235,6 +235,33 @@ def test_anonymous_uploads_are_for_the_buckets_owner(main, alt, stranger, make):
     assert fault(stranger.create_bucket, Bucket="stranger-bucket") == DENIED
 
 
+def test_lists_of_versions(main, alt, s3, make):
+    b = make(ACL="public-read-write")
+    main.put_bucket_versioning(Bucket=b, VersioningConfiguration={"Status": "Enabled"})
+    one = main.put_object(Bucket=b, Key="k", Body=b"1")["VersionId"]
+    two = main.put_object(Bucket=b, Key="k", Body=b"2", ACL="public-read")["VersionId"]
+    main.put_object_acl(Bucket=b, Key="k", VersionId=one, ACL="public-read")
+    main.put_object_acl(Bucket=b, Key="k", ACL="private")
+    counts = [len(main.get_object_acl(Bucket=b, Key="k", **v)["Grants"])
+              for v in ({"VersionId": one}, {"VersionId": two}, {})]
+    assert counts == [2, 1, 1]
+    assert alt.get_object(Bucket=b, Key="k", VersionId=one)["Body"].read() == b"1"
+    assert fault(alt.get_object, Bucket=b, Key="k") == DENIED
+    main.put_bucket_policy(Bucket=b, Policy=policy(b, {"Action": "s3:GetObjectVersion"}))
+    assert works(alt.get_object, Bucket=b, Key="k", VersionId=two)
+    assert fault(alt.get_object, Bucket=b, Key="k") == DENIED
+    main.put_bucket_policy(Bucket=b, Policy=policy(
+        b, {"Action": "s3:GetObject*", "Condition": {"StringEquals": {"s3:VersionId": two}}},
+        {"Action": "s3:DeleteObjectVersion", "Effect": "Deny"}))
+    assert works(alt.get_object, Bucket=b, Key="k", VersionId=two)
+    assert fault(alt.delete_object, Bucket=b, Key="k", VersionId=two) == DENIED
+    assert works(alt.delete_object, Bucket=b, Key="k")
+    s3.delete_bucket_policy(Bucket=b)
+    for kind in ("Versions", "DeleteMarkers"):
+        for v in s3.list_object_versions(Bucket=b).get(kind, []):
+            s3.delete_object(Bucket=b, Key="k", VersionId=v["VersionId"])
+
+
 # ---- ownership -----------------------------------------------------------------------------------------
 
 def own(rule):

@@ -137,6 +137,18 @@ def test_quotas(mc, main, make):
     main.put_object(Bucket=b, Key="big", Body=bytes(200 << 10))
 
 
+def test_what_there_is(mc, service, main, make):
+    b = make()
+    main.put_object(Bucket=b, Key="k", Body=b"x" * 1000)
+    info = mc("admin", "info", "o")[0]["info"]
+    assert info["mode"] == "online" and info["buckets"]["count"] >= 1 and info["usage"]["size"] >= 1000
+    assert info["servers"][0]["state"] == "online"
+    status, body, _ = service.raw("GET", "/minio/admin/v3/datausageinfo", b"", "boss")
+    usage = json.loads(body)
+    assert status == 200 and usage["bucketsUsageInfo"][b] == {"size": 1000, "objectsCount": 1}
+    assert usage["objectsTotalSize"] >= 1000
+
+
 def test_calls_that_are_none(service):
     for method, name, status in (("GET", "nothing", 501), ("PUT", "add-user?accessKey=x", 400),
                                  ("PUT", "add-user?accessKey=x", 400)):

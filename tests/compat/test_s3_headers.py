@@ -39,7 +39,7 @@ def test_odd_dates(v2, make, date, expected):
 
 @pytest.mark.parametrize("value,expected", [
     ("", (403, "AccessDenied")), ("AWS HAHAHA", (400, "InvalidArgument")), ("AWS :x", (400, "InvalidArgument")),
-    ("AWS AKIAIGR7ZNNBHC5BKSUB:FWeDfwojDSdS2Ztmpfeubhd9isU=", (403, "AccessDenied")),
+    ("AWS AKIAIGR7ZNNBHC5BKSUB:FWeDfwojDSdS2Ztmpfeubhd9isU=", (403, "InvalidAccessKeyId")),
     ("HAHAHA", (400, "AuthorizationHeaderMalformed"))])
 def test_odd_authorization(service, make, value, expected):
     b = make()

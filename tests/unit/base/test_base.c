@@ -183,9 +183,21 @@ static void read_over_the_maximum_is_a_limit_error(void **state unused_arg)
 	assert_int_equal(e.code, ERR_LIMIT);
 }
 
+static void times_far_away_neither_overflow_nor_vanish(void **state unused_arg)
+{
+	int64_t far = clock_parse_http("Tue, 07 Jul 9999 21:53:04 GMT");
+
+	assert_true(far > clock_parse_iso("2262-01-01T00:00:00Z"));
+	assert_true(clock_parse_iso("9999-12-31T23:59:59.999999999Z") >= far);
+	assert_true(clock_parse_basic("99991231T235959Z") == far);
+	assert_int_equal(clock_parse_http("Tue, 07 Jul 1950 21:53:04 GMT"), -1);
+	assert_int_equal(clock_parse_iso("0001-01-01T00:00:00Z"), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(times_far_away_neither_overflow_nor_vanish),
 		cmocka_unit_test(err_wrap_puts_context_in_front),
 		cmocka_unit_test(err_sys_turns_a_full_disk_into_full),
 		cmocka_unit_test(long_error_text_is_cut_not_overrun),
