@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import socket
+import sqlite3
 import threading
 
 import pytest
@@ -342,3 +343,24 @@ def test_prune_takes_what_nothing_names_and_survives_a_restart(fresh):
     fresh.call("DELETE", "/system/images/lab%2Fkept:1", 204)
     fresh.call("POST", "/system/images/prune", 200, params={"now": "true"})
     assert not fresh.image_files()
+
+
+def test_images_of_before_the_registry_are_taken_along(fresh):
+    """A database that knew images only by their names: they can be pulled after the upgrade."""
+    image = runnable()
+    take_in(fresh, layout((image, {})), "lab/old:1")
+    take_in(fresh, tar_of(("etc/x", b"x")), "lab/plain:1")
+    fresh.leave()
+    base = sqlite3.connect(pathlib.Path(fresh.data, "oscar.db"))
+    for table in ("manifests", "manifest_refs", "repo_blobs"):  # as they are when they have just been made
+        base.execute(f"DELETE FROM {table}")
+    base.commit()
+    base.close()
+    os.remove(pathlib.Path(fresh.data, "images/blobs/sha256", image.digest[7:]))
+    fresh.start()
+    host = fresh.api + "/v2/lab/old/"
+    assert requests.get(host + "manifests/1", auth=(USER, PASSWORD)).content == image.manifest
+    for digest, data in image.blobs.items():
+        assert requests.get(host + "blobs/" + digest, auth=(USER, PASSWORD)).content == data
+    names = [i["name"] for i in fresh.call("GET", "/system/images", 200).json()]
+    assert names == ["host", "lab/old:1", "lab/plain:1"]
