@@ -45,6 +45,7 @@ const struct route api_routes[] = {
 	{ HTTP_GET, "/system/images", B, ROUTE_LONG, 0, api_images_list },
 	{ HTTP_POST, "/system/images/import", ADMIN, ROUTE_LONG, ROUTE_FILE, api_images_import },
 	{ HTTP_POST, "/system/images/pull", ADMIN, ROUTE_LONG, 65536, api_images_pull },
+	{ HTTP_GET, "/system/images/progress/{}", ADMIN, ROUTE_SHORT, 0, api_images_progress },
 	{ HTTP_POST, "/system/images/push", ADMIN, ROUTE_LONG, 65536, api_images_push },
 	{ HTTP_POST, "/system/images/prune", ADMIN, ROUTE_LONG, 0, api_images_prune },
 	{ HTTP_GET, "/system/images/{}", B, ROUTE_LONG, 0, api_images_get },

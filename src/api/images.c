@@ -118,6 +118,7 @@ void api_images_pull(struct req *q)
 	    codec_json_get_string(body, "name", &p.name, &e) < 0 ||
 	    codec_json_get_string(body, "username", &p.user, &e) < 0 ||
 	    codec_json_get_string(body, "password", &p.password, &e) < 0 ||
+	    codec_json_get_string(body, "progress", &p.progress, &e) < 0 ||
 	    codec_json_get_int(body, "idle_timeout_s", 1, 600, &idle_s, &e) < 0) {
 		reply_error(q, &e);
 		return;
@@ -137,6 +138,20 @@ void api_images_pull(struct req *q)
 	reply_json(q, 201, v);
 }
 
+void api_images_progress(struct req *q)
+{
+	struct image_progress p;
+	struct err e = { 0 };
+
+	if (image_progress(q->api->o.images, q->param[0], &p, &e) < 0)
+		reply_error(q, &e);
+	else
+		reply_json(q, 200,
+			   json_pack("{s:s,s:i,s:i,s:I,s:I}", "step", p.step, "number",
+				     (int)p.number, "count", (int)p.count, "done",
+				     (json_int_t)p.done, "total", (json_int_t)p.total));
+}
+
 void api_images_push(struct req *q)
 {
 	struct image_push p = { .cancelled = caller_gone, .owner = q };
@@ -150,6 +165,7 @@ void api_images_push(struct req *q)
 	    codec_json_get_string(body, "reference", &p.reference, &e) < 0 ||
 	    codec_json_get_string(body, "username", &p.user, &e) < 0 ||
 	    codec_json_get_string(body, "password", &p.password, &e) < 0 ||
+	    codec_json_get_string(body, "progress", &p.progress, &e) < 0 ||
 	    codec_json_get_int(body, "idle_timeout_s", 1, 600, &idle_s, &e) < 0) {
 		reply_error(q, &e);
 		return;

@@ -121,6 +121,7 @@ void api_images_import(struct req *q);
 void api_images_pull(struct req *q);
 void api_images_remove(struct req *q);
 void api_images_get(struct req *q);
+void api_images_progress(struct req *q);
 void api_images_push(struct req *q);
 void api_images_prune(struct req *q);
 void api_users_add(struct req *q);

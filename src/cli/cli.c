@@ -156,7 +156,7 @@ const struct cli_command cli_commands[] = {
 	  events_options, cli_events },
 	{ "bucket list", "bucket ls", "", 0, 0, "buckets", NULL, NULL, cli_bucket_list },
 	{ "image import", NULL, "FILE|DIR|- NAME:TAG", 2, 2,
-	  "make an image of what docker save wrote, an OCI layout or a root file system",
+	  "make an image of what docker save wrote, an OCI layout, a root file system or a SIF",
 	  "  docker save lab/tools:1 | oscar image import - lab/tools:1\n"
 	  "  oscar image import rootfs.tar tools:1\n",
 	  NULL, cli_image_import },

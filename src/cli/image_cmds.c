@@ -4,6 +4,7 @@
 #include "cli/private.h"
 
 #include "base/mem.h"
+#include "base/rand.h"
 #include "codec/reference.h"
 #include "image/append.h"
 
@@ -24,6 +25,8 @@ static int transfer(struct cli *c, const char *path, const char *reference, json
 	auto_free char *text = NULL;
 	struct reference ref;
 	struct cli_request r = { .method = "POST", .path = path, .timeout_ms = -1, .once = true };
+	struct cli_watch *watch;
+	char id[17];
 	int got;
 
 	if (reference_parse(span_of(reference), &ref, e) < 0)
@@ -38,9 +41,13 @@ static int transfer(struct cli *c, const char *path, const char *reference, json
 	else if (user && (json_object_set_new(body, "username", json_string(user)) < 0 ||
 			  json_object_set_new(body, "password", json_string(password)) < 0))
 		return err_set(e, ERR_INVALID, "the credentials are no UTF-8");
+	rand_hex(id, 8);
+	json_object_set_new(body, "progress", json_string(id));
 	text = codec_json_text(body, CODEC_JSON_PLAIN);
 	r.body = span_of(text);
+	watch = cli_watch_start(c, id);
 	got = cli_call(c, &r, &a, e);
+	cli_watch_stop(watch);
 	mem_wipe(text, strlen(text));
 	if (got < 0)
 		return -1;

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "cli/sif.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -117,15 +118,86 @@ static int import_file(struct cli *c, const char *path, const char *name, struct
 	return send_image(c, &u, S_ISREG(st.st_mode) ? (int64_t)st.st_size : -1, name, a, e);
 }
 
+// ---- from a SIF image ----------------------------------------------------------------------------------
+
+// Runs a program with our own standard streams; its exit status.
+static int run_program(char *const *argv, const char *package, int *status, struct err *e)
+{
+	posix_spawn_file_actions_t files;
+	pid_t pid;
+	int got;
+
+	posix_spawn_file_actions_init(&files);
+	posix_spawn_file_actions_adddup2(&files, STDERR_FILENO,
+					 STDOUT_FILENO); // ours is the result
+	got = posix_spawnp(&pid, argv[0], &files, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&files);
+	if (got == ENOENT)
+		return err_set(e, ERR_NOT_FOUND,
+			       "%s is not installed, which this needs: apt-get install %s", argv[0],
+			       package);
+	if (got != 0)
+		return err_sys(e, ERR_IO, got, "start %s", argv[0]);
+	while (waitpid(pid, status, 0) < 0)
+		if (errno != EINTR)
+			return err_sys(e, ERR_IO, errno, "wait for %s", argv[0]);
+	if (cli_interrupted(NULL))
+		return err_set(e, ERR_CANCELLED, "interrupted");
+	return 0;
+}
+
+// Its squashfs is unpacked beside, then sent as a folder.
+static int unsquash(struct cli *c, const char *path, const char *folder, uint64_t offset,
+		    const char *name, struct http_answer *a, struct err *e)
+{
+	char *root = arena_printf(&c->a, "%s/root", folder);
+	char *at = arena_printf(&c->a, "%llu", (unsigned long long)offset);
+	char *argv[] = { "unsquashfs", "-no-progress", "-no-xattrs", "-quiet",	   "-o",
+			 at,	       "-d",	       root,	     (char *)path, NULL };
+	int status;
+
+	if (run_program(argv, "squashfs-tools", &status, e) < 0)
+		return -1;
+	// 2 is its word for things that only root can make: devices, owners.
+	if (!WIFEXITED(status) || (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != 2))
+		return err_set(e, ERR_INVALID, "unsquashfs could not unpack %s", path);
+	return import_folder(c, root, name, a, e);
+}
+
+// 1 = it was one and is sent, 0 = it is something else.
+static int import_sif(struct cli *c, const char *path, const char *name, struct http_answer *a,
+		      struct err *e)
+{
+	const char *tmp = getenv("TMPDIR");
+	char *folder = arena_printf(&c->a, "%s/oscar-sif-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	auto_fd int fd = file_open(AT_FDCWD, path, O_RDONLY, 0, e);
+	struct err ignored = { 0 };
+	uint64_t offset, size;
+	int got = fd < 0 ? -1 : sif_find(fd, &offset, &size, e);
+
+	if (got <= 0)
+		return got;
+	if (!mkdtemp(folder))
+		return err_sys(e, ERR_IO, errno, "%s", folder);
+	got = unsquash(c, path, folder, offset, name, a, e);
+	if (file_remove_tree(AT_FDCWD, folder, &ignored) < 0)
+		cli_note(c, "oscar: warning: %s is left behind", folder);
+	return got < 0 ? -1 : 1;
+}
+
 static int import(struct cli *c, const char *from, const char *name, struct err *e)
 {
 	auto_http_answer struct http_answer a = { 0 };
 	auto_json json_t *image = NULL;
 	struct stat st = { .st_mode = S_IFREG };
+	int got = 0;
 
 	if (strcmp(from, "-") != 0 && stat(from, &st) < 0)
 		return err_sys(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "%s", from);
-	if ((S_ISDIR(st.st_mode) ? import_folder : import_file)(c, from, name, &a, e) < 0)
+	if (strcmp(from, "-") != 0 && S_ISREG(st.st_mode))
+		got = import_sif(c, from, name, &a, e);
+	if (got < 0 ||
+	    (!got && (S_ISDIR(st.st_mode) ? import_folder : import_file)(c, from, name, &a, e) < 0))
 		return -1;
 	cli_progress_end(c);
 	if (codec_json_parse(buf_span(&a.body), 1 << 20, &image, e) < 0)
@@ -145,38 +217,11 @@ int cli_image_import(struct cli *c, struct err *e)
 
 // ---- building ------------------------------------------------------------------------------------------
 
-// Runs a program with our own standard streams; its exit status.
-static int run_program(char *const *argv, int *status, struct err *e)
-{
-	posix_spawn_file_actions_t files;
-	pid_t pid;
-	int got;
-
-	posix_spawn_file_actions_init(&files);
-	posix_spawn_file_actions_adddup2(&files, STDERR_FILENO,
-					 STDOUT_FILENO); // ours is the result
-	got = posix_spawnp(&pid, argv[0], &files, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&files);
-	if (got == ENOENT)
-		return err_set(e, ERR_NOT_FOUND,
-			       "%s is not installed, which builds the image: apt-get install "
-			       "buildah (or build it elsewhere, then oscar image import)",
-			       argv[0]);
-	if (got != 0)
-		return err_sys(e, ERR_IO, got, "start %s", argv[0]);
-	while (waitpid(pid, status, 0) < 0)
-		if (errno != EINTR)
-			return err_sys(e, ERR_IO, errno, "wait for %s", argv[0]);
-	if (cli_interrupted(NULL))
-		return err_set(e, ERR_CANCELLED, "interrupted");
-	return 0;
-}
-
 static int buildah(char *const *argv, const char *what, struct err *e)
 {
 	int status;
 
-	if (run_program(argv, &status, e) < 0)
+	if (run_program(argv, "buildah", &status, e) < 0)
 		return -1;
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0
 		       ? 0

@@ -127,6 +127,8 @@ must_check int cli_sleep_ms(int64_t ms, struct err *e);
 // ---- the server (session.c) ----------------------------------------------------------------------------
 
 must_check int cli_session(struct cli *c, struct err *e);
+// One more client for the same server with the same credentials, of a cli_session().
+must_check int cli_session_client(struct cli *c, struct http_client **out, struct err *e);
 void cli_session_close(struct cli *c);
 
 struct cli_request {
@@ -183,6 +185,14 @@ must_check int cli_s3_list(struct cli *c, const char *bucket, const char *prefix
 // when one would climb out of it.
 must_check int cli_local_path(struct cli *c, const char *dir, const char *name, const char **out,
 			      struct err *e);
+
+// ---- progress of long works (watch.c) --------------------------------------------------------------------
+
+// Draws how far the server is with the work of that id, from a thread of its own, until cli_watch_stop(). Does nothing
+// unless c->progress.
+struct cli_watch;
+struct cli_watch *cli_watch_start(struct cli *c, const char *id);
+void cli_watch_stop(struct cli_watch *w); // accepts NULL
 
 // ---- image registries (login.c) ------------------------------------------------------------------------
 

@@ -140,13 +140,10 @@ static void find_server(struct cli *c)
 	c->endpoint = arena_strndup(&c->a, c->endpoint, n);
 }
 
-int cli_session(struct cli *c, struct err *e)
+int cli_session_client(struct cli *c, struct http_client **out, struct err *e)
 {
 	struct http_client_options o = { .agent = "oscar-cli", .cancelled = cli_interrupted };
 
-	if (c->http)
-		return 0;
-	find_server(c);
 	if (c->token) {
 		o.bearer = c->token;
 	} else if (c->password) {
@@ -155,7 +152,15 @@ int cli_session(struct cli *c, struct err *e)
 	}
 	o.insecure = env_or_null("OSCAR_INSECURE") != NULL;
 	o.ca_file = env_or_null("OSCAR_CA_FILE");
-	return http_client_new(&o, &c->http, e);
+	return http_client_new(&o, out, e);
+}
+
+int cli_session(struct cli *c, struct err *e)
+{
+	if (c->http)
+		return 0;
+	find_server(c);
+	return cli_session_client(c, &c->http, e);
 }
 
 void cli_session_close(struct cli *c)

@@ -5,6 +5,7 @@
 #include "codec/json.h"
 #include "image/blob.h"
 #include "image/private.h"
+#include "image/progress.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,8 @@ static int apply_layers(struct image_work *w, const struct manifest *m, int root
 		auto_fd int fd = blob_open(w->m->blobs, want, e);
 		char digest[65];
 
+		if (w->progress)
+			progress_step(w->progress, "unpack", i + 1, m->count, 0);
 		if (fd < 0 || unpack_layer(fd, root, i == 0, &w->m->limits, &total, digest, e) < 0)
 			return err_wrap(e, "layer %zu of %zu", i + 1, m->count);
 		if (strcmp(digest, want + 7) != 0)

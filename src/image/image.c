@@ -156,6 +156,7 @@ int images_open(struct images **out, const struct image_options *o, struct err *
 					  o->entries_max ? o->entries_max : ENTRIES_MAX } };
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->uploads_lock, NULL);
+	pthread_mutex_init(&m->progress_lock, NULL);
 	sweeper_start(m);
 	if (drop_unfinished(m, e) < 0 || adopt_all(m, e) < 0 ||
 	    sweep_blobs(m, true, &gone, e) < 0) {
@@ -177,6 +178,7 @@ void images_close(struct images *m)
 	for (char **h = m->hosts; h && *h; h++)
 		mem_free(*h);
 	mem_free(m->hosts);
+	pthread_mutex_destroy(&m->progress_lock);
 	pthread_mutex_destroy(&m->uploads_lock);
 	pthread_mutex_destroy(&m->lock);
 	mem_free(m);

@@ -77,6 +77,17 @@ static inline void image_release(struct image *i)
 must_check int image_import(struct images *m, const char *name, int fd, int64_t owner,
 			    struct image *out, struct err *e);
 
+// How far a pull or push is.
+struct image_progress {
+	char id[40];
+	char step[16];		// "manifest", "layer", "unpack", "send"
+	unsigned number, count; // which of how many; 0 = not of several
+	uint64_t done, total;	// bytes; total 0 = not known
+};
+// ERR_NOT_FOUND when no work has that id (see below).
+must_check int image_progress(struct images *m, struct span id, struct image_progress *out,
+			      struct err *e);
+
 struct image_pull {
 	const char *reference; // "alpine:3.19", "ghcr.io/lab/tool@sha256:…", "localhost:5000/x"
 	const char *name;      // NULL = as the reference says
@@ -84,7 +95,8 @@ struct image_pull {
 	int64_t idle_ms;	     // a registry that is silent for so long is given up; 0 = 30 s
 	bool (*cancelled)(void *owner); // NULL = never; asked now and then
 	void *owner;
-	int64_t user_id; // owner of the image
+	int64_t user_id;      // owner of the image
+	const char *progress; // an id to look at its progress by, NULL = none
 };
 // Fetches an image from a registry. Blobs that are here are not fetched again. Also fails with ERR_UNAVAILABLE,
 // ERR_TIMEOUT, ERR_UNAUTH, ERR_DENIED, ERR_PROTOCOL (a registry that breaks its protocol or sends wrong bytes) and
@@ -99,6 +111,7 @@ struct image_push {
 	int64_t idle_ms;
 	bool (*cancelled)(void *owner);
 	void *owner;
+	const char *progress;
 };
 struct image_pushed {
 	char digest[80];

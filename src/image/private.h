@@ -13,6 +13,7 @@
 struct db_conn;
 struct image_upload;
 struct manifest;
+struct progress;
 
 struct images {
 	struct db *db;
@@ -30,6 +31,9 @@ struct images {
 	struct image_upload *uploads;
 	size_t upload_count;
 
+	pthread_mutex_t progress_lock; // guards `works` and what they tell
+	struct progress *works;
+
 	pthread_mutex_t sweeper_lock; // guards `stop`
 	pthread_cond_t sweeper_wake;
 	pthread_t sweeper;
@@ -45,6 +49,7 @@ struct image_work {
 	// Its manifest, whose text is among the blobs; NULL for a root file system. In out->mem.
 	const struct manifest *manifest;
 	uint64_t manifest_size;
+	struct progress *progress; // NULL = nobody looks
 };
 
 enum { IMAGE_ID_DIGITS = 24, IMAGE_CONFIG_MAX = 1 << 20, NESTED_MAX = 3 };

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "codec/docker_auth.h"
 #include "image/private.h"
+#include "image/progress.h"
 #include "image/registry.h"
 
 #include <fcntl.h>
@@ -52,9 +53,11 @@ static int fetch_image(struct pull *p, struct span manifest, const struct manife
 	// The configuration first: it may say that the image is for another machine.
 	if (fetch_blob(p, &m->config, e) < 0 || assemble_check(p->w->m, m, e) < 0)
 		return err_wrap(e, "configuration");
-	for (size_t i = 0; i < m->count; i++)
+	for (size_t i = 0; i < m->count; i++) {
+		progress_step(p->w->progress, "layer", i + 1, m->count, m->list[i].size);
 		if (fetch_blob(p, &m->list[i], e) < 0)
 			return err_wrap(e, "layer %zu of %zu", i + 1, m->count);
+	}
 	return assemble(p->w, manifest, p->out, e);
 }
 
@@ -144,7 +147,9 @@ static int pull_into(struct image_work *w, const struct image_pull *p, const str
 				      .password = p->password,
 				      .idle_ms = p->idle_ms,
 				      .cancelled = p->cancelled,
-				      .owner = p->owner };
+				      .owner = p->owner,
+				      .moved = progress_add,
+				      .moved_owner = w->progress };
 	auto_registry struct registry *registry = NULL;
 	struct pull pull = { .w = w, .out = out };
 
@@ -159,9 +164,12 @@ static int pull_into(struct image_work *w, const struct image_pull *p, const str
 
 int image_pull(struct images *m, const struct image_pull *p, struct image *out, struct err *e)
 {
+	auto_progress struct progress progress;
 	struct reference ref;
 	struct image_work w;
 
+	progress_begin(&progress, m, p->progress);
+	progress_step(&progress, "manifest", 0, 0, 0);
 	*out = (struct image){ .owner = p->user_id, .created_ns = clock_wall_ns() };
 	if (reference_parse(span_of(p->reference), &ref, e) < 0 ||
 	    local_name(p, &ref, out->name, e) < 0)
@@ -171,6 +179,7 @@ int image_pull(struct images *m, const struct image_pull *p, struct image *out, 
 			       WORKS_MAX);
 	if (work_begin(m, &w, e) < 0)
 		return -1;
+	w.progress = &progress;
 	return work_end(&w, pull_into(&w, p, &ref, out, e), e) < 0
 		       ? err_wrap(e, "%.120s", p->reference)
 		       : 0;

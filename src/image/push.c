@@ -5,12 +5,14 @@
 #include "image/blob.h"
 #include "image/catalog.h"
 #include "image/private.h"
+#include "image/progress.h"
 #include "image/registry.h"
 
 struct push {
 	struct images *m;
 	struct registry *registry;
 	struct image_pushed *out;
+	struct progress progress;
 };
 
 static int send_blob(struct push *p, const struct descriptor *d, struct err *e)
@@ -51,6 +53,7 @@ static int send_manifest(struct push *p, const char *digest, const char *which, 
 	for (size_t i = 0; i < man.count; i++) {
 		const struct descriptor *d = &man.list[i];
 
+		progress_step(&p->progress, "send", i + 1, man.count, d->size);
 		if ((man.is_index ? send_manifest(p, d->digest, d->digest, depth + 1, e)
 				  : send_blob(p, d, e)) < 0)
 			return err_wrap(e, "%zu of %zu", i + 1, man.count);
@@ -91,7 +94,10 @@ int image_push(struct images *m, const struct image_push *p, struct image_pushed
 				      .idle_ms = p->idle_ms,
 				      .cancelled = p->cancelled,
 				      .owner = p->owner,
-				      .push = true };
+				      .push = true,
+				      .moved = progress_add,
+				      .moved_owner = &push.progress };
+	int bad;
 
 	*out = (struct image_pushed){ .blobs = 0 };
 	if (find(m, p->name, &found, e) < 0 || reference_parse(span_of(p->reference), &ref, e) < 0)
@@ -104,7 +110,8 @@ int image_push(struct images *m, const struct image_push *p, struct image_pushed
 		return -1;
 	push.registry = registry;
 	memcpy(out->digest, found.digest, sizeof(found.digest));
-	return send_manifest(&push, found.digest, ref.tag, 0, e) < 0
-		       ? err_wrap(e, "%.120s", p->reference)
-		       : 0;
+	progress_begin(&push.progress, m, p->progress);
+	bad = send_manifest(&push, found.digest, ref.tag, 0, e);
+	progress_end(&push.progress);
+	return bad < 0 ? err_wrap(e, "%.120s", p->reference) : 0;
 }

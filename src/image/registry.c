@@ -45,7 +45,9 @@ int registry_open(struct registry **out, const struct registry_options *o, struc
 				.idle_ms = o->idle_ms ? o->idle_ms : IDLE_MS,
 				.plain = o->plain,
 				.push = o->push,
-				.from = o->from };
+				.from = o->from,
+				.moved = o->moved,
+				.moved_owner = o->moved_owner };
 	r->origin = arena_printf(&r->mem, "%s://%s", o->plain ? "http" : "https", o->ref->host);
 	r->base = arena_printf(&r->mem, "%s://%s/v2/%s", o->plain ? "http" : "https", o->ref->host,
 			       o->ref->path);
@@ -268,17 +270,24 @@ int registry_manifest(struct registry *r, const char *which, struct buf *out, st
 
 // ---- blobs ---------------------------------------------------------------------------------------------
 
+struct fetch {
+	struct registry *r;
+	struct blob_writer *b;
+};
+
 static bool on_piece(void *owner, struct span piece)
 {
-	struct blob_writer *b = owner;
+	struct fetch *f = owner;
 
-	return !b->err.code && blob_write(b, piece);
+	if (f->r->moved)
+		f->r->moved(f->r->moved_owner, piece.n);
+	return !f->b->err.code && blob_write(f->b, piece);
 }
 
 // A server that knows no ranges begins again, and so do we.
 static void on_begin(void *owner, int status)
 {
-	struct blob_writer *b = owner;
+	struct blob_writer *b = ((struct fetch *)owner)->b;
 
 	if (b->size && status != 206 && blob_restart(b, &b->err) < 0)
 		b->err.code = b->err.code ? b->err.code : ERR_IO;
@@ -290,11 +299,12 @@ static int fetch_once(struct registry *r, const struct descriptor *d, const char
 	auto_http_answer struct http_answer a = { 0 };
 	char range[64] = "Accept: */*";
 	const char *header = range;
+	struct fetch f = { r, b };
 	struct http_call call = { .method = "GET",
 				  .url = url,
 				  .take = on_piece,
 				  .begin = on_begin,
-				  .owner = b,
+				  .owner = &f,
 				  .timeout_ms = 600000 + (int64_t)(d->size / BYTES_PER_MS_MIN),
 				  .idle_ms = r->idle_ms,
 				  .tries = TRIES };

@@ -17,6 +17,8 @@ struct registry_options {
 	int64_t idle_ms;	     // 0 = 30 s
 	bool (*cancelled)(void *owner);
 	void *owner;
+	void (*moved)(void *owner, uint64_t bytes); // of blobs, either way; NULL = unheard
+	void *moved_owner;
 	bool push;	  // asks for the right to write as well
 	const char *from; // and to read this repository of the same registry; NULL = none; borrowed
 };

@@ -14,6 +14,8 @@ struct registry {
 	char *auth;	// "Authorization: …"; NULL = none yet
 	char *location; // of an upload that was begun and not used; NULL = none
 	int64_t idle_ms;
+	void (*moved)(void *owner, uint64_t bytes);
+	void *moved_owner;
 	bool plain, push;
 };
 

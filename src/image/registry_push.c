@@ -87,6 +87,7 @@ int registry_blob_mount(struct registry *r, const char *digest, bool *mounted, s
 
 // A part of a file, as the client's body.
 struct part {
+	struct registry *r;
 	int fd;
 	uint64_t from, at, end;
 };
@@ -99,6 +100,8 @@ static ssize_t read_part(void *owner, char *p, size_t n)
 	ssize_t k = file_pread_full(s->fd, p, left < n ? (size_t)left : n, (off_t)s->at, &e);
 
 	s->at += k > 0 ? (uint64_t)k : 0;
+	if (k > 0 && s->r->moved)
+		s->r->moved(s->r->moved_owner, (uint64_t)k);
 	return k;
 }
 
@@ -142,18 +145,18 @@ static char *closing(const struct registry *r, const char *digest)
 static int push_whole(struct registry *r, const struct descriptor *d, int fd, struct err *e)
 {
 	auto_free char *url = closing(r, d->digest);
-	struct part all = { .fd = fd, .end = d->size };
+	struct part all = { .r = r, .fd = fd, .end = d->size };
 
 	return send(r, "PUT", url, &all, false, e);
 }
 
 static int push_pieces(struct registry *r, const struct descriptor *d, int fd, struct err *e)
 {
-	struct part none = { .fd = fd };
+	struct part none = { .r = r, .fd = fd };
 	auto_free char *url = NULL;
 
 	for (uint64_t at = 0; at < d->size; at += PIECE) {
-		struct part p = { .fd = fd, .from = at, .at = at };
+		struct part p = { .r = r, .fd = fd, .from = at, .at = at };
 		auto_free char *where = mem_strdup(r->location);
 
 		p.end = d->size - at < PIECE ? d->size : at + PIECE;

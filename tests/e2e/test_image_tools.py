@@ -7,11 +7,14 @@ import json
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import tarfile
 
 import pytest
-from conftest import PASSWORD, USER, run_cli
+import requests
+from conftest import PASSWORD, USER, run_cli, wait_for
+from test_images import program_files
 from test_oci import Image, Registry, layout, sha, take_in, tar_of
 from test_registry import runnable
 
@@ -212,6 +215,58 @@ def test_an_image_is_built_by_buildah(daemon, place, on_disk, tmp_path, monkeypa
     monkeypatch.setenv("PATH", str(tmp_path))
     done = run_cli(daemon, "image", "build", "-t", "tools/built:2", str(tmp_path), check=False)
     assert done.returncode == 3 and "apt-get install buildah" in done.stderr
+
+
+def sif(squashfs, arch=b"02", kind=1):
+    """The image that Apptainer would write around a squashfs: header, one descriptor, the file system."""
+    offset, table = 4096, 128
+    head = b"#!/usr/bin/env run-singularity\n".ljust(32, b"\0") + b"SIF_MAGIC\0" + b"01\0" + arch + b"\0" + bytes(16)
+    head += struct.pack("<8q", 0, 0, 0, 1, table, 585, offset, len(squashfs))
+    extra = struct.pack("<2i", kind, 2) + arch + b"\0"
+    entry = struct.pack("<i?IIIqqqqqqq", 0x4004, True, 1, 1, 0, offset, len(squashfs), len(squashfs), 0, 0, 0, 0)
+    return (head + entry + b"squash".ljust(128, b"\0") + extra.ljust(384, b"\0")).ljust(offset, b"\0") + squashfs
+
+
+def test_a_sif_image_is_taken(daemon, tmp_path):
+    if not shutil.which("mksquashfs"):
+        pytest.skip("squashfs-tools is not installed")
+    root = tmp_path / "root"
+    for name in program_files("/bin/sh", "/bin/cat"):
+        (root / name.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(name, root / name.lstrip("/"))
+    (root / "word").write_text("from a sif\n")
+    subprocess.run(["mksquashfs", str(root), str(tmp_path / "fs"), "-quiet", "-no-progress"], check=True)
+    squashfs = (tmp_path / "fs").read_bytes()
+    (tmp_path / "x.sif").write_bytes(sif(squashfs))
+    run_cli(daemon, "image", "import", str(tmp_path / "x.sif"), "sif/x:1")
+    daemon.create("sif", "cat /word", image="sif/x:1")
+    daemon.put("sif", "in/f", b"x")
+    job = daemon.settled("sif", 1)[0]
+    assert daemon.joblog(job["name"]) == "from a sif\n"
+    daemon.call("DELETE", "/system/services/sif", 204)
+    for word, data in (("another machine", sif(squashfs, arch=b"04")), ("encrypted", sif(squashfs, kind=5)),
+                       ("no squashfs", sif(squashfs, kind=2)), ("ends before", sif(squashfs)[:5000]),
+                       ("ends within", sif(squashfs)[:400])):
+        (tmp_path / "bad.sif").write_bytes(data)
+        done = run_cli(daemon, "image", "import", str(tmp_path / "bad.sif"), "sif/bad:1", check=False)
+        assert done.returncode == 1 and word in done.stderr, done.stderr
+    assert not [p for p in pathlib.Path("/tmp").glob("oscar-sif-*")]
+
+
+def test_pruning_during_a_run_takes_nothing_from_it(daemon, place, on_disk):
+    where, image = on_disk
+    place.skopeo_push(where, f"{place.host}/tools/running:1")
+    daemon.create("running", 'echo started; read -r _ < /mnt/never 2>/dev/null; i=0; while [ $i -lt 300000 ]; do '
+                  'i=$((i+1)); done; cat /word', image="tools/running:1")
+    daemon.put("running", "in/f", b"x")
+    wait_for("the job", lambda: daemon.summary("running")["running"])
+    digest = daemon.call("GET", "/system/services/running", 200).json()["image_digest"]
+    answer = requests.delete(f"{daemon.api}/v2/tools/running/manifests/{digest}", auth=(USER, PASSWORD), timeout=30)
+    assert answer.status_code == 202
+    daemon.call("POST", "/system/images/prune?now=1&untagged=1", 200)
+    job = daemon.settled("running", 1)[0]
+    assert job["state"] == "succeeded" and "from the registry" in daemon.joblog(job["name"])
+    daemon.call("DELETE", "/system/services/running", 204)
 
 
 def test_the_digest_is_pinned_shown_and_kept_in_the_jobs(daemon):

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import pathlib
+import pty
+import select
 import signal
 import socket
 import subprocess
@@ -16,7 +18,7 @@ import time
 
 import pytest
 import requests
-from conftest import Daemon, run_cli, wait_for
+from conftest import OSCAR, PASSWORD, USER, Daemon, run_cli, wait_for
 from test_images import add, program_files
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -621,6 +623,41 @@ def test_a_caller_that_leaves_ends_its_pull(daemon, image):
         assert r.state["asked"]
         wait_for("the end of the pull", lambda: not daemon.image_files(), 10)
         over.set()
+
+
+def test_a_pull_tells_how_far_it_is(daemon):
+    """By the API, and on the terminal of who waits for it."""
+    image = Image([tar_of(("big", os.urandom(3 << 20)))])
+    go_on = threading.Event()
+
+    def slow(h):
+        if "/blobs/" not in h.path or h.path.endswith(sha(image.config)):
+            h.server.honest(h)
+            return
+        data = image.blobs[h.path.rsplit("/", 1)[1]]
+        h.send_response(200)
+        h.send_header("Content-Length", str(len(data)))
+        h.end_headers()
+        h.wfile.write(data[:1 << 20])
+        h.wfile.flush()
+        go_on.wait(30)
+        h.wfile.write(data[1 << 20:])
+
+    ours, theirs = pty.openpty()
+    with LyingRegistry(image, slow) as r:
+        p = subprocess.Popen([str(OSCAR), "image", "pull", f"{r.host}/lab/slow:1"], stderr=theirs,
+                             stdout=subprocess.PIPE, env=dict(os.environ, OSCAR_ENDPOINT=daemon.api,
+                                                              OSCAR_USERNAME=USER, OSCAR_PASSWORD=PASSWORD, TERM="vt100"))
+        os.close(theirs)
+        drawn = b""
+        while b"layer 1/1  1.0 of 3.0 MiB" not in drawn:
+            assert select.select([ours], [], [], 30)[0], drawn
+            drawn += os.read(ours, 4096)
+        go_on.set()
+        assert p.wait(60) == 0 and image.digest in p.stdout.read().decode()
+    os.close(ours)
+    daemon.call("GET", "/system/images/progress/none", 404)
+    daemon.call("DELETE", "/system/images/" + requests.utils.quote(f"{r.host}/lab/slow:1", safe=""), 204)
 
 
 def test_a_killed_daemon_leaves_nothing_half(fresh, image):
