@@ -131,6 +131,8 @@ static int object_input(struct dispatch *d, const struct job *j, const struct fd
 			       : err_wrap(e, "input %s/%s", ev->bucket, ev->key);
 	in->name = ev->file_name;
 	if (store_reader_path(r, path, sizeof(path))) {
+		if (store_reader_verify(r, e) < 0)
+			return err_wrap(e, "input %s/%s", ev->bucket, ev->key);
 		in->content = arena_strdup(mem, path);
 		return 0;
 	}

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct store_reader {
@@ -245,6 +246,23 @@ ssize_t store_reader_pread(struct store_reader *r, uint64_t at, void *p, size_t 
 	return got;
 }
 
+int store_reader_verify(struct store_reader *r, struct err *e)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		const struct segment *s = &r->segments[i];
+		uint64_t at = s->offset, end = s->offset + s->length;
+
+		if (seen_has(r->store->seen, s->file))
+			continue;
+		if (open_segment(r, i, e) < 0)
+			return -1;
+		for (; at < end; at = (at / BLOCK_SIZE + 1) * BLOCK_SIZE)
+			if (check_block(r, s->file, at, e) < 0)
+				return -1;
+	}
+	return 0;
+}
+
 bool store_reader_inline(struct store_reader *r, struct span *bytes)
 {
 	*bytes = r->bytes;
@@ -275,9 +293,15 @@ bool store_reader_file(struct store_reader *r, uint64_t at, uint64_t n, int *fd,
 bool store_reader_path(struct store_reader *r, char *out, size_t size)
 {
 	char name[FILE_NAME_MAX];
+	struct err ignored;
+	struct stat st;
 
 	if (r->at.storage != STORE_SEGMENTS || r->count != 1 || r->segments[0].offset ||
 	    r->segments[0].length != r->size || !r->store->content_rel)
+		return false;
+	// A shared content may be the beginning of a longer file.
+	if (open_segment(r, 0, &ignored) < 0 || fstat(r->fd, &st) < 0 ||
+	    (uint64_t)st.st_size != r->size)
 		return false;
 	snprintf(out, size, "%s/%s", r->store->content_rel, file_name(r->segments[0].file, name));
 	return true;

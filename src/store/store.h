@@ -321,6 +321,9 @@ static inline void store_reader_close_ptr(struct store_reader **r)
 // May give fewer bytes than asked; 0 at the end. What differs from what was written is ERR_CORRUPT.
 must_check ssize_t store_reader_pread(struct store_reader *r, uint64_t at, void *p, size_t n,
 				      struct err *e);
+// Compares all of the content with what was written, unless that was done since the start: for content that
+// leaves by store_reader_path(). Takes as long as reading it. ERR_CORRUPT when it differs.
+must_check int store_reader_verify(struct store_reader *r, struct err *e);
 // The bytes themselves when the content is inline; else false.
 bool store_reader_inline(struct store_reader *r, struct span *bytes);
 // When the range lies in one file that is known to be right: a new descriptor (the caller's) and the offset in it;

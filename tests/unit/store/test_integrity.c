@@ -133,6 +133,50 @@ static void the_first_reader_after_a_start_looks(void **state)
 	assert_true(by_file(p, "big", BIG));
 }
 
+// A content that is the beginning of a longer file must not be mounted as that file.
+static void a_slice_has_no_path(void **state)
+{
+	struct place *p = *state;
+	struct store_put_options o = { .bucket = SPAN("photos"), .key = SPAN("cut"), .owner = 1 };
+	struct store_source from = { SPAN("photos"), SPAN("big"), 0 };
+	struct store_complete_part one = { 1, SPAN("") };
+	char id[STORE_UPLOAD_ID_MAX], path[128];
+	struct store_part part;
+	struct store_object made;
+	struct err e = { 0 };
+
+	put(p, "big", pattern(p, BIG));
+	assert_int_equal(store_upload_create(p->store, &o, SPAN(""), id, &e), 0);
+	assert_int_equal(store_part_copy(p->store, o.bucket, o.key, span_of(id), 1, &from, 0,
+					 1 << 20, NULL, &part, &e),
+			 0);
+	one.etag = span_of(part.etag);
+	assert_int_equal(store_upload_complete(p->store, &o, span_of(id), &one, 1, SPAN(""),
+					       &p->mem, &made, &e),
+			 0);
+	assert_int_equal(files_in_content(p), 1);
+	{
+		auto_reader struct store_reader *cut = reader_of(p, "cut");
+		auto_reader struct store_reader *big = reader_of(p, "big");
+
+		assert_false(store_reader_path(cut, path, sizeof(path)));
+		assert_true(store_reader_path(big, path, sizeof(path)));
+		assert_int_equal(store_reader_verify(big, &e), 0);
+	}
+	assert_content(p, "cut", span_head(pattern(p, BIG), 1 << 20));
+	close_all(p);
+	flip(only_file(p), BIG - 1);
+	open_all(p);
+	{
+		auto_reader struct store_reader *cut = reader_of(p, "cut");
+		auto_reader struct store_reader *big = reader_of(p, "big");
+
+		assert_int_equal(store_reader_verify(cut, &e), 0); // its bytes are right
+		assert_int_equal(store_reader_verify(big, &e), -1);
+		assert_int_equal(e.code, ERR_CORRUPT);
+	}
+}
+
 static void the_first_reader_finds_damage_before_it_goes_out(void **state)
 {
 	struct place *p = *state;
@@ -222,6 +266,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(damage_is_found_and_never_handed_out),
 		CASE(the_first_reader_after_a_start_looks),
+		CASE(a_slice_has_no_path),
 		CASE(the_first_reader_finds_damage_before_it_goes_out),
 		CASE(a_short_or_lost_file_is_damage),
 		CASE(what_nobody_owns_is_moved_aside),
