@@ -73,6 +73,12 @@ static int by_name(const void *key, const void *entry)
 	return strcmp(key, ((const struct need *)entry)->name);
 }
 
+void s3_needs_check(void)
+{
+	for (size_t i = 1; i < ARRAY_LEN(needs); i++)
+		check(strcmp(needs[i - 1].name, needs[i].name) < 0);
+}
+
 static struct need need_of(struct s3_req *q)
 {
 	const struct s3_op *op = q->op;

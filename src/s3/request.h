@@ -122,6 +122,7 @@ bool s3_may(struct s3_req *q, const struct store_bucket *b, unsigned rights);
 // Before the body: the bucket exists and the sender may do q->op there. What the object's own list decides is
 // left in q->object_right for s3_object_admit(). False when answered.
 bool s3_admit(struct s3_req *q);
+void s3_needs_check(void); // stops the process when the table of operations is out of order
 // For operations that know only after the body what they ask for.
 bool s3_admit_late(struct s3_req *q);
 bool s3_object_admit(struct s3_req *q, const struct store_object *o);

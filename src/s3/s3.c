@@ -12,6 +12,7 @@ void s3_open(struct s3 **out, const struct s3_options *o)
 
 	s->o = *o;
 	s->o.domains = o->domains ? mem_strdup(o->domains) : NULL;
+	s3_needs_check();
 	s->access = s3_access_cache_new();
 	*out = s;
 }
