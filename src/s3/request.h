@@ -269,6 +269,8 @@ void s3_retention_get(struct s3_req *q);
 void s3_retention_put(struct s3_req *q);
 void s3_hold_get(struct s3_req *q);
 void s3_hold_put(struct s3_req *q);
+void s3_notification_put(struct s3_req *q);
+void s3_logging_put(struct s3_req *q);
 void s3_payment_get(struct s3_req *q);
 void s3_payment_put(struct s3_req *q);
 void s3_bucket_tags_get(struct s3_req *q);

@@ -38,14 +38,16 @@ static const struct s3_op ops[] = {
 	{ "PutBucketTagging", HTTP_PUT, S3_BUCKET, "tagging", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_bucket_tags_put },
 	{ "PutBucketAcl", HTTP_PUT, S3_BUCKET, "acl", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_bucket_acl_put },
 	PUT_LATER("accelerate"), PUT_LATER("analytics"), PUT_LATER("encryption"),
-	PUT_LATER("intelligent-tiering"), PUT_LATER("inventory"), PUT_LATER("logging"),
-	PUT_LATER("metrics"), PUT_LATER("notification"), PUT_LATER("replication"),
+	PUT_LATER("intelligent-tiering"), PUT_LATER("inventory"),
+	PUT_LATER("metrics"), PUT_LATER("replication"),
 	PUT_LATER("website"),
 
 	{ "DeleteBucketTagging", HTTP_DELETE, S3_BUCKET, "tagging", NULL, AUTH_OWN, S3_BODY_NONE, true, NULL, s3_bucket_tags_delete },
 	DELETE_UNSET("encryption"),
 	DELETE_UNSET("replication"), DELETE_UNSET("website"),
 
+	{ "PutBucketNotification", HTTP_PUT, S3_BUCKET, "notification", NULL, AUTH_OWN, S3_BODY_SMALL, false, NULL, s3_notification_put },
+	{ "PutBucketLogging", HTTP_PUT, S3_BUCKET, "logging", NULL, AUTH_OWN, S3_BODY_SMALL, false, NULL, s3_logging_put },
 	{ "GetBucketRequestPayment", HTTP_GET, S3_BUCKET, "requestPayment", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_payment_get },
 	{ "PutBucketRequestPayment", HTTP_PUT, S3_BUCKET, "requestPayment", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_payment_put },
 	{ "GetBucketCors", HTTP_GET, S3_BUCKET, "cors", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_bucket_cors_get },

@@ -583,6 +583,22 @@ def test_policy_status(main, make):
     assert public() is True
 
 
+def test_documents_of_which_only_the_empty_one_is_offered(main, make):
+    b = make()
+    put = main.put_bucket_notification_configuration
+    put(Bucket=b, NotificationConfiguration={})
+    assert fault(put, Bucket=b, NotificationConfiguration={"QueueConfigurations": [
+        {"QueueArn": "arn:minio:sqs::x:webhook", "Events": ["s3:ObjectCreated:*"]}]}) == (400, "InvalidArgument")
+    main.put_bucket_logging(Bucket=b, BucketLoggingStatus={})
+    assert "LoggingEnabled" not in main.get_bucket_logging(Bucket=b)
+    assert fault(main.put_bucket_logging, Bucket=b, BucketLoggingStatus={"LoggingEnabled": {
+        "TargetBucket": b, "TargetPrefix": "p"}}) == (501, "NotImplemented")
+    main.put_bucket_request_payment(Bucket=b, RequestPaymentConfiguration={"Payer": "Requester"})
+    assert main.get_bucket_request_payment(Bucket=b)["Payer"] == "Requester"
+    assert fault(main.put_bucket_request_payment, Bucket=b, RequestPaymentConfiguration={"Payer": "Me"}) == \
+        (400, "MalformedXML")
+
+
 def test_the_expected_owner(main, make, ids):
     b = make()
     assert works(main.head_bucket, Bucket=b, ExpectedBucketOwner=ids[0])
