@@ -118,6 +118,11 @@ int file_datasync(int fd, struct err *e)
 	return file_ops.fdatasync(fd) < 0 ? err_sys(e, ERR_IO, errno, "fdatasync") : 0;
 }
 
+void file_begin_writing(int fd, off_t at, off_t n)
+{
+	sync_file_range(fd, at, n, SYNC_FILE_RANGE_WRITE);
+}
+
 int file_read_path(int dir, const char *path, struct buf *b, struct err *e)
 {
 	auto_fd int fd = file_open(dir, path, O_RDONLY, 0, e);

@@ -12,6 +12,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+enum { BEGIN_BYTES = 4 << 20 };
+
 // ---- options -------------------------------------------------------------------------------------------
 
 static const char *copy_str(struct arena *mem, const char *s)
@@ -160,7 +162,13 @@ int store_put_write(struct store_put *p, struct span bytes, struct err *e)
 			return -1;
 	}
 	blocks_add(&p->blocks, bytes);
-	return file_write_all(p->fd, bytes.p, bytes.n, e);
+	if (file_write_all(p->fd, bytes.p, bytes.n, e) < 0)
+		return -1;
+	if (p->size - p->begun >= BEGIN_BYTES) { // else all of it would wait for the sync at the end
+		file_begin_writing(p->fd, (off_t)p->begun, (off_t)(p->size - p->begun));
+		p->begun = p->size;
+	}
+	return 0;
 }
 
 static int digest_file(struct store_put *p, int fd, bool copy, struct err *e)

@@ -20,6 +20,7 @@ struct store_put {
 	int fd;		      // the file when they do not
 	int64_t file;	      // its id, 0 = none
 	uint64_t size;
+	uint64_t begun; // bytes that the disk was asked to write already
 	struct span checksum;
 	char etag[STORE_ETAG_MAX];
 	bool staged, committed;
