@@ -123,6 +123,8 @@ void http_defer(struct http_req *r, void (*fn)(void *owner, struct http_req *r))
 // resume and suspend the rules of http_defer hold.
 void http_suspend(struct http_req *r);
 void http_resume(struct http_req *r);
+// As http_resume() of a request that was suspended in finish; it goes on with fn on its own loop.
+void http_resume_with(struct http_req *r, void (*fn)(void *owner, struct http_req *r));
 
 // Asks the socket whether the client has hung up; for long work while parked.
 bool http_peer_gone(struct http_req *r);

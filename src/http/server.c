@@ -46,6 +46,12 @@ void http_resume(struct http_req *r)
 	server_unpark(r);
 }
 
+void http_resume_with(struct http_req *r, void (*fn)(void *owner, struct http_req *r))
+{
+	r->resumed = fn;
+	server_unpark(r);
+}
+
 static void run_deferred(void *owner, void *arg)
 {
 	struct http_req *r = arg;
@@ -187,6 +193,18 @@ static enum MHD_Result take_end(struct http_req *r)
 	return send_answer(r);
 }
 
+// Back from finish: with an answer, or to go on here.
+static enum MHD_Result after_finish(struct http_req *r)
+{
+	void (*fn)(void *owner, struct http_req *r) = r->resumed;
+
+	r->resumed = NULL;
+	r->parked = false;
+	if (fn)
+		fn(r->server->o.handler.owner, r);
+	return r->parked ? MHD_YES : send_answer(r);
+}
+
 static enum MHD_Result on_request(void *arg unused_arg, struct MHD_Connection *mhd unused_arg,
 				  const char *url unused_arg, const char *method,
 				  const char *version, const char *data, size_t *size, void **slot)
@@ -204,7 +222,7 @@ static enum MHD_Result on_request(void *arg unused_arg, struct MHD_Connection *m
 	case REQ_DRAIN:
 		return *size ? take_body(r, data, size) : take_end(r);
 	case REQ_FINISH_WAIT:
-		return send_answer(r);
+		return after_finish(r);
 	case REQ_IDLE:
 	case REQ_SENT:
 		break;

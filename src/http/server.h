@@ -55,6 +55,7 @@ struct http_req {
 	bool collect;
 	struct buf body;
 	void (*deferred)(void *owner, struct http_req *r);
+	void (*resumed)(void *owner, struct http_req *r); // to be called on the loop, or NULL
 	int64_t begun_ns;
 	// the answer
 	struct req_reply_header {

@@ -42,23 +42,28 @@ static void send_version(struct s3_req *q, const struct store_deleted *done, str
 	}
 }
 
-void s3_object_delete(struct s3_req *q)
+static void delete_committed(struct s3_req *q)
 {
-	struct span asked = s3_param(q, "versionId");
-	struct store_delete_item it = { .key = q->key };
-	struct err e = { 0 };
-
-	if (!s3_param_version(q, asked, &it.version) ||
-	    !take_conditions(q, s3_header(q, "If-Match"), s3_header(q, "x-amz-if-match-size"),
-			     s3_header(q, "x-amz-if-match-last-modified-time"), &it.only_if))
-		return;
-	it.bypass = s3_lock_bypass(q);
-	if (store_delete(q->s3->o.store, q->bucket_name, &it, &q->cause, &e) < 0) {
-		s3_fail_store(q, &e);
+	if (q->result < 0) {
+		s3_fail_store(q, &q->result_err);
 		return;
 	}
-	send_version(q, &it.done, asked);
+	send_version(q, &q->deleted.done, s3_param(q, "versionId"));
 	s3_empty(q, 204);
+}
+
+void s3_object_delete(struct s3_req *q)
+{
+	struct store_delete_item *it = &q->deleted;
+
+	*it = (struct store_delete_item){ .key = q->key };
+	if (!s3_param_version(q, s3_param(q, "versionId"), &it->version) ||
+	    !take_conditions(q, s3_header(q, "If-Match"), s3_header(q, "x-amz-if-match-size"),
+			     s3_header(q, "x-amz-if-match-last-modified-time"), &it->only_if))
+		return;
+	it->bypass = s3_lock_bypass(q);
+	s3_suspend(q, delete_committed);
+	store_delete_submit(q->s3->o.store, q->bucket_name, it, &q->cause, s3_resume, q);
 }
 
 // ---- many ----------------------------------------------------------------------------------------------

@@ -57,33 +57,69 @@ static void answer_sum(struct s3_req *q, const char *type)
 		http_reply_header(q->http, "x-amz-checksum-type", span_of(type));
 }
 
-bool s3_put_finish(struct s3_req *q, struct store_object *o)
+static struct store_put *take_put(struct s3_req *q)
 {
 	struct store_put *p = q->put;
-	struct err e = { 0 };
 
 	if (q->body.sum.kind != S3_SUM_NONE)
 		store_put_set_checksum(p, span_of(arena_printf(q->mem, "%s:%s:FULL_OBJECT",
 							       s3_sum_name(q->body.sum.kind),
 							       q->body.sum_text)));
 	q->put = NULL; // used up, whatever comes
-	if (store_put_finish(p, q->mem, o, &e) < 0)
-		return s3_fail_store(q, &e);
+	return p;
+}
+
+static void answer_made(struct s3_req *q, const struct store_object *o)
+{
 	http_reply_headerf(q->http, "ETag", "\"%s\"", o->etag);
 	answer_sum(q, "FULL_OBJECT");
 	s3_version_made(q, o);
 	s3_expiration_send(q, o);
+}
+
+bool s3_put_finish(struct s3_req *q, struct store_object *o)
+{
+	struct store_put *p = take_put(q);
+	struct err e = { 0 };
+
+	if (store_put_finish(p, q->mem, o, &e) < 0)
+		return s3_fail_store(q, &e);
+	answer_made(q, o);
 	return true;
 }
 
-// A write over an object that is there only when the sender says which one: then the answer to "it is not
+static void put_committed(struct s3_req *q)
+{
+	struct store_object o;
+
+	if (q->result < 0) {
+		s3_fail_store(q, &q->result_err);
+		return;
+	}
+	store_put_made(q->submitted, q->mem, &o);
+	answer_made(q, &o);
+	s3_empty(q, 200);
+}
+
 // there" is that it is missing.
-void s3_object_put(struct s3_req *q)
+static void put_large(struct s3_req *q)
 {
 	struct store_object o;
 
 	if (s3_put_finish(q, &o))
 		s3_empty(q, 200);
+}
+
+// A small object has nothing to wait for but the commit, which needs no thread of its own.
+void s3_object_put(struct s3_req *q)
+{
+	if (!store_put_is_quick(q->put)) {
+		s3_defer(q, put_large);
+		return;
+	}
+	q->submitted = take_put(q);
+	s3_suspend(q, put_committed);
+	store_put_submit(q->submitted, s3_resume, q);
 }
 
 // ---- parts ---------------------------------------------------------------------------------------------

@@ -79,6 +79,12 @@ struct s3_req {
 	struct store_cause cause;
 	struct store_upload upload; // of a part
 	unsigned part;
+	// Of what was submitted.
+	void (*then)(struct s3_req *q);
+	int result;
+	struct err result_err;
+	struct store_put *submitted;
+	struct store_delete_item deleted;
 	bool failed; // answered with an error: what still comes is dropped
 };
 
@@ -220,6 +226,11 @@ void s3_form_release(struct s3_req *q);
 void s3_post_object(struct s3_req *q);
 // Commits q->put and adds the headers that tell what was made. False when answered.
 bool s3_put_finish(struct s3_req *q, struct store_object *o);
+// For operations that wait only sometimes: goes on with `fn` on a worker.
+void s3_defer(struct s3_req *q, void (*fn)(struct s3_req *q));
+// Parks the request; s3_resume, given as store_done_fn with the request as owner, lets it go on with `then`.
+void s3_suspend(struct s3_req *q, void (*then)(struct s3_req *q));
+void s3_resume(void *request, int result, const struct err *e);
 
 // ---- metadata (meta.c) ---------------------------------------------------------------------------------
 

@@ -89,11 +89,11 @@ static const struct s3_op ops[] = {
 	{ "UploadPartCopy", HTTP_PUT, S3_OBJECT, "uploadId", "x-amz-copy-source", AUTH_WRITE, S3_BODY_NONE, true, NULL, s3_upload_part_copy },
 	{ "UploadPart", HTTP_PUT, S3_OBJECT, "uploadId", NULL, AUTH_WRITE, S3_BODY_OBJECT, true, s3_upload_part_begin, s3_upload_part },
 	{ "CopyObject", HTTP_PUT, S3_OBJECT, NULL, "x-amz-copy-source", AUTH_WRITE, S3_BODY_NONE, true, NULL, s3_object_copy },
-	{ "PutObject", HTTP_PUT, S3_OBJECT, NULL, NULL, AUTH_WRITE, S3_BODY_OBJECT, true, s3_object_put_begin, s3_object_put },
+	{ "PutObject", HTTP_PUT, S3_OBJECT, NULL, NULL, AUTH_WRITE, S3_BODY_OBJECT, false, s3_object_put_begin, s3_object_put },
 
 	{ "DeleteObjectTagging", HTTP_DELETE, S3_OBJECT, "tagging", NULL, AUTH_WRITE, S3_BODY_NONE, true, NULL, s3_object_tags_delete },
 	{ "AbortMultipartUpload", HTTP_DELETE, S3_OBJECT, "uploadId", NULL, AUTH_WRITE, S3_BODY_NONE, true, NULL, s3_upload_abort },
-	{ "DeleteObject", HTTP_DELETE, S3_OBJECT, NULL, NULL, AUTH_WRITE, S3_BODY_NONE, true, NULL, s3_object_delete },
+	{ "DeleteObject", HTTP_DELETE, S3_OBJECT, NULL, NULL, AUTH_WRITE, S3_BODY_NONE, false, NULL, s3_object_delete },
 
 	{ "CreateMultipartUpload", HTTP_POST, S3_OBJECT, "uploads", NULL, AUTH_WRITE, S3_BODY_SMALL, true, NULL, s3_upload_create },
 	{ "CompleteMultipartUpload", HTTP_POST, S3_OBJECT, "uploadId", NULL, AUTH_WRITE, S3_BODY_SMALL, true, NULL, s3_upload_complete },

@@ -140,6 +140,36 @@ static void run(void *owner unused_arg, struct http_req *r)
 	q->op->run(q);
 }
 
+static void go_on(void *owner unused_arg, struct http_req *r)
+{
+	struct s3_req *q = http_app(r);
+
+	q->then(q);
+}
+
+void s3_defer(struct s3_req *q, void (*fn)(struct s3_req *q))
+{
+	q->then = fn;
+	http_defer(q->http, go_on);
+}
+
+void s3_suspend(struct s3_req *q, void (*then)(struct s3_req *q))
+{
+	q->then = then;
+	http_suspend(q->http);
+}
+
+// On the database's thread.
+void s3_resume(void *request, int result, const struct err *e)
+{
+	struct s3_req *q = request;
+
+	q->result = result;
+	if (result < 0)
+		q->result_err = *e;
+	http_resume_with(q->http, go_on);
+}
+
 static void on_finish(void *owner, struct http_req *r)
 {
 	struct s3_req *q = http_app(r);
@@ -157,6 +187,7 @@ static void on_gone(void *owner unused_arg, struct http_req *r)
 	struct s3_req *q = http_app(r);
 
 	store_put_abort(q->put);
+	store_put_abort(q->submitted);
 	store_reader_close(q->reader);
 	s3_body_release(q);
 	s3_access_put(q->s3, q->access);

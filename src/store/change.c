@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // change: deleting, tags, access lists.
 #include "base/clock.h"
+#include "base/mem.h"
 #include "store/engine.h"
 
 // ---- deleting ------------------------------------------------------------------------------------------
@@ -127,6 +128,38 @@ int store_delete(struct store *s, struct span bucket, struct store_delete_item *
 	if (item->result < 0)
 		*e = item->err;
 	return item->result;
+}
+
+struct delete_later {
+	struct db_request request;
+	struct delete_write write;
+	store_done_fn *done;
+	void *owner;
+};
+
+static void delete_done(struct db_request *r, int result, const struct err *e)
+{
+	struct delete_later *l = (struct delete_later *)r;
+	struct store_delete_item *item = l->write.items;
+
+	if (result >= 0 && item->result < 0)
+		l->done(l->owner, item->result, &item->err);
+	else
+		l->done(l->owner, result, e);
+	mem_free(l);
+}
+
+void store_delete_submit(struct store *s, struct span bucket, struct store_delete_item *item,
+			 const struct store_cause *cause, store_done_fn *done, void *owner)
+{
+	struct delete_later *l = mem_zalloc(sizeof(*l));
+
+	l->write = (struct delete_write){ s, bucket, item, 1, cause };
+	l->done = done;
+	l->owner = owner;
+	l->request =
+		(struct db_request){ .fn = delete_items, .arg = &l->write, .done = delete_done };
+	db_submit(s->db, &l->request);
 }
 
 // ---- tags and access lists -----------------------------------------------------------------------------

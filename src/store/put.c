@@ -164,7 +164,8 @@ int store_put_write(struct store_put *p, struct span bytes, struct err *e)
 	blocks_add(&p->blocks, bytes);
 	if (file_write_all(p->fd, bytes.p, bytes.n, e) < 0)
 		return -1;
-	if (p->size - p->begun >= BEGIN_BYTES) { // else all of it would wait for the sync at the end
+	if (p->size - p->begun >=
+	    BEGIN_BYTES) { // else all of it would wait for the sync at the end
 		file_begin_writing(p->fd, (off_t)p->begun, (off_t)(p->size - p->begun));
 		p->begun = p->size;
 	}
@@ -347,6 +348,38 @@ int store_put_finish(struct store_put *p, struct arena *mem, struct store_object
 	}
 	store_put_abort(p);
 	return bad ? -1 : 0;
+}
+
+bool store_put_is_quick(const struct store_put *p)
+{
+	return !p->file && p->small.max;
+}
+
+void store_put_made(const struct store_put *p, struct arena *mem, struct store_object *out)
+{
+	object_copy(mem, out, &p->object);
+}
+
+static void put_done(struct db_request *r, int result, const struct err *e)
+{
+	struct store_put *p = r->arg;
+
+	p->committed = result >= 0;
+	p->done(p->owner, result, e);
+}
+
+void store_put_submit(struct store_put *p, store_done_fn *done, void *owner)
+{
+	struct err e = { 0 };
+
+	p->done = done;
+	p->owner = owner;
+	p->request = (struct db_request){ .fn = apply_one, .arg = p, .done = put_done };
+	check(store_put_is_quick(p));
+	if (store_put_stage(p, &e) < 0) // cannot be, without a file
+		done(owner, -1, &e);
+	else
+		db_submit(p->store->db, &p->request);
 }
 
 void store_put_abort(struct store_put *p)

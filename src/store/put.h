@@ -3,6 +3,7 @@
 #pragma once
 #include "base/buf.h"
 #include "codec/digest.h"
+#include "db/db.h"
 #include "store/blocks.h"
 #include "store/engine.h"
 
@@ -25,4 +26,7 @@ struct store_put {
 	char etag[STORE_ETAG_MAX];
 	bool staged, committed;
 	struct store_object object; // filled by apply
+	struct db_request request;
+	store_done_fn *done;
+	void *owner;
 };

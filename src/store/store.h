@@ -288,6 +288,14 @@ must_check int store_put_finish(struct store_put *p, struct arena *mem, struct s
 				struct err *e);
 void store_put_abort(struct store_put *p); // NULL is fine
 
+// The same in two steps, for callers that must not wait. Only when nothing but the commit is to be waited for.
+bool store_put_is_quick(const struct store_put *p);
+// `done` comes on another thread and must be short; afterwards the caller takes what was made, on success, and
+// frees the put with store_put_abort().
+typedef void store_done_fn(void *owner, int result, const struct err *e);
+void store_put_submit(struct store_put *p, store_done_fn *done, void *owner);
+void store_put_made(const struct store_put *p, struct arena *mem, struct store_object *out);
+
 // For several objects in one transaction with something else: stage each (bytes on disk), then apply each
 // inside the caller's write; afterwards free each with store_put_abort(), which keeps what was committed.
 must_check int store_put_stage(struct store_put *p, struct err *e); // [sync]
@@ -395,6 +403,10 @@ struct store_delete_item {
 must_check int store_delete(struct store *s, struct span bucket, struct store_delete_item *item,
 			    const struct store_cause *cause, struct err *e);
 // Fails only when none of them could be tried; else each has its result.
+// store_delete() for callers that must not wait; `item`, `bucket` and `cause` stay until `done`, which finds the
+// result in the item too.
+void store_delete_submit(struct store *s, struct span bucket, struct store_delete_item *item,
+			 const struct store_cause *cause, store_done_fn *done, void *owner);
 must_check int store_delete_many(struct store *s, struct span bucket,
 				 struct store_delete_item *items, size_t n,
 				 const struct store_cause *cause, struct err *e); // [sync]
