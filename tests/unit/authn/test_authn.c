@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../http/rig.h"
 #include "authn/authn.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "codec/text.h"
 #include "db/db.h"
@@ -358,6 +359,31 @@ static void basic_and_bearer(void **state unused_arg)
 	}
 }
 
+static void tokens_say_who_it_is_for_a_while(void **state unused_arg)
+{
+	struct auth_user admin = { .id = AUTH_ADMIN_ID }, gone = { .id = 999 }, got;
+	char token[AUTHN_TOKEN_MAX], other[AUTHN_TOKEN_MAX];
+	struct err e = { 0 };
+
+	authn_token_make(place.authn, &admin, 60, token);
+	assert_int_equal(authn_token_user(place.authn, span_of(token), &got, &e), 0);
+	assert_int_equal(got.id, AUTH_ADMIN_ID);
+	// Each single digit counts, the user's and the time's as well.
+	for (size_t i = 0; token[i]; i++) {
+		memcpy(other, token, sizeof(other));
+		other[i] = other[i] == '1' ? '2' : '1';
+		assert_int_equal(authn_token_user(place.authn, span_of(other), &got, &e), -1);
+		assert_int_equal(e.code, ERR_UNAUTH);
+	}
+	clock_wall_shift(61 * NS_PER_S);
+	assert_int_equal(authn_token_user(place.authn, span_of(token), &got, &e), -1);
+	clock_wall_shift(0);
+	authn_token_make(place.authn, &gone, 60, token);
+	assert_int_equal(authn_token_user(place.authn, span_of(token), &got, &e), -1);
+	assert_int_equal(authn_token_user(place.authn, SPAN(""), &got, &e), -1);
+	assert_int_equal(authn_token_user(place.authn, SPAN("..."), &got, &e), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,6 +395,7 @@ int main(void)
 		cmocka_unit_test(nothing_can_be_added_to_a_presigned_request),
 		cmocka_unit_test(version_2_queries_are_taken),
 		cmocka_unit_test(basic_and_bearer),
+		cmocka_unit_test(tokens_say_who_it_is_for_a_while),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -179,6 +179,35 @@ static void a_file_of_another_form_is_refused_without_its_text(void **state unus
 	}
 }
 
+static void a_helper_is_named_by_registry_or_for_all(void **state unused_arg)
+{
+	static const struct {
+		const char *config, *name;
+		int got;
+	} cases[] = {
+		{ "{}", NULL, 0 },
+		{ "{\"credsStore\":\"\"}", NULL, 0 },
+		{ "{\"credsStore\":\"pass\"}", "pass", 1 },
+		{ "{\"credsStore\":\"pass\",\"credHelpers\":{\"r.example\":\"lab\"}}", "lab", 1 },
+		{ "{\"credHelpers\":{\"other\":\"lab\"}}", NULL, 0 },
+		{ "{\"credsStore\":\"../evil\"}", NULL, -1 },
+		{ "{\"credsStore\":\"a b\"}", NULL, -1 },
+		{ "{\"credsStore\":7}", NULL, -1 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		auto_arena struct arena a = { 0 };
+		const char *name = NULL;
+		struct err e = { 0 };
+
+		assert_int_equal(docker_auth_helper(span_of(cases[i].config), "r.example", &a,
+						    &name, &e),
+				 cases[i].got);
+		if (cases[i].name)
+			assert_string_equal(name, cases[i].name);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,6 +215,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_reference_is_refused),
 		cmocka_unit_test(logins_are_found_by_registry),
 		cmocka_unit_test(a_file_of_another_form_is_refused_without_its_text),
+		cmocka_unit_test(a_helper_is_named_by_registry_or_for_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
