@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The administration calls of MinIO (/minio/admin/v3/…) that `mc admin` and OSCAR's manager use: users, policies,
-// groups, quotas. For administrators; bodies with secrets are sealed with the caller's secret key.
+// The administration calls of MinIO (/minio/admin/v3/…) that `mc admin` and OSCAR's manager use: users, policies and
+// groups here, what concerns the store in minio_store.c. For administrators; bodies with secrets are sealed with the
+// caller's secret key.
+#include "s3/minio.h"
 #include "auth/iam.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "codec/json.h"
-#include "s3/request.h"
 #include "s3/sealed.h"
 
 enum { BODY_MAX = 1 << 20, MEMBERS_MAX = 1000 };
@@ -14,7 +14,7 @@ static const char root[] = "/minio/admin/v3/";
 
 // ---- what the calls share ------------------------------------------------------------------------------
 
-static bool fail(struct s3_req *q, enum s3_code missing, const struct err *e)
+bool minio_fail(struct s3_req *q, enum s3_code missing, const struct err *e)
 {
 	if (e->code == ERR_NOT_FOUND)
 		return s3_failf(q, missing, "%s", e->msg);
@@ -41,7 +41,7 @@ static const char *text_param(struct s3_req *q, const char *name)
 	return arena_strndup(q->mem, v.p, v.n);
 }
 
-static void send_json(struct s3_req *q, json_t *v)
+void minio_send(struct s3_req *q, json_t *v)
 {
 	char *text = codec_json_text(v, CODEC_JSON_PLAIN);
 
@@ -79,7 +79,7 @@ static void send_sealed(struct s3_req *q, json_t *v)
 }
 
 // The body as JSON, opened first when it is sealed. NULL when answered.
-static json_t *take_json(struct s3_req *q, bool sealed)
+json_t *minio_take(struct s3_req *q, bool sealed)
 {
 	struct span body = buf_span(&q->body.small);
 	auto_buf struct buf plain = { 0 };
@@ -92,14 +92,14 @@ static json_t *take_json(struct s3_req *q, bool sealed)
 		return NULL;
 	if ((sealed && sealed_open(span_of(key.secret), body, &plain, &e) < 0) ||
 	    codec_json_parse(sealed ? buf_span(&plain) : body, BODY_MAX, &v, &e) < 0)
-		fail(q, S3_ADMIN_INVALID, &e);
+		minio_fail(q, S3_ADMIN_INVALID, &e);
 	mem_wipe(&key, sizeof(key));
 	if (plain.p)
 		mem_wipe(plain.p, plain.n);
 	return v;
 }
 
-static json_t *time_json(void)
+json_t *minio_time(void)
 {
 	char text[CLOCK_TEXT_MAX];
 
@@ -127,7 +127,7 @@ static json_t *user_json(struct s3_req *q, const struct auth_user *u)
 	struct span policies = SPAN(""), groups = SPAN("");
 	struct err ignored = { 0 };
 	json_t *v = json_pack("{s:s,s:o}", "status", u->enabled ? "enabled" : "disabled",
-			      "updatedAt", time_json());
+			      "updatedAt", minio_time());
 
 	if (iam_policies_held(users(q), &who, q->mem, &policies, &ignored) == 0 && policies.n)
 		json_object_set_new(v, "policyName", json_stringn(policies.p, policies.n));
@@ -141,7 +141,7 @@ static bool find_user(struct s3_req *q, struct auth_user *u)
 	struct err e = { 0 };
 
 	return auth_user_find(users(q), s3_param(q, "accessKey"), u, &e) == 0 ||
-	       fail(q, S3_ADMIN_NO_USER, &e);
+	       minio_fail(q, S3_ADMIN_NO_USER, &e);
 }
 
 // A user is named like his key; a second call gives the key another secret.
@@ -149,7 +149,7 @@ static void add_user(struct s3_req *q)
 {
 	const char *name = text_param(q, "accessKey"), *secret = NULL, *status = NULL;
 	const char *policy = NULL;
-	auto_json json_t *v = take_json(q, true);
+	auto_json json_t *v = minio_take(q, true);
 	struct auth_user u;
 	struct err e = { 0 }, unknown = { 0 };
 	int bad;
@@ -159,7 +159,7 @@ static void add_user(struct s3_req *q)
 	if (codec_json_get_string(v, "secretKey", &secret, &e) < 0 ||
 	    codec_json_get_string(v, "status", &status, &e) < 0 ||
 	    codec_json_get_string(v, "policy", &policy, &e) < 0) {
-		fail(q, S3_ADMIN_INVALID, &e);
+		minio_fail(q, S3_ADMIN_INVALID, &e);
 		return;
 	}
 	if (auth_user_find(users(q), span_of(name), &u, &unknown) < 0)
@@ -172,7 +172,7 @@ static void add_user(struct s3_req *q)
 		bad = iam_policies_change(users(q), &(struct iam_holder){ false, span_of(name) },
 					  IAM_SET, span_of(policy), &e);
 	if (bad)
-		fail(q, S3_ADMIN_NO_POLICY, &e);
+		minio_fail(q, S3_ADMIN_NO_POLICY, &e);
 	else
 		s3_empty(q, 200);
 }
@@ -182,7 +182,7 @@ static void remove_user(struct s3_req *q)
 	struct err e = { 0 };
 
 	if (auth_user_remove(users(q), s3_param(q, "accessKey"), &e) < 0)
-		fail(q, S3_ADMIN_NO_USER, &e);
+		minio_fail(q, S3_ADMIN_NO_USER, &e);
 	else
 		s3_empty(q, 200);
 }
@@ -210,7 +210,7 @@ static void user_info(struct s3_req *q)
 	struct auth_user u;
 
 	if (find_user(q, &u))
-		send_json(q, user_json(q, &u));
+		minio_send(q, user_json(q, &u));
 }
 
 static void set_user_status(struct s3_req *q)
@@ -224,7 +224,7 @@ static void set_user_status(struct s3_req *q)
 	if (!span_is(status, "enabled") && !span_is(status, "disabled"))
 		s3_failf(q, S3_ADMIN_INVALID, "status is enabled or disabled");
 	else if (iam_user_enable(users(q), u.id, span_is(status, "enabled"), &e) < 0)
-		fail(q, S3_ADMIN_NO_USER, &e);
+		minio_fail(q, S3_ADMIN_NO_USER, &e);
 	else
 		s3_empty(q, 200);
 }
@@ -236,7 +236,7 @@ static void add_policy(struct s3_req *q)
 	struct err e = { 0 };
 
 	if (iam_policy_put(users(q), text_param(q, "name"), buf_span(&q->body.small), &e) < 0)
-		fail(q, S3_ADMIN_INVALID, &e);
+		minio_fail(q, S3_ADMIN_INVALID, &e);
 	else
 		s3_empty(q, 200);
 }
@@ -246,7 +246,7 @@ static void remove_policy(struct s3_req *q)
 	struct err e = { 0 };
 
 	if (iam_policy_remove(users(q), text_param(q, "name"), &e) < 0)
-		fail(q, S3_ADMIN_NO_POLICY, &e);
+		minio_fail(q, S3_ADMIN_NO_POLICY, &e);
 	else
 		s3_empty(q, 200);
 }
@@ -266,10 +266,10 @@ static void policy_info(struct s3_req *q)
 	struct err e = { 0 };
 
 	if (iam_policy_get(users(q), span_of(name), q->mem, &text, &e) < 0)
-		fail(q, S3_ADMIN_NO_POLICY, &e);
+		minio_fail(q, S3_ADMIN_NO_POLICY, &e);
 	else if (span_is(s3_param(q, "v"), "2"))
-		send_json(q,
-			  json_pack("{s:s,s:o}", "PolicyName", name, "Policy", policy_json(text)));
+		minio_send(q,
+			   json_pack("{s:s,s:o}", "PolicyName", name, "Policy", policy_json(text)));
 	else
 		http_reply_kept(q->http, 200, "application/json", text);
 }
@@ -288,7 +288,7 @@ static void list_policies(struct s3_req *q)
 	}
 	for (size_t i = 0; i < n; i++)
 		json_object_set_new(v, all[i].name, policy_json(all[i].text));
-	send_json(q, v);
+	minio_send(q, v);
 }
 
 static void set_policy(struct s3_req *q)
@@ -298,7 +298,7 @@ static void set_policy(struct s3_req *q)
 	struct err e = { 0 };
 
 	if (iam_policies_change(users(q), &who, IAM_SET, s3_param(q, "policyName"), &e) < 0)
-		fail(q, S3_ADMIN_NO_POLICY, &e);
+		minio_fail(q, S3_ADMIN_NO_POLICY, &e);
 	else
 		s3_empty(q, 200);
 }
@@ -316,7 +316,7 @@ static bool take_association(struct s3_req *q, json_t *v, struct iam_holder *who
 	if (codec_json_get_string(v, "user", &user, &e) < 0 ||
 	    codec_json_get_string(v, "group", &group, &e) < 0 ||
 	    codec_json_get_array(v, "policies", &list, &e) < 0)
-		return fail(q, S3_ADMIN_INVALID, &e);
+		return minio_fail(q, S3_ADMIN_INVALID, &e);
 	json_array_foreach(list, i, one)
 	{
 		buf_add_str(&names, json_string_value(one) ? json_string_value(one) : "");
@@ -330,7 +330,7 @@ static bool take_association(struct s3_req *q, json_t *v, struct iam_holder *who
 
 static void associate(struct s3_req *q, enum iam_change what)
 {
-	auto_json json_t *v = take_json(q, true);
+	auto_json json_t *v = minio_take(q, true);
 	struct iam_holder who = { .name = SPAN("") };
 	struct span policies = SPAN("");
 	struct err e = { 0 };
@@ -338,14 +338,14 @@ static void associate(struct s3_req *q, enum iam_change what)
 	if (!v || !take_association(q, v, &who, &policies))
 		return;
 	if (iam_policies_change(users(q), &who, what, policies, &e) < 0) {
-		fail(q, S3_ADMIN_NO_POLICY, &e);
+		minio_fail(q, S3_ADMIN_NO_POLICY, &e);
 		return;
 	}
 	if (policies.n)
 		policies.n--; // the last comma
 	send_sealed(q, json_pack("{s:o,s:o}",
 				 what == IAM_ATTACH ? "policiesAttached" : "policiesDetached",
-				 list_json(policies), "updatedAt", time_json()));
+				 list_json(policies), "updatedAt", minio_time()));
 }
 
 static void attach_policy(struct s3_req *q)
@@ -362,7 +362,7 @@ static void detach_policy(struct s3_req *q)
 
 static void change_group(struct s3_req *q)
 {
-	auto_json json_t *v = take_json(q, false);
+	auto_json json_t *v = minio_take(q, false);
 	const char *group = NULL, *status = NULL;
 	struct span members[MEMBERS_MAX];
 	json_t *list = NULL, *one;
@@ -376,7 +376,7 @@ static void change_group(struct s3_req *q)
 	    codec_json_get_string(v, "groupStatus", &status, &e) < 0 ||
 	    codec_json_get_array(v, "members", &list, &e) < 0 ||
 	    codec_json_get_bool(v, "isRemove", &remove, &e) < 0) {
-		fail(q, S3_ADMIN_INVALID, &e);
+		minio_fail(q, S3_ADMIN_INVALID, &e);
 		return;
 	}
 	json_array_foreach(list, i, one) if (n < MEMBERS_MAX) members[n++] =
@@ -386,7 +386,7 @@ static void change_group(struct s3_req *q)
 	else if (iam_group_change(users(q), group ? group : "", members, n, remove, &e) < 0 ||
 		 (status && *status && !remove &&
 		  iam_group_enable(users(q), group, strcmp(status, "disabled") != 0, &e) < 0))
-		fail(q, n ? S3_ADMIN_NO_USER : S3_ADMIN_NO_GROUP, &e);
+		minio_fail(q, n ? S3_ADMIN_NO_USER : S3_ADMIN_NO_GROUP, &e);
 	else
 		s3_empty(q, 200);
 }
@@ -401,15 +401,15 @@ static void group_info(struct s3_req *q)
 
 	if (iam_group_get(users(q), who.name, q->mem, &g, &e) < 0 ||
 	    iam_policies_held(users(q), &who, q->mem, &policies, &e) < 0) {
-		fail(q, S3_ADMIN_NO_GROUP, &e);
+		minio_fail(q, S3_ADMIN_NO_GROUP, &e);
 		return;
 	}
 	members = json_array();
 	for (size_t i = 0; i < g.n; i++)
 		json_array_append_new(members, json_string(g.members[i]));
-	send_json(q, json_pack("{s:s,s:s,s:o,s:s#,s:o}", "name", g.name, "status",
-			       g.enabled ? "enabled" : "disabled", "members", members, "policy",
-			       policies.p, (int)policies.n, "updatedAt", time_json()));
+	minio_send(q, json_pack("{s:s,s:s,s:o,s:s#,s:o}", "name", g.name, "status",
+				g.enabled ? "enabled" : "disabled", "members", members, "policy",
+				policies.p, (int)policies.n, "updatedAt", minio_time()));
 }
 
 static void list_groups(struct s3_req *q)
@@ -426,7 +426,7 @@ static void list_groups(struct s3_req *q)
 	}
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(v, json_string(names[i]));
-	send_json(q, v);
+	minio_send(q, v);
 }
 
 static void set_group_status(struct s3_req *q)
@@ -435,111 +435,9 @@ static void set_group_status(struct s3_req *q)
 
 	if (iam_group_enable(users(q), text_param(q, "group"),
 			     span_is(s3_param(q, "status"), "enabled"), &e) < 0)
-		fail(q, S3_ADMIN_NO_GROUP, &e);
+		minio_fail(q, S3_ADMIN_NO_GROUP, &e);
 	else
 		s3_empty(q, 200);
-}
-
-// ---- quotas --------------------------------------------------------------------------------------------
-
-static void set_quota(struct s3_req *q)
-{
-	auto_json json_t *v = take_json(q, false);
-	int64_t size = 0, old = 0;
-	struct store_quota quota;
-	struct store_bucket b;
-	struct err e = { 0 };
-
-	if (!v)
-		return;
-	if (codec_json_get_int(v, "size", 0, INT64_MAX, &size, &e) < 0 ||
-	    codec_json_get_int(v, "quota", 0, INT64_MAX, &old, &e) < 0) {
-		fail(q, S3_ADMIN_INVALID, &e);
-		return;
-	}
-	if (store_bucket_get(q->s3->o.store, s3_param(q, "bucket"), &b, &e) == 0) {
-		quota = (struct store_quota){ (uint64_t)(size ? size : old), b.quota.objects };
-		if (store_bucket_set_quota(q->s3->o.store, span_of(b.name), &quota, &e) == 0) {
-			s3_empty(q, 200);
-			return;
-		}
-	}
-	s3_fail_store(q, &e);
-}
-
-static void get_quota(struct s3_req *q)
-{
-	struct store_bucket b;
-	struct err e = { 0 };
-
-	if (store_bucket_get(q->s3->o.store, s3_param(q, "bucket"), &b, &e) < 0)
-		s3_fail_store(q, &e);
-	else
-		send_json(q, json_pack("{s:I,s:I,s:i,s:i,s:s}", "quota", (json_int_t)b.quota.bytes,
-				       "size", (json_int_t)b.quota.bytes, "rate", 0, "requests", 0,
-				       "quotatype", b.quota.bytes ? "hard" : ""));
-}
-
-// ---- what there is -------------------------------------------------------------------------------------
-
-struct usage {
-	uint64_t buckets, objects, bytes;
-	json_t *each; // "objects" and "bytes" of each bucket, or NULL when nobody asks
-};
-
-// Pages of buckets; their own counters are kept by the store.
-static bool count(struct s3_req *q, struct usage *u)
-{
-	struct span after = SPAN("");
-	struct store_bucket *b;
-	struct err e = { 0 };
-	size_t n;
-
-	do {
-		if (store_bucket_list(q->s3->o.store, q->mem, 0, after, STORE_PAGE_MAX, &b, &n,
-				      &e) < 0)
-			return s3_fail_store(q, &e);
-		for (size_t i = 0; i < n; i++) {
-			u->buckets++;
-			u->objects += b[i].objects;
-			u->bytes += b[i].bytes;
-			if (u->each)
-				json_object_set_new(
-					u->each, b[i].name,
-					json_pack("{s:I,s:I}", "size", (json_int_t)b[i].bytes,
-						  "objectsCount", (json_int_t)b[i].objects));
-			after = span_of(b[i].name);
-		}
-	} while (n == STORE_PAGE_MAX);
-	return true;
-}
-
-static void server_info(struct s3_req *q)
-{
-	struct span host = s3_header(q, "Host");
-	struct usage u = { 0 };
-
-	if (count(q, &u))
-		send_json(q,
-			  json_pack("{s:s,s:s,s:{s:I},s:{s:I},s:{s:I},s:{s:s},s:[{s:s,s:s#,s:s}]}",
-				    "mode", "online", "region", authn_region(q->s3->o.authn),
-				    "buckets", "count", (json_int_t)u.buckets, "objects", "count",
-				    (json_int_t)u.objects, "usage", "size", (json_int_t)u.bytes,
-				    "backend", "backendType", "FS", "servers", "state", "online",
-				    "endpoint", host.p, (int)host.n, "scheme",
-				    http_is_tls(q->http) ? "https" : "http"));
-}
-
-static void data_usage(struct s3_req *q)
-{
-	struct usage u = { .each = json_object() };
-
-	if (count(q, &u))
-		send_json(q, json_pack("{s:o,s:I,s:I,s:I,s:O}", "lastUpdate", time_json(),
-				       "objectsCount", (json_int_t)u.objects, "objectsTotalSize",
-				       (json_int_t)u.bytes, "bucketsCount", (json_int_t)u.buckets,
-				       "bucketsUsageInfo", u.each));
-	json_decref(u.each);
 }
 
 // ---- which call ----------------------------------------------------------------------------------------
@@ -572,10 +470,10 @@ static const struct s3_op calls[] = {
 	CALL(HTTP_GET, "group", group_info),
 	CALL(HTTP_GET, "groups", list_groups),
 	CALL(HTTP_PUT, "set-group-status", set_group_status),
-	CALL(HTTP_GET, "info", server_info),
-	CALL(HTTP_GET, "datausageinfo", data_usage),
-	CALL(HTTP_PUT, "set-bucket-quota", set_quota),
-	CALL(HTTP_GET, "get-bucket-quota", get_quota),
+	CALL(HTTP_GET, "info", minio_server_info),
+	CALL(HTTP_GET, "datausageinfo", minio_data_usage),
+	CALL(HTTP_PUT, "set-bucket-quota", minio_set_quota),
+	CALL(HTTP_GET, "get-bucket-quota", minio_get_quota),
 };
 
 static const struct s3_op other = CALL(HTTP_OTHER, "other", s3_not_implemented);

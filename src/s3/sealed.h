@@ -2,8 +2,8 @@
 // for the algorithm (0 Argon2id + AES-256-GCM, 1 Argon2id + ChaCha20-Poly1305, 2 PBKDF2 + AES-256-GCM), 8 bytes of
 // nonce, then fragments of 16 KiB, each with its tag; the last one is marked, so that a cut shows.
 // The key is derived from the caller's secret key. Private to s3.
-// Owner: results are buffers of the caller, to be wiped. Threads: safe; Argon2id takes 64 MiB and some 50 ms, one at a
-// time in the whole process. Errors: ERR_INVALID (no such body), ERR_UNAUTH (another key, or changed), ERR_LIMIT.
+// Owner: results are buffers of the caller, to be wiped. Threads: safe; Argon2id takes 64 MiB and some 50 ms, one at
+// a time in the whole process. Errors: ERR_INVALID (no such body), ERR_UNAUTH (another key, or changed), ERR_LIMIT.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/buf.h"

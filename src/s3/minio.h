@@ -1,0 +1,18 @@
+// minio: what the files of MinIO's administration calls share. Private to s3.
+// Owner: JSON values as jansson has them; minio_send() takes its own. Threads: those of the request.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "codec/json.h"
+#include "s3/request.h"
+
+// Answers in MinIO's words; `missing` is what ERR_NOT_FOUND means here. Returns false.
+bool minio_fail(struct s3_req *q, enum s3_code missing, const struct err *e);
+void minio_send(struct s3_req *q, json_t *v);
+// The body, opened first when it is sealed. NULL when answered.
+json_t *minio_take(struct s3_req *q, bool sealed);
+json_t *minio_time(void); // now
+
+void minio_set_quota(struct s3_req *q);
+void minio_get_quota(struct s3_req *q);
+void minio_server_info(struct s3_req *q);
+void minio_data_usage(struct s3_req *q);
