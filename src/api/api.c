@@ -25,6 +25,7 @@ const struct route api_routes[] = {
 	{ HTTP_GET, "/system/info", B, ROUTE_SHORT, 0, api_info },
 	{ HTTP_GET, "/system/config", B, ROUTE_SHORT, 0, api_config },
 	{ HTTP_GET, "/system/status", B, ROUTE_LONG, 0, api_status },
+	{ HTTP_GET, "/metrics", ADMIN, ROUTE_LONG, 0, api_metrics },
 	{ HTTP_GET, "/system/services", B, ROUTE_LONG, 0, api_services_list },
 	{ HTTP_POST, "/system/services", B, ROUTE_LONG, SERVICE_BODY_MAX, api_services_create },
 	{ HTTP_PUT, "/system/services", B, ROUTE_LONG, SERVICE_BODY_MAX, api_services_update },

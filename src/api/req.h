@@ -95,6 +95,7 @@ void api_health(struct req *q);
 void api_info(struct req *q);
 void api_config(struct req *q);
 void api_status(struct req *q);
+void api_metrics(struct req *q);
 void api_services_list(struct req *q);
 void api_services_get(struct req *q);
 void api_services_create(struct req *q);

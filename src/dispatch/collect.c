@@ -243,6 +243,7 @@ void collect_job(struct dispatch *d, struct job *j)
 		again_later(d, j->row.id, AGAIN_ACCOUNT);
 		return;
 	}
+	figures_take(d, j);
 	if (j->row.sync && c.to != QUEUE_QUEUED) {
 		answer.ok = c.to == QUEUE_SUCCEEDED;
 		answer.timed_out = j->result.outcome == EXEC_TIMEOUT;

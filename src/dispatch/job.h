@@ -54,6 +54,7 @@ struct dispatch {
 	uint64_t memory_used;
 	struct job *todo, **todo_tail;
 	struct map waiters; // job id -> struct waiter
+	struct dispatch_figures figures;
 	bool started, stopping, end_jobs, workers_stop, look;
 	uint64_t added_seen;
 	pthread_t controller;
@@ -85,6 +86,9 @@ void again_sweep(struct dispatch *d);
 // Has the driver take back an active job that it may know. The job is the driver's afterwards, or marked, or
 // back in the queue and gone.
 void adopt_active(struct dispatch *d, struct job *j);
+
+// figures.c: a job that ran and was accounted; the lock is not held.
+void figures_take(struct dispatch *d, const struct job *j);
 
 // strays.c: what an engine keeps of jobs that are not active; find() once after the active ones were adopted.
 void strays_find(struct dispatch *d);

@@ -287,6 +287,17 @@ int queue_list(struct queue *q, const struct queue_filter *f, struct arena *mem,
 	return jobs_collect(s, f->limit, mem, out, n, e);
 }
 
+int queue_head(struct queue *q, int64_t *created_ns, struct err *e)
+{
+	struct db_conn *c = db_reader(q->db, e);
+
+	return c ? db_get_int(c,
+			      "SELECT created_ns FROM jobs WHERE state=0 "
+			      "ORDER BY priority DESC,run_after_ns,id LIMIT 1",
+			      DB_NO_ARGS, 0, created_ns, e)
+		 : -1;
+}
+
 int queue_counts(struct queue *q, int64_t service, int64_t run, uint64_t out[static QUEUE_STATES],
 		 struct err *e)
 {

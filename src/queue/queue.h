@@ -124,6 +124,9 @@ must_check int queue_list(struct queue *q, const struct queue_filter *f, struct 
 must_check int queue_counts(struct queue *q, int64_t service, int64_t run,
 			    uint64_t out[static QUEUE_STATES], struct err *e);
 
+// When the job that is next was made; 0 when none is queued.
+must_check int queue_head(struct queue *q, int64_t *created_ns, struct err *e);
+
 // ---- the life of a job ---------------------------------------------------------------------------------
 
 // queued -> staging under a lease, for several jobs in one write: attempt+1. An item that is not queued any more

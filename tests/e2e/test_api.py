@@ -271,3 +271,35 @@ def test_keys_of_a_user(daemon):
     daemon.call("GET", "/system/users/nobody/keys", 404)
     daemon.call("POST", "/system/users", 409, json={"name": "kim2", "email": "kim@example.org"})
     assert "kim2" not in [u["name"] for u in daemon.call("GET", "/system/users", 200).json()]
+
+
+def samples(daemon):
+    """The metrics as Prometheus would read them: name with labels -> value."""
+    text = daemon.call("GET", "/metrics", 200).text
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    families = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert len(families) == len(set(families))
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def test_metrics_tell_jobs_times_and_store(daemon):
+    before = samples(daemon)
+    daemon.create("measured", 'sleep 0.06; cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/"')
+    daemon.put("measured", "in/x", b"y" * 1000)
+    daemon.settled("measured", 1)
+    # The job is accounted before it is counted and let go.
+    wait_for("the figures", lambda: samples(daemon)["oscar_job_run_seconds_count"] > before["oscar_job_run_seconds_count"])
+    wait_for("the end", lambda: samples(daemon)["oscar_jobs_active"] == 0)
+    after = samples(daemon)
+
+    def grew(name):
+        return after[name] - before[name]
+    assert grew('oscar_jobs{state="succeeded"}') == 1
+    assert after["oscar_queue_head_age_seconds"] == 0
+    assert grew("oscar_object_bytes") == 2000 and grew("oscar_buckets") == 1
+    assert grew("oscar_job_run_seconds_count") == 1 and grew("oscar_job_run_seconds_sum") >= 0.06
+    assert grew('oscar_job_run_seconds_bucket{le="0.05"}') == 0
+    assert grew('oscar_job_run_seconds_bucket{le="+Inf"}') == 1
+    assert grew("oscar_job_wait_seconds_count") == 1
+    assert after["process_resident_memory_bytes"] > 1e6 and after["process_open_fds"] > 5
+    assert requests.get(daemon.api + "/metrics", timeout=10).status_code == 401

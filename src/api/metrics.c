@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// metrics: what monitoring reads, in the text format of Prometheus (its "exposition formats", version 0.0.4).
+#include "api/req.h"
+#include "base/clock.h"
+#include "dispatch/dispatch.h"
+#include "queue/queue.h"
+#include "store/store.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { TEXT_MAX = 1 << 20 };
+
+static void family(struct buf *b, const char *name, const char *type, const char *help)
+{
+	buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void one(struct buf *b, const char *name, const char *type, const char *help, double value)
+{
+	family(b, name, type, help);
+	buf_printf(b, "%s %.17g\n", name, value);
+}
+
+static int add_jobs(struct req *q, struct buf *b, struct err *e)
+{
+	uint64_t counts[QUEUE_STATES];
+	int64_t oldest_ns;
+
+	if (queue_counts(q->api->o.queue, 0, 0, counts, e) < 0 ||
+	    queue_head(q->api->o.queue, &oldest_ns, e) < 0)
+		return -1;
+	family(b, "oscar_jobs", "gauge", "Jobs that are kept, by state.");
+	for (int s = 0; s < QUEUE_STATES; s++)
+		buf_printf(b, "oscar_jobs{state=\"%s\"} %llu\n",
+			   queue_state_name((enum queue_state)s), (unsigned long long)counts[s]);
+	one(b, "oscar_queue_head_age_seconds", "gauge",
+	    "Age of the job that is next, 0 without one.",
+	    oldest_ns ? (double)(clock_wall_ns() - oldest_ns) / (double)NS_PER_S : 0);
+	return 0;
+}
+
+static void add_histogram(struct buf *b, const char *name, const char *help,
+			  const struct dispatch_histogram *h)
+{
+	uint64_t sum = 0;
+
+	family(b, name, "histogram", help);
+	for (size_t i = 0; i < DISPATCH_BOUNDS; i++) {
+		sum += h->counts[i];
+		buf_printf(b, "%s_bucket{le=\"%g\"} %llu\n", name, dispatch_bounds_s[i],
+			   (unsigned long long)sum);
+	}
+	sum += h->counts[DISPATCH_BOUNDS];
+	buf_printf(b, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.17g\n%s_count %llu\n", name,
+		   (unsigned long long)sum, name, h->sum_s, name, (unsigned long long)sum);
+}
+
+static void add_dispatch(struct req *q, struct buf *b)
+{
+	struct dispatch_usage u;
+	struct dispatch_figures f;
+
+	dispatch_usage(q->api->o.dispatch, &u);
+	dispatch_figures(q->api->o.dispatch, &f);
+	family(b, "oscar_info", "gauge", "Version and driver of the jobs.");
+	buf_printf(b, "oscar_info{version=\"%s\",driver=\"%s\"} 1\n", q->api->o.version, u.driver);
+	one(b, "oscar_jobs_active", "gauge", "Jobs that hold a lease.", u.active);
+	family(b, "oscar_cpu_cores", "gauge", "Cores: all, and those that active jobs asked for.");
+	buf_printf(b, "oscar_cpu_cores{kind=\"total\"} %g\noscar_cpu_cores{kind=\"used\"} %g\n",
+		   u.cpu_millis_total / 1000.0, u.cpu_millis_used / 1000.0);
+	family(b, "oscar_memory_bytes", "gauge", "Memory: all, and what active jobs asked for.");
+	buf_printf(
+		b,
+		"oscar_memory_bytes{kind=\"total\"} %llu\noscar_memory_bytes{kind=\"used\"} %llu\n",
+		(unsigned long long)u.memory_total, (unsigned long long)u.memory_used);
+	add_histogram(b, "oscar_job_wait_seconds",
+		      "From a job's event to its script's first instruction, since the start.",
+		      &f.wait);
+	add_histogram(b, "oscar_job_run_seconds", "Run time of scripts, since the start.", &f.run);
+}
+
+static int add_store(struct req *q, struct buf *b, struct err *e)
+{
+	uint64_t buckets = 0, objects = 0, bytes = 0;
+	struct span after = SPAN("");
+	struct store_bucket *list;
+	size_t n;
+
+	do {
+		if (store_bucket_list(q->api->o.store, http_arena(q->http), 0, after,
+				      STORE_PAGE_MAX, &list, &n, e) < 0)
+			return -1;
+		for (size_t i = 0; i < n; i++) {
+			objects += list[i].objects;
+			bytes += list[i].bytes;
+		}
+		buckets += n;
+		after = n ? span_of(list[n - 1].name) : after;
+	} while (n == STORE_PAGE_MAX);
+	one(b, "oscar_buckets", "gauge", "Buckets.", (double)buckets);
+	one(b, "oscar_objects", "gauge", "Objects in all buckets.", (double)objects);
+	one(b, "oscar_object_bytes", "gauge", "Bytes of all objects.", (double)bytes);
+	return 0;
+}
+
+static void add_process(struct buf *b)
+{
+	unsigned long long size = 0, resident = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+	DIR *fds = opendir("/proc/self/fd");
+	unsigned open_fds = 0;
+
+	if (f && fscanf(f, "%llu %llu", &size, &resident) == 2)
+		one(b, "process_resident_memory_bytes", "gauge", "Resident memory of the daemon.",
+		    (double)resident * (double)sysconf(_SC_PAGESIZE));
+	if (f)
+		fclose(f);
+	while (fds && readdir(fds))
+		open_fds++;
+	if (fds) {
+		closedir(fds);
+		// Without ".", ".." and the one that reads them.
+		one(b, "process_open_fds", "gauge", "Open descriptors of the daemon.",
+		    open_fds - 3.0);
+	}
+}
+
+void api_metrics(struct req *q)
+{
+	auto_buf struct buf b;
+	struct err e = { 0 };
+
+	buf_init(&b, TEXT_MAX);
+	if (add_jobs(q, &b, &e) < 0 || add_store(q, &b, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	add_dispatch(q, &b);
+	add_process(&b);
+	http_reply_buf(q->http, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
+}
