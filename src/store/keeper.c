@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/keeper.h"
 
+#include "base/chore.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -9,10 +10,7 @@ enum { PAGE = 100 };
 
 struct keeper {
 	struct store *store;
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	atomic_bool stop; // also read by the walk, without the lock
+	struct chore chore;
 };
 
 // ---- uploads -------------------------------------------------------------------------------------------
@@ -223,24 +221,16 @@ static void *keeper_main(void *arg)
 {
 	struct keeper *k = arg;
 
-	pthread_mutex_lock(&k->lock);
-	while (!k->stop) {
+	while (chore_rest(&k->chore, pause_ns(k->store))) {
 		struct err e = { 0 };
-		int64_t done;
+		int64_t done = keeper_walk(k->store, &k->chore.stop, &e);
 
-		lock_wait(&k->wake, &k->lock, clock_mono_ns() + pause_ns(k->store));
-		if (k->stop)
-			break;
-		pthread_mutex_unlock(&k->lock);
-		done = keeper_walk(k->store, &k->stop, &e);
 		if (done < 0)
 			log_warn("store", "lifecycle: %s", e.msg);
 		else if (done)
 			log_info("store", "lifecycle: %lld objects and uploads were due",
 				 (long long)done);
-		pthread_mutex_lock(&k->lock);
 	}
-	pthread_mutex_unlock(&k->lock);
 	return NULL;
 }
 
@@ -249,9 +239,7 @@ void keeper_start(struct keeper **out, struct store *s)
 	struct keeper *k = mem_zalloc(sizeof(*k));
 
 	k->store = s;
-	pthread_mutex_init(&k->lock, NULL);
-	lock_cond_init(&k->wake);
-	lock_thread_start(&k->thread, "store-keeper", keeper_main, k);
+	chore_start(&k->chore, "store-keeper", keeper_main, k);
 	*out = k;
 }
 
@@ -259,12 +247,6 @@ void keeper_stop(struct keeper *k)
 {
 	if (!k)
 		return;
-	pthread_mutex_lock(&k->lock);
-	k->stop = true;
-	pthread_cond_signal(&k->wake);
-	pthread_mutex_unlock(&k->lock);
-	pthread_join(k->thread, NULL);
-	pthread_cond_destroy(&k->wake);
-	pthread_mutex_destroy(&k->lock);
+	chore_stop(&k->chore);
 	mem_free(k);
 }

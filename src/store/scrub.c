@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/scrub.h"
 
+#include "base/chore.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -89,10 +90,7 @@ int64_t scrub_files(struct store *s, int64_t *at, bool (*pace)(void *owner), voi
 
 struct scrub {
 	struct store *store;
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	bool stop;
+	struct chore chore;
 	int64_t suspects[SUSPECTS];
 	int suspect_count;
 	int64_t begun_ns, at; // of the round: when it began (0 = none runs), the last file read
@@ -143,26 +141,27 @@ static void load(struct scrub *k)
 static bool rest(struct scrub *k, int64_t ns)
 {
 	int64_t until = clock_mono_ns() + ns;
-	auto_lock held = lock_hold(&k->lock);
+	auto_lock held = lock_hold(&k->chore.lock);
 
-	while (!k->stop && !k->suspect_count && lock_wait(&k->wake, &k->lock, until))
+	while (!k->chore.stop && !k->suspect_count &&
+	       lock_wait(&k->chore.wake, &k->chore.lock, until))
 		;
-	return !k->stop;
+	return !k->chore.stop;
 }
 
 void scrub_suspect(struct scrub *k, int64_t file)
 {
-	auto_lock held = lock_hold(&k->lock);
+	auto_lock held = lock_hold(&k->chore.lock);
 
 	if (k->suspect_count == SUSPECTS)
 		return;
 	k->suspects[k->suspect_count++] = file;
-	pthread_cond_signal(&k->wake);
+	pthread_cond_signal(&k->chore.wake);
 }
 
 static int64_t next_suspect(struct scrub *k)
 {
-	auto_lock held = lock_hold(&k->lock);
+	auto_lock held = lock_hold(&k->chore.lock);
 
 	return k->suspect_count ? k->suspects[--k->suspect_count] : 0;
 }
@@ -213,10 +212,10 @@ static void *scrub_main(void *arg)
 			log_warn("store", "scrubbing: %s", e.msg);
 		else if (bad)
 			log_error("store", "scrubbing found %lld damaged files", (long long)bad);
-		pthread_mutex_lock(&k->lock);
-		if (!k->stop && bad >= 0)
+		pthread_mutex_lock(&k->chore.lock);
+		if (!k->chore.stop && bad >= 0)
 			k->at = DONE;
-		pthread_mutex_unlock(&k->lock);
+		pthread_mutex_unlock(&k->chore.lock);
 		save(k);
 	}
 	return NULL;
@@ -227,9 +226,7 @@ void scrub_start(struct scrub **out, struct store *s)
 	struct scrub *k = mem_zalloc(sizeof(*k));
 
 	k->store = s;
-	pthread_mutex_init(&k->lock, NULL);
-	lock_cond_init(&k->wake);
-	lock_thread_start(&k->thread, "store-scrub", scrub_main, k);
+	chore_start(&k->chore, "store-scrub", scrub_main, k);
 	*out = k;
 }
 
@@ -237,12 +234,6 @@ void scrub_stop(struct scrub *k)
 {
 	if (!k)
 		return;
-	pthread_mutex_lock(&k->lock);
-	k->stop = true;
-	pthread_cond_signal(&k->wake);
-	pthread_mutex_unlock(&k->lock);
-	pthread_join(k->thread, NULL);
-	pthread_cond_destroy(&k->wake);
-	pthread_mutex_destroy(&k->lock);
+	chore_stop(&k->chore);
 	mem_free(k);
 }
