@@ -3,7 +3,7 @@ import http.client
 
 import pytest
 from test_s3_access import headers
-from test_s3_boto3 import fault
+from test_s3_boto3 import NEW, fault
 
 
 @pytest.fixture
@@ -11,6 +11,7 @@ def v2(service):
     return service.client("main", signature_version="s3")
 
 
+@pytest.mark.skipif(not NEW, reason="older boto3 signs ?acl?acl")
 def test_version_2_in_the_header(v2, service, make):
     b = make()
     v2.put_object(Bucket=b, Key="a b/ü+.txt", Body=b"x", Metadata={"a": "b  c"}, ContentType="text/plain")
