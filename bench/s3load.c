@@ -123,9 +123,7 @@ static struct span build(struct load *l, unsigned i, struct span payload, struct
 				   .headers = h,
 				   .header_count = ARRAY_LEN(h),
 				   .payload = payload };
-	struct sigv4_client c = { .access = l->access,
-				  .secret = l->secret,
-				  .time_ns = l->now_ns };
+	struct sigv4_client c = { .access = l->access, .secret = l->secret, .time_ns = l->now_ns };
 	struct span auth = span_of("");
 
 	if (l->access.n)
