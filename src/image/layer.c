@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-// Level 1 packs a supervisor of 5 MiB in 90 ms to 2.4 MiB; 6 saves a twentieth for three times the time.
+// Level 1 packs the supervisor of 6.1 MB to 2.8 MB; 6 makes that 2.6 MB in three times the time.
 enum { CHUNK = 64 << 10, LEVEL = 1, GZIP_WINDOW = 15 + 16, DEPTH_MAX = 64 };
 
 struct entry {
