@@ -5,7 +5,7 @@
 // progress), blobs/sha256/ (see blob.h; manifests are blobs as well).
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include "base/lock.h"
+#include "base/chore.h"
 #include "codec/reference.h"
 #include "image/image.h"
 #include "image/unpack.h"
@@ -34,10 +34,7 @@ struct images {
 	pthread_mutex_t progress_lock; // guards `works` and what they tell
 	struct progress *works;
 
-	pthread_mutex_t sweeper_lock; // guards `stop`
-	pthread_cond_t sweeper_wake;
-	pthread_t sweeper;
-	bool stop;
+	struct chore sweeper;
 };
 
 // An image in the making: a folder that nobody else knows.

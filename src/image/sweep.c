@@ -226,32 +226,17 @@ static void *sweeper_main(void *arg)
 {
 	struct images *m = arg;
 
-	pthread_mutex_lock(&m->sweeper_lock);
-	while (!m->stop) {
-		if (lock_wait(&m->sweeper_wake, &m->sweeper_lock,
-			      clock_mono_ns() + PASS_S * NS_PER_S))
-			continue;
-		pthread_mutex_unlock(&m->sweeper_lock);
+	while (chore_rest(&m->sweeper, PASS_S * NS_PER_S))
 		pass(m);
-		pthread_mutex_lock(&m->sweeper_lock);
-	}
-	pthread_mutex_unlock(&m->sweeper_lock);
 	return NULL;
 }
 
 void sweeper_start(struct images *m)
 {
-	pthread_mutex_init(&m->sweeper_lock, NULL);
-	lock_cond_init(&m->sweeper_wake);
-	lock_thread_start(&m->sweeper, "image-sweep", sweeper_main, m);
+	chore_start(&m->sweeper, "image-sweep", sweeper_main, m);
 }
 
 void sweeper_stop(struct images *m)
 {
-	pthread_mutex_lock(&m->sweeper_lock);
-	m->stop = true;
-	pthread_cond_signal(&m->sweeper_wake);
-	pthread_mutex_unlock(&m->sweeper_lock);
-	pthread_join(m->sweeper, NULL);
-	pthread_mutex_destroy(&m->sweeper_lock);
+	chore_stop(&m->sweeper);
 }
