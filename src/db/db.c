@@ -260,6 +260,24 @@ struct db_conn *db_reader(struct db *d, struct err *e)
 	return &r->conn;
 }
 
+void db_read_begin(struct db *d)
+{
+	struct err ignored = { 0 };
+	struct db_conn *c = db_reader(d, &ignored);
+
+	if (c)
+		db_exec(c, "BEGIN", DB_NO_ARGS, &ignored);
+}
+
+void db_read_end(struct db *d)
+{
+	struct err ignored = { 0 };
+	struct db_conn *c = db_reader(d, &ignored);
+
+	if (c && !sqlite3_get_autocommit(c->sqlite))
+		db_exec(c, "COMMIT", DB_NO_ARGS, &ignored);
+}
+
 // ---- the writer ----------------------------------------------------------------------------------------
 
 struct hooking {

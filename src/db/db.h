@@ -69,6 +69,11 @@ void db_off_commit(struct db *d, void *owner);
 // last commit before the first row; no query may outlive one page of results.
 struct db_conn *db_reader(struct db *d, struct err *e);
 
+// Between the two, this thread's queries see one state and take the database's locks once instead of each for
+// itself. Not nested; short, as above. Failing to begin only means that each query stands alone.
+void db_read_begin(struct db *d);
+void db_read_end(struct db *d);
+
 // ---- statements (both kinds of connection) ---------------------------------------------------------------
 
 struct db_val {

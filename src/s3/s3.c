@@ -91,7 +91,7 @@ static void take_cause(struct s3_req *q)
 	};
 }
 
-static void on_begin(void *owner, struct http_req *r)
+static void begin(void *owner, struct http_req *r)
 {
 	struct s3_req *q = arena_alloc(http_arena(r), sizeof(*q));
 	struct err e = { 0 };
@@ -123,6 +123,15 @@ static void on_begin(void *owner, struct http_req *r)
 		s3_fail(q, S3_INVALID_URI);
 	else if (s3_admit(q) && (q->op->body == S3_BODY_NONE || s3_body_begin(q)) && q->op->begin)
 		q->op->begin(q);
+}
+
+static void on_begin(void *owner, struct http_req *r)
+{
+	struct s3 *s3 = owner;
+
+	store_read_begin(s3->o.store);
+	begin(owner, r);
+	store_read_end(s3->o.store);
 }
 
 static void on_body(void *owner unused_arg, struct http_req *r, struct span piece)
@@ -172,14 +181,18 @@ void s3_resume(void *request, int result, const struct err *e)
 
 static void on_finish(void *owner, struct http_req *r)
 {
+	struct s3 *s3 = owner;
 	struct s3_req *q = http_app(r);
 
 	if (q->op->body != S3_BODY_NONE && !s3_body_end(q))
 		return;
-	if (q->op->waits)
+	if (q->op->waits) {
 		http_defer(r, run);
-	else
-		run(owner, r);
+		return;
+	}
+	store_read_begin(s3->o.store);
+	run(owner, r);
+	store_read_end(s3->o.store);
 }
 
 static void on_gone(void *owner unused_arg, struct http_req *r)

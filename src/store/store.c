@@ -229,6 +229,16 @@ void store_close(struct store *s)
 	mem_free(s);
 }
 
+void store_read_begin(struct store *s)
+{
+	db_read_begin(s->db);
+}
+
+void store_read_end(struct store *s)
+{
+	db_read_end(s->db);
+}
+
 void store_set_sink(struct store *s, const struct store_sink *sink)
 {
 	s->sink = *sink;

@@ -102,6 +102,10 @@ must_check int store_open(struct store **out, const struct store_options *o, str
 void store_close(struct store *s);
 void store_set_sink(struct store *s, const struct store_sink *sink); // before the first write
 
+// What this thread reads between the two is of one moment, and cheaper than alone (db_read_begin).
+void store_read_begin(struct store *s);
+void store_read_end(struct store *s);
+
 // ---- buckets -------------------------------------------------------------------------------------------
 
 enum store_versioning { STORE_UNVERSIONED = 0, STORE_VERSIONED = 1, STORE_SUSPENDED = 2 };

@@ -239,6 +239,22 @@ static void a_damaged_file_is_refused_with_its_name(void **state)
 	assert_int_equal(e.code, ERR_CORRUPT);
 }
 
+static void reads_between_begin_and_end_see_one_moment(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	int64_t before;
+
+	db_read_begin(p->db);
+	before = count_settings(p->db);
+	assert_int_equal(db_write(p->db, put_setting, "later", &e), 0);
+	assert_int_equal(count_settings(p->db), before);
+	db_read_end(p->db);
+	assert_int_equal(count_settings(p->db), before + 1);
+	db_read_end(p->db); // none has begun: nothing happens
+	assert_int_equal(count_settings(p->db), before + 1);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -248,6 +264,7 @@ int main(void)
 		CASE(a_lazy_write_is_on_disk_soon),
 		CASE(numbers_never_come_twice),
 		CASE(a_newer_schema_is_refused),
+		CASE(reads_between_begin_and_end_see_one_moment),
 		CASE(the_feed_resumes_by_number),
 		CASE(an_acknowledged_write_survives_kill),
 		CASE(a_damaged_file_is_refused_with_its_name),
