@@ -338,10 +338,15 @@ static inline struct exec_spec bed_spec(const char *job, const char *script)
 
 static inline void bed_submit(struct bed *b, const struct exec_spec *s)
 {
+	int64_t by = clock_mono_ns() + 10 * NS_PER_S;
 	struct err e = { 0 };
 
-	if (b->driver->ops->submit(b->driver, s, &e) < 0)
-		fail_msg("submit %s: %s", s->job, e.msg);
+	// A driver whose runner was killed needs a moment until it has the next one.
+	while (b->driver->ops->submit(b->driver, s, &e) < 0) {
+		if (e.code != ERR_UNAVAILABLE || clock_mono_ns() > by)
+			fail_msg("submit %s: %s", s->job, e.msg);
+		bed_pause_ms(5);
+	}
 }
 
 // Counts the events of a kind and copies the last one.
