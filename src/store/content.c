@@ -62,6 +62,7 @@ static void reserved_ahead(struct db_request *request, int result, const struct 
 		r->store->spare = r->start;
 		r->store->spare_end = r->start + ID_BLOCK;
 	}
+	pthread_cond_broadcast(&r->store->reserved);
 	pthread_mutex_unlock(&r->store->lock);
 	mem_free(r);
 }
@@ -98,33 +99,44 @@ static bool take_id(struct store *s, struct store_put *p)
 	return true;
 }
 
+// With the lock held, which is given up for the commit. One at a time: a second reservation would say that the
+// first one's ids are settled before any of them was handed out, and a crash would leave their files for ever.
+static int reserve_now(struct store *s, struct err *e)
+{
+	struct reservation now = { .clean = smallest_open(s) };
+	int bad;
+
+	s->reserving = true;
+	pthread_mutex_unlock(&s->lock);
+	bad = db_write(s->db, reserve, &now, e);
+	pthread_mutex_lock(&s->lock);
+	s->reserving = false;
+	pthread_cond_broadcast(&s->reserved);
+	if (bad < 0)
+		return err_wrap(e, "reserve content ids");
+	s->file_next = now.start;
+	s->file_end = now.start + ID_BLOCK;
+	return 0;
+}
+
 int file_id_new(struct store *s, struct store_put *p, struct err *e)
 {
-	for (;;) {
-		struct reservation now = { 0 }, *ahead = NULL;
-		bool got;
+	struct reservation *ahead = NULL;
+	int bad = 0;
 
-		pthread_mutex_lock(&s->lock);
-		got = take_id(s, p);
-		if (got)
-			ahead = plan_ahead(s);
+	pthread_mutex_lock(&s->lock);
+	while (!bad && !take_id(s, p)) {
+		if (s->reserving)
+			lock_wait(&s->reserved, &s->lock, 0);
 		else
-			now.clean = smallest_open(s);
-		pthread_mutex_unlock(&s->lock);
-		if (ahead)
-			db_submit(s->db, &ahead->request);
-		if (got)
-			return 0;
-		if (db_write(s->db, reserve, &now, e) < 0)
-			return err_wrap(e, "reserve content ids");
-		pthread_mutex_lock(&s->lock);
-		if (s->file_next ==
-		    s->file_end) { // else another thread was quicker: this block is skipped
-			s->file_next = now.start;
-			s->file_end = now.start + ID_BLOCK;
-		}
-		pthread_mutex_unlock(&s->lock);
+			bad = reserve_now(s, e);
 	}
+	if (!bad)
+		ahead = plan_ahead(s);
+	pthread_mutex_unlock(&s->lock);
+	if (ahead)
+		db_submit(s->db, &ahead->request);
+	return bad;
 }
 
 int file_create(struct store *s, int64_t id, struct err *e)

@@ -24,7 +24,8 @@ struct store {
 	pthread_mutex_t lock;	     // guards what follows
 	int64_t file_next, file_end; // reserved ids not handed out
 	int64_t spare, spare_end;    // a block reserved ahead
-	bool reserving;		     // one is on its way
+	bool reserving;		     // one is on its way …
+	pthread_cond_t reserved;     // … and told when it is there
 	struct store_put *live;	     // puts that hold an id
 	bool stop;
 	pthread_cond_t reap;

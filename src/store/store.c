@@ -192,6 +192,7 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 	s->garbage = true;
 	pthread_mutex_init(&s->lock, NULL);
 	lock_cond_init(&s->reap);
+	lock_cond_init(&s->reserved);
 	if (make_folders(s, e) < 0 || drop_unfinished(s, e) < 0 || count_bad(s, e) < 0) {
 		file_close(s->content_dir);
 		mem_free(s->content_path);
@@ -223,6 +224,7 @@ void store_close(struct store *s)
 	rules_cache_free(s->rules);
 	seen_free(s->seen);
 	pthread_cond_destroy(&s->reap);
+	pthread_cond_destroy(&s->reserved);
 	pthread_mutex_destroy(&s->lock);
 	file_close(s->content_dir);
 	mem_free(s->content_path);

@@ -11,6 +11,7 @@
 #include "store/scrub.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 enum { BIG = (2 << 20) + 777 };
 
@@ -260,6 +261,83 @@ static void bodies_in_the_database_are_checked(void **state)
 	assert_int_equal(check_it(p, false).missing, 1);
 }
 
+enum { WRITERS = 8, LIVES = 6 };
+
+struct begun {
+	struct place *place;
+	pthread_barrier_t *together;
+};
+
+static void *begin_one(void *arg)
+{
+	static const char bytes[20000];
+	struct begun *b = arg;
+	struct store_put_options o = { .bucket = SPAN("photos"),
+				       .key = SPAN("unfinished"),
+				       .size = UINT64_MAX };
+	struct store_put *w;
+	struct err e = { 0 };
+
+	pthread_barrier_wait(b->together);
+	if (store_put_begin(b->place->store, &o, &w, &e) < 0 ||
+	    store_put_write(w, span_make(bytes, sizeof(bytes)), &e) < 0)
+		_exit(1);
+	pthread_barrier_wait(b->together);
+	return NULL;
+}
+
+// A life that ends in the middle of its first uploads.
+static no_return void short_life(struct place *p)
+{
+	pthread_barrier_t together;
+	struct begun b = { p, &together };
+	pthread_t threads[WRITERS];
+
+	pthread_barrier_init(&together, NULL, WRITERS + 1);
+	open_all(p);
+	for (int i = 0; i < WRITERS; i++)
+		pthread_create(&threads[i], NULL, begin_one, &b);
+	pthread_barrier_wait(&together);
+	pthread_barrier_wait(&together);
+	_exit(0);
+}
+
+static unsigned content_files(struct place *p)
+{
+	unsigned n = 0;
+
+	for (int i = 0; i < 256; i++) {
+		auto_free char *folder = mem_printf("%s/content/%02x", p->dir, (unsigned)i);
+		DIR *d = opendir(folder);
+
+		for (struct dirent *x; d && (x = readdir(d));)
+			n += x->d_name[0] != '.';
+		closedir(d);
+	}
+	return n;
+}
+
+// All of them need their first id at the same moment.
+static void uploads_that_a_crash_ended_leave_no_file(void **state)
+{
+	struct place *p = *state;
+
+	for (int i = 0; i < LIVES; i++) {
+		int status;
+
+		close_all(p);
+		pid_t pid = fork();
+
+		if (pid == 0)
+			short_life(p);
+		waitpid(pid, &status, 0);
+		assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+		assert_int_equal(content_files(p), WRITERS);
+		open_all(p);
+		assert_int_equal(content_files(p), 0);
+	}
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -269,6 +347,7 @@ int main(void)
 		CASE(a_slice_has_no_path),
 		CASE(the_first_reader_finds_damage_before_it_goes_out),
 		CASE(a_short_or_lost_file_is_damage),
+		CASE(uploads_that_a_crash_ended_leave_no_file),
 		CASE(what_nobody_owns_is_moved_aside),
 		CASE(bodies_in_the_database_are_checked),
 	};
