@@ -169,6 +169,10 @@ static inline void bed_helper(const struct bed *b, int sock)
 				answer = 'n';
 			while (pid && kill(pid, 0) == 0 && bed_runner_pid(b->data) == pid)
 				bed_pause_ms(2);
+			// The lock goes before the socket: who connected now would take it for alive.
+			for (int fd; !b->supervised && (fd = runner_connect(b->data, &e)) >= 0;
+			     close(fd))
+				bed_pause_ms(2);
 			break;
 		case 'D':
 			answer = bed_second_runner(b) ? 'y' : 'n';
