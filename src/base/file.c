@@ -6,8 +6,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct file_ops file_ops = { .write = write, .fsync = fsync, .fdatasync = fdatasync };
@@ -35,6 +37,16 @@ int file_open(int dir, const char *path, int flags, mode_t mode, struct err *e)
 	if (fd < 0)
 		return err_sys(e, code_of(errno), errno, "open %s", path);
 	return fd;
+}
+
+int file_open_in_root(int root, const char *path, int flags, struct err *e)
+{
+	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC),
+				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	long fd = syscall(SYS_openat2, root, path[0] ? path : ".", &how, sizeof(how));
+
+	return fd < 0 ? err_sys(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_INVALID, errno, "%s", path)
+		      : (int)fd;
 }
 
 int file_write_all(int fd, const void *p, size_t n, struct err *e)

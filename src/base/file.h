@@ -34,6 +34,10 @@ static inline int file_take(int *fd)
 // open() relative to `dir` (or AT_FDCWD) with O_CLOEXEC; the descriptor, or -1.
 must_check int file_open(int dir, const char *path, int flags, mode_t mode, struct err *e);
 
+// The same inside the tree `root`: links and ".." in the path lead to places in it, as for a program whose root it is
+// (openat2(2) RESOLVE_IN_ROOT). "" is the root itself. ERR_INVALID for what cannot be opened so, but for what is missing.
+must_check int file_open_in_root(int root, const char *path, int flags, struct err *e);
+
 must_check int file_write_all(int fd, const void *p, size_t n, struct err *e);
 must_check int file_pwrite_all(int fd, const void *p, size_t n, off_t at, struct err *e);
 

@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-enum { EXEC_JOB_ID_MAX = 80, EXEC_REASON_MAX = 200, EXEC_NODE_MAX = 64 };
+enum { EXEC_JOB_ID_MAX = 80, EXEC_REASON_MAX = 200, EXEC_NODE_MAX = 64, EXEC_GROUPS_MAX = 32 };
 
 enum exec_network {
 	EXEC_NETWORK_NONE, // loopback only
@@ -42,8 +42,13 @@ struct exec_spec {
 	const char *service;
 	const char *image;   // "host", or the id of an unpacked image ([a-z0-9]+)
 	const char *workdir; // where the script starts if it exists in the image; NULL or "" = /tmp
-	struct span script;  // run as /bin/sh /oscar/config/script.sh
-	struct span event;   // standard input of the script, any size, byte for byte
+	// Whom the script runs as, as it sees itself; zeros = root. An engine that runs images as they are does as the
+	// image says anyway. At most EXEC_GROUPS_MAX further groups.
+	uint32_t uid, gid;
+	const uint32_t *groups;
+	unsigned group_count;
+	struct span script; // run as /bin/sh /oscar/config/script.sh
+	struct span event;  // standard input of the script, any size, byte for byte
 	const struct exec_env
 		*env; // set in this order; the driver adds the paths of its own layout
 	size_t env_count;

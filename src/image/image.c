@@ -357,7 +357,9 @@ static int unpack_pushed(struct images *m, const struct image *found, char *id, 
 int image_resolve(struct images *m, const char *name, char *id, size_t id_size, struct err *e)
 {
 	struct db_conn *c = db_reader(m->db, e);
+	auto_arena struct arena mem = { 0 };
 	char full[IMAGE_NAME_MAX];
+	struct image_runtime runs;
 	struct image found;
 	int got;
 
@@ -376,10 +378,12 @@ int image_resolve(struct images *m, const char *name, char *id, size_t id_size, 
 			       "or oscar image import FILE.tar %s), or use host for the machine's "
 			       "own programs",
 			       full, full, full);
-	if (!found.id[0])
-		return unpack_pushed(m, &found, id, id_size, e);
-	snprintf(id, id_size, "%s", found.id);
-	return 0;
+	if (found.id[0])
+		snprintf(id, id_size, "%s", found.id);
+	else if (unpack_pushed(m, &found, id, id_size, e) < 0)
+		return -1;
+	// Whoever makes a service hears now that its jobs could never run.
+	return image_runtime(m, id, &mem, &runs, e) < 0 ? err_wrap(e, "image %.120s", full) : 0;
 }
 
 int image_digest(struct images *m, const char *id, char out[static 80], struct err *e)
@@ -439,51 +443,6 @@ int image_list(struct images *m, struct arena *mem, struct image **out, size_t *
 		if (find(c, db_col_span(q, 0), &(*out)[*n], e) > 0)
 			++*n;
 	return got < 0 ? -1 : 0;
-}
-
-// ---- what a job needs ----------------------------------------------------------------------------------
-
-static const char *config_text(const json_t *v, const char *key, struct arena *mem)
-{
-	const char *text = json_string_value(json_object_get(v, key));
-
-	return arena_strdup(mem, text ? text : "");
-}
-
-int image_runtime(struct images *m, const char *id, struct arena *mem, struct image_runtime *out,
-		  struct err *e)
-{
-	auto_free char *path = mem_printf("%s/config.json", id);
-	auto_json json_t *v = NULL;
-	struct err missing = { 0 };
-	auto_buf struct buf text;
-	json_t *env;
-
-	*out = (struct image_runtime){ .workdir = "" };
-	buf_init(&text, IMAGE_CONFIG_MAX);
-	if (strcmp(id, "host") == 0)
-		return 0;
-	if (file_read_path(m->dir, path, &text, &missing) < 0) {
-		if (missing.code == ERR_NOT_FOUND) // a root file system says nothing
-			return 0;
-		*e = missing;
-		return -1;
-	}
-	if (codec_json_parse(buf_span(&text), IMAGE_CONFIG_MAX, &v, e) < 0)
-		return err_wrap(e, "images/%s", path);
-	env = json_object_get(v, "env");
-	out->workdir = config_text(v, "workdir", mem);
-	out->env_count = json_array_size(env) < IMAGE_VARIABLES_MAX ? json_array_size(env)
-								    : IMAGE_VARIABLES_MAX;
-	out->env = arena_alloc(mem, (out->env_count + 1) * sizeof(*out->env));
-	for (size_t i = 0; i < out->env_count; i++) {
-		const char *s = json_string_value(json_array_get(env, i));
-		const char *equals = s ? strchr(s, '=') : NULL;
-
-		out->env[i].name = equals ? arena_strndup(mem, s, (size_t)(equals - s)) : "";
-		out->env[i].value = equals ? arena_strdup(mem, equals + 1) : "";
-	}
-	return 0;
 }
 
 // ---- making and removing -------------------------------------------------------------------------------

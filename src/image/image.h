@@ -58,7 +58,7 @@ must_check int image_local_name(const struct images *m, const char *name,
 				char out[static IMAGE_NAME_MAX], struct err *e);
 
 // The id of an image, "host" for "host". One that was pushed and never used is unpacked now, which takes long.
-// ERR_NOT_FOUND says how to import it.
+// ERR_NOT_FOUND says how to import it. Fails as image_runtime() does.
 must_check int image_resolve(struct images *m, const char *name, char *id, size_t id_size,
 			     struct err *e);
 // The digest of an unpacked image's manifest (of a root file system: of its archive); "" for "host" and unknown ids.
@@ -122,6 +122,14 @@ struct image_pushed {
 must_check int image_push(struct images *m, const struct image_push *p, struct image_pushed *out,
 			  struct err *e);
 
+// The ids behind the USER of an image; zeros are root.
+enum { IMAGE_GROUPS_MAX = 32 };
+struct image_user {
+	uint32_t uid, gid;
+	uint32_t groups[IMAGE_GROUPS_MAX]; // further ones
+	unsigned group_count;
+};
+
 // What an image says about how its programs run. The arena holds it.
 struct image_runtime {
 	struct image_variable {
@@ -129,7 +137,9 @@ struct image_runtime {
 	} * env;
 	size_t env_count;
 	const char *workdir; // "" = not said
+	struct image_user user;
 };
+// ERR_INVALID when the image runs as a user whom it does not have itself.
 must_check int image_runtime(struct images *m, const char *id, struct arena *mem,
 			     struct image_runtime *out, struct err *e);
 

@@ -11,9 +11,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { CHUNK = 256 << 10, PATH_BYTES_MAX = 4095 };
@@ -58,18 +56,6 @@ static int archive_fail(struct unpack *u, struct archive *a, struct err *e)
 
 // ---- names ---------------------------------------------------------------------------------------------
 
-// A directory below the root; links inside it lead to places inside it, as they would for the image's own
-// programs (openat2(2) RESOLVE_IN_ROOT).
-static int open_in_root(int root, const char *path, int flags, struct err *e)
-{
-	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC),
-				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
-	long fd = syscall(SYS_openat2, root, path[0] ? path : ".", &how, sizeof(how));
-
-	return fd < 0 ? err_sys(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_INVALID, errno, "%s", path)
-		      : (int)fd;
-}
-
 // "./usr//bin/" becomes "usr/bin"; ".." anywhere is refused.
 static int clean(const char *raw, char out[static PATH_BYTES_MAX + 1], struct err *e)
 {
@@ -109,7 +95,7 @@ static int make_parents(int root, const char *dir, struct err *e)
 		slash = strrchr(path, '/');
 		if (slash)
 			*slash = '\0';
-		above = open_in_root(root, slash ? path : "", O_RDONLY | O_DIRECTORY, e);
+		above = file_open_in_root(root, slash ? path : "", O_RDONLY | O_DIRECTORY, e);
 		if (above < 0)
 			return -1;
 		if (mkdirat(above, slash ? slash + 1 : path, 0755) < 0 && errno != EEXIST)
@@ -130,12 +116,12 @@ static int open_parent(int root, const char *path, const char **name, struct err
 	int fd;
 
 	*name = slash ? slash + 1 : path;
-	fd = open_in_root(root, dir, O_RDONLY | O_DIRECTORY, e);
+	fd = file_open_in_root(root, dir, O_RDONLY | O_DIRECTORY, e);
 	if (fd >= 0 || e->code != ERR_NOT_FOUND)
 		return fd;
 	// What is missing now lies behind a link that leads nowhere.
 	if (make_parents(root, dir, e) < 0 ||
-	    (fd = open_in_root(root, dir, O_RDONLY | O_DIRECTORY, e)) < 0) {
+	    (fd = file_open_in_root(root, dir, O_RDONLY | O_DIRECTORY, e)) < 0) {
 		e->code = e->code == ERR_NOT_FOUND ? ERR_INVALID : e->code;
 		return -1;
 	}

@@ -133,8 +133,11 @@ static int build_root(const struct sandbox *s, struct err *e)
 	return 0;
 }
 
-static int become_inner_root(const struct sandbox *s, struct err *e)
+// The rights over the new namespaces stay with the process whatever its number is, until they are dropped.
+static int become_user(const struct sandbox *s, struct err *e)
 {
+	const struct proto_start *m = s->start;
+	gid_t groups[PROTO_GROUPS_MAX];
 	char c;
 
 	if (read(s->go, &c, 1) != 1)
@@ -143,9 +146,12 @@ static int become_inner_root(const struct sandbox *s, struct err *e)
 		return -1;
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		return err_sys(e, ERR_IO, errno, "make a control group namespace");
-	if (setresgid(0, 0, 0) < 0 || (setgroups(0, NULL) < 0 && !s->world->rootless) ||
-	    setresuid(0, 0, 0) < 0)
-		return err_sys(e, ERR_IO, errno, "become root of the sandbox");
+	for (unsigned i = 0; i < sandbox_groups(s); i++)
+		groups[i] = m->groups[i];
+	if (setresgid(m->gid, m->gid, m->gid) < 0 ||
+	    (setgroups(sandbox_groups(s), groups) < 0 && !s->world->rootless) ||
+	    setresuid(m->uid, m->uid, m->uid) < 0)
+		return err_sys(e, ERR_IO, errno, "become user %u of the sandbox", m->uid);
 	return 0;
 }
 
@@ -187,7 +193,7 @@ static int lock_in(const struct sandbox *s, struct err *e)
 
 static int prepare(const struct sandbox *s, struct err *e)
 {
-	if (become_inner_root(s, e) < 0)
+	if (become_user(s, e) < 0)
 		return -1;
 	if (sethostname("oscar", 5) < 0)
 		return err_sys(e, ERR_IO, errno, "set the host name");

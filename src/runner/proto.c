@@ -127,6 +127,16 @@ static bool amounts_ok(const struct proto_start *m)
 	       m->pids_max <= 4u << 20;
 }
 
+// The highest numbers stand for "none".
+static bool ids_ok(const struct proto_start *m)
+{
+	bool ok = m->uid <= INT32_MAX && m->gid <= INT32_MAX && m->group_count <= PROTO_GROUPS_MAX;
+
+	for (uint32_t i = 0; i < PROTO_GROUPS_MAX && ok; i++)
+		ok = m->groups[i] <= (i < m->group_count ? INT32_MAX : 0u);
+	return ok;
+}
+
 int proto_check_start(const struct proto_start *m, size_t n, struct err *e)
 {
 	if (n < sizeof(*m) || m->input_count > PROTO_INPUTS_MAX ||
@@ -140,6 +150,8 @@ int proto_check_start(const struct proto_start *m, size_t n, struct err *e)
 		return bad(e, "image");
 	if (text_len(m->workdir, sizeof(m->workdir)) < 0 || (m->workdir[0] && m->workdir[0] != '/'))
 		return bad(e, "workdir");
+	if (!ids_ok(m))
+		return bad(e, "user or group");
 	if (m->network > PROTO_NETWORK_HOST)
 		return bad(e, "network");
 	if (!amounts_ok(m))

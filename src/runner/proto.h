@@ -14,13 +14,14 @@
 
 enum {
 	PROTO_MAGIC = 0x4f534352,
-	PROTO_VERSION = 2,
+	PROTO_VERSION = 3,
 	PROTO_JOB_MAX = 80,   // with the NUL
 	PROTO_IMAGE_MAX = 80, // with the NUL
 	PROTO_NAME_MAX = 256,
 	PROTO_PATH_MAX = 512,
 	PROTO_INPUTS_MAX = 64,
 	PROTO_TEXT_MAX = 256,
+	PROTO_GROUPS_MAX = 32,
 };
 
 enum proto_kind {
@@ -73,8 +74,11 @@ struct proto_start {
 	uint32_t attempt;
 	char image[PROTO_IMAGE_MAX];  // "host" or [a-z0-9]+
 	char workdir[PROTO_PATH_MAX]; // absolute, inside the image; "" = /tmp. Missing there: /tmp
-	uint32_t network;	      // enum proto_network
-	uint32_t cpu_millis;	      // limits: 0 = none
+	uint32_t uid, gid;	      // of the script as it sees itself; at most INT32_MAX
+	uint32_t group_count;
+	uint32_t groups[PROTO_GROUPS_MAX]; // further ones; zeros behind the last
+	uint32_t network;		   // enum proto_network
+	uint32_t cpu_millis;		   // limits: 0 = none
 	uint32_t pids_max;
 	uint64_t memory_bytes;
 	uint64_t output_bytes_max;

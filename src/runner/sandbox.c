@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runner/sandbox.h"
 
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "runner/jobdir.h"
@@ -188,15 +189,37 @@ static int open_streams(struct sandbox *s, int jobdir, struct sandbox_parent *p,
 	return 0;
 }
 
-static int put_map(pid_t pid, const char *file, const struct world *w, uint32_t to, struct err *e)
+static int put_map(pid_t pid, const char *file, struct span text, struct err *e)
 {
-	char path[64], text[64];
-	int n = snprintf(text, sizeof(text), "0 %u %u\n", to, w->count);
+	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
 	auto_fd int fd = file_open(AT_FDCWD, path, O_WRONLY, 0, e);
 
-	return fd < 0 || file_write_all(fd, text, (size_t)n, e) < 0 ? err_wrap(e, "%s", path) : 0;
+	return fd < 0 || file_write_all(fd, text.p, text.n, e) < 0 ? err_wrap(e, "%s", path) : 0;
+}
+
+// Whoever the script is inside, outside it is always the same: the first of the sandbox's ids, as whose the mounts show
+// the daemon's files. So a script that is root has all ids of the sandbox, and any other just its own, and its files.
+static int put_maps(const struct sandbox *s, pid_t pid, struct err *e)
+{
+	const struct world *w = s->world;
+	const struct proto_start *m = s->start;
+	const uint32_t group = w->idmap < 0 ? w->group : w->base;
+	auto_buf struct buf users, groups;
+
+	buf_init(&users, 64);
+	buf_init(&groups, 64 * (1 + PROTO_GROUPS_MAX));
+	if (!buf_printf(&users, "%u %u %u\n", m->uid, w->base, m->uid ? 1 : w->count) ||
+	    !buf_printf(&groups, "%u %u %u\n", m->gid, group,
+			m->gid || sandbox_groups(s) ? 1 : w->count))
+		return err_set(e, ERR_BUG, "the maps of ids are too long");
+	for (unsigned i = 0; i < sandbox_groups(s); i++)
+		if (!buf_printf(&groups, "%u %u 1\n", m->groups[i], group + 1 + i))
+			return err_set(e, ERR_BUG, "the map of groups is too long");
+	return put_map(pid, "uid_map", buf_span(&users), e) < 0
+		       ? -1
+		       : put_map(pid, "gid_map", buf_span(&groups), e);
 }
 
 static pid_t clone_child(struct sandbox *s, int *pidfd, struct err *e)
@@ -244,9 +267,7 @@ static int launch(struct sandbox *s, struct sandbox_parent *p, struct err *e)
 	}
 	file_close(s->report);
 	s->report = -1;
-	if (p->pid < 0 || put_map(p->pid, "uid_map", w, w->base, e) < 0 ||
-	    put_map(p->pid, "gid_map", w, w->idmap < 0 ? w->group : w->base, e) < 0 ||
-	    file_write_all(gate[1], "g", 1, e) < 0) {
+	if (p->pid < 0 || put_maps(s, p->pid, e) < 0 || file_write_all(gate[1], "g", 1, e) < 0) {
 		close(gate[1]);
 		return -1;
 	}

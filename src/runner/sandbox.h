@@ -44,6 +44,12 @@ struct sandbox {
 	bool limit_pids, limit_cpu;
 };
 
+// How many further groups its script has: none where a sandbox has just one id outside.
+static inline unsigned sandbox_groups(const struct sandbox *s)
+{
+	return s->world->count > 1 ? s->start->group_count : 0;
+}
+
 // What the parent keeps.
 struct sandbox_parent {
 	pid_t pid; // of the sandbox's pid 1

@@ -17,6 +17,7 @@ static void check_start(const struct proto_start *m, size_t size)
 	check(strlen(m->job) < sizeof(m->job) && !strchr(m->image, '/'));
 	check(jobdir_parse(jobdir_name(name, m->job, m->attempt), job, sizeof(job), &attempt));
 	check(strcmp(job, m->job) == 0 && attempt == m->attempt);
+	check(m->group_count <= PROTO_GROUPS_MAX && m->uid <= INT32_MAX && m->gid <= INT32_MAX);
 	for (uint32_t i = 0; i < m->input_count; i++) {
 		check(!strchr(m->input[i].name, '/') && strcmp(m->input[i].name, "..") != 0);
 		check(m->input[i].content[0] != '/' && !strstr(m->input[i].content, "/../"));
@@ -34,6 +35,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(packet, data, size);
 	if (jobdir_parse(text, job, sizeof(job), &attempt))
 		check(attempt && strlen(job) && !strchr(job, '/'));
+	if (proto_check_head(packet, size, &e) < 0 && size < sizeof(struct proto_head))
+		return 0;
+	((struct proto_head *)packet)->version = PROTO_VERSION; // a corpus outlives versions
 	if (proto_check_head(packet, size, &e) < 0)
 		return 0;
 	check_start(packet, size);

@@ -63,6 +63,13 @@ static int fill(struct proto_start *m, const struct exec_spec *s, struct err *e)
 	    snprintf(m->workdir, sizeof(m->workdir), "%s%s", s->workdir[0] == '/' ? "" : "/",
 		     s->workdir) >= (int)sizeof(m->workdir))
 		return err_set(e, ERR_INVALID, "the image's working directory has too long a name");
+	if (s->group_count > PROTO_GROUPS_MAX)
+		return err_set(e, ERR_LIMIT, "more than %d groups", PROTO_GROUPS_MAX);
+	m->uid = s->uid;
+	m->gid = s->gid;
+	m->group_count = s->group_count;
+	for (unsigned i = 0; i < s->group_count; i++)
+		m->groups[i] = s->groups[i];
 	for (size_t i = 0; i < s->input_count; i++) {
 		const struct exec_input *in = &s->inputs[i];
 		struct proto_input *out = &m->input[m->input_count];

@@ -50,6 +50,71 @@ static void a_script_that_succeeds_exits_0(void **state)
 	assert_int_equal(e.code, ERR_NOT_FOUND);
 }
 
+// The script is whom its image says, and everything that is its own works as for root.
+static void a_script_runs_as_the_user_it_is_given(void **state)
+{
+	struct bed *b = need(state);
+	static const uint32_t groups[] = { 7, 0, 44 };
+	static const struct {
+		const char *job;
+		uint32_t uid, gid;
+		unsigned group_count;
+		const char *out;  // as root, with ids enough
+		const char *poor; // where a sandbox has one id only
+	} users[] = {
+		{ "as-root", 0, 0, 0, "0 0 0", "0 0 0" },
+		{ "as-app", 1000, 100, 0, "1000 100 100", "1000 100 100" },
+		{ "as-first", 1, 0, 0, "1 0 0", "1 0 0" },
+		{ "as-last", INT32_MAX, INT32_MAX, 0, "2147483647 2147483647 2147483647",
+		  "2147483647 2147483647 2147483647" },
+		{ "as-groups", 65534, 12, 3, "65534 12 12 7 0 44", "65534 12 12" },
+		{ "as-root-too", 0, 5, 3, "0 5 5 7 0 44", "0 5 5" },
+	};
+	static const char script[] =
+		"echo $(id -u) $(id -g) $(id -G); cat /oscar/input/in >$TMP_OUTPUT_DIR/out || exit "
+		"9; "
+		"mkdir $TMP_OUTPUT_DIR/d && chmod 700 $TMP_OUTPUT_DIR/d && "
+		"echo x >$TMP_OUTPUT_DIR/d/x || exit 10; test -O $TMP_OUTPUT_DIR/out || exit 11; "
+		"echo t >/tmp/t && echo s >/dev/shm/s && echo >/dev/stdout || exit 12; "
+		"touch /oscar/x /etc/x /oscar/config/x 2>/dev/null && exit 13; "
+		"kill -9 1 2>/dev/null; cat /proc/1/environ >/dev/null 2>&1 && exit 14; "
+		"grep -q '^CapEff:\t0*$' /proc/self/status || exit 15; "
+		"chown 0:0 /tmp/t 2>/dev/null && test $(id -u) != 0 && exit 16; true";
+	const struct exec_input in = { .name = "in", .bytes = SPAN("input\n") };
+
+	for (size_t i = 0; i < ARRAY_LEN(users); i++) {
+		struct exec_spec s = bed_spec(users[i].job, script);
+		auto_free char *want = mem_printf("%s\n\n", b->root ? users[i].out : users[i].poor);
+		auto_buf struct buf copy;
+		struct err e = { 0 };
+		struct stat st;
+
+		s.uid = users[i].uid;
+		s.gid = users[i].gid;
+		s.groups = groups;
+		s.group_count = users[i].group_count;
+		s.inputs = &in;
+		s.input_count = 1;
+		struct exec_result r = bed_run(b, &s);
+		auto_free char *out = bed_log(b, users[i].job, JOBLOG_STDOUT);
+		auto_free char *err = bed_log(b, users[i].job, JOBLOG_STDERR);
+
+		if (r.outcome != EXEC_EXITED || r.exit_code || strcmp(out, want) != 0)
+			fail_msg("%s: outcome %d code %d (%s)\n%s%s", users[i].job, r.outcome,
+				 r.exit_code, r.reason, out, err);
+		// Outside everything is the daemon's own, whoever made it.
+		auto_fd int dir = b->driver->ops->open_output(b->driver, users[i].job, 1, &e);
+
+		buf_init(&copy, 100);
+		assert_int_equal(file_read_path(dir, "d/x", &copy, &e), 0);
+		assert_int_equal(file_read_path(dir, "out", &copy, &e), 0);
+		assert_true(span_is(buf_span(&copy), "x\ninput\n"));
+		assert_int_equal(fstatat(dir, "d", &st, 0), 0);
+		assert_int_equal(st.st_uid, b->user);
+		bed_forget(b, users[i].job);
+	}
+}
+
 // A script, and what it must come to.
 static const struct {
 	const char *job, *script;
@@ -733,6 +798,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_script_that_succeeds_exits_0),
+		cmocka_unit_test(a_script_runs_as_the_user_it_is_given),
 		cmocka_unit_test(scripts_end_as_they_should),
 		cmocka_unit_test(hostile_calls_are_refused),
 		cmocka_unit_test(the_event_comes_byte_for_byte),

@@ -102,6 +102,29 @@ static void wrong_fields_are_refused(void **state unused_arg)
 	}
 }
 
+static void ids_are_in_their_bounds(void **state unused_arg)
+{
+	auto_free struct proto_start *m = good();
+	struct err e = { 0 };
+
+	m->uid = m->gid = m->groups[0] = INT32_MAX;
+	m->group_count = PROTO_GROUPS_MAX;
+	assert_int_equal(proto_check_start(m, size, &e), 0);
+	m->group_count = 0; // a group behind the last
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+	m->group_count = PROTO_GROUPS_MAX + 1;
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+	m->group_count = 1;
+	m->groups[0] = UINT32_MAX;
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+	m->groups[0] = 0;
+	m->uid = (uint32_t)INT32_MAX + 1;
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+	m->uid = 0;
+	m->gid = UINT32_MAX;
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+}
+
 static void texts_end_inside_their_field(void **state unused_arg)
 {
 	auto_free struct proto_start *m = good();
@@ -145,6 +168,7 @@ int main(void)
 		cmocka_unit_test(a_good_start_passes),
 		cmocka_unit_test(sizes_must_agree),
 		cmocka_unit_test(wrong_fields_are_refused),
+		cmocka_unit_test(ids_are_in_their_bounds),
 		cmocka_unit_test(texts_end_inside_their_field),
 		cmocka_unit_test(amounts_are_bounded),
 	};
