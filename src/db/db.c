@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "db/conn.h"
+#include "db/reserve.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@ enum {
 	WAL_PASSIVE = 4 << 20, // the checkpoint thread starts above this
 	BATCH_MAX = 512,
 	LAZY_MS = 10,
+	RESERVE = 64 << 20,
 	HOOKS_MAX = 4,
 	SEQUENCES_MAX = 8,
 	SEQUENCE_BLOCK = 1024,
@@ -39,6 +41,7 @@ struct db {
 	struct db_conn writer, checkpointer;
 	struct sequence sequences[SEQUENCES_MAX];
 	bool reserved; // the running request reserved a block
+	struct reserve reserve;
 
 	pthread_mutex_t lock; // guards what follows
 	pthread_cond_t work;  // the queue got a request, or stop
@@ -168,13 +171,21 @@ static void close_reader(void *arg)
 	mem_free(r);
 }
 
+// Counting its memory costs SQLite a lock of the whole process for each allocation.
+static void configure(void)
+{
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static void *writer_main(void *arg);
 static void *checkpoint_main(void *arg);
 
 int db_open(struct db **out, const struct db_options *o, struct err *e)
 {
+	static pthread_once_t configured = PTHREAD_ONCE_INIT;
 	struct db *d;
 
+	pthread_once(&configured, configure);
 	if (refuse_network(o->path, e) < 0)
 		return -1;
 	d = mem_zalloc(sizeof(*d));
@@ -183,6 +194,7 @@ int db_open(struct db **out, const struct db_options *o, struct err *e)
 	d->o.wal_hard_bytes = o->wal_hard_bytes ? o->wal_hard_bytes : WAL_HARD;
 	d->o.batch_max = o->batch_max ? o->batch_max : BATCH_MAX;
 	d->o.lazy_delay_ms = o->lazy_delay_ms ? o->lazy_delay_ms : LAZY_MS;
+	d->o.reserve_bytes = o->reserve_bytes ? o->reserve_bytes : RESERVE;
 	d->path = mem_strdup(o->path);
 	d->tail = &d->head;
 	pthread_mutex_init(&d->lock, NULL);
@@ -194,6 +206,8 @@ int db_open(struct db **out, const struct db_options *o, struct err *e)
 	int bad = db_conn_open(&d->writer, d, d->path, true, e) < 0 || prepare_file(d, e) < 0 ||
 		  db_conn_open(&d->checkpointer, d, d->path, true, e) < 0;
 
+	if (!bad)
+		reserve_open(&d->reserve, d->path, d->o.reserve_bytes);
 	umask(mask);
 	if (bad) {
 		db_conn_release(&d->writer);
@@ -233,12 +247,18 @@ void db_close(struct db *d)
 	db_conn_release(&d->checkpointer);
 	sqlite3_wal_checkpoint_v2(d->writer.sqlite, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	db_conn_release(&d->writer);
+	reserve_close(&d->reserve);
 	pthread_cond_destroy(&d->work);
 	pthread_cond_destroy(&d->checkpoint);
 	pthread_mutex_destroy(&d->lock);
 	pthread_mutex_destroy(&d->readers_lock);
 	mem_free(d->path);
 	mem_free(d);
+}
+
+const char *db_path(const struct db *d)
+{
+	return d->path;
 }
 
 struct db_conn *db_reader(struct db *d, struct err *e)
@@ -415,24 +435,45 @@ static int may_write(struct db *d, struct err *e)
 	return 0;
 }
 
-static void run_batch(struct db *d, struct db_request *batch)
+// SQLite ends the whole transaction by itself when the disk is full or fails (sqlite3_get_autocommit(3)): then
+// nothing of the batch is left, and what ran next would commit alone.
+static int run_requests(struct db_conn *c, struct db_request *batch, struct err *e)
+{
+	for (struct db_request *r = batch; r; r = r->next) {
+		run_request(c, r);
+		if (!sqlite3_get_autocommit(c->sqlite))
+			continue;
+		if (r->result < 0)
+			*e = r->err;
+		else
+			err_set(e, ERR_IO, "the database ended a transaction");
+		return -1;
+	}
+	return db_exec(c, "COMMIT", DB_NO_ARGS, e) < 0 ? -1 : 0;
+}
+
+static int run_transaction(struct db *d, struct db_request *batch, struct err *e)
 {
 	struct db_conn *c = &d->writer;
+	struct err ignored;
+
+	reserve_look(&d->reserve);
+	if (may_write(d, e) < 0 || db_exec(c, "BEGIN IMMEDIATE", DB_NO_ARGS, e) < 0)
+		return -1;
+	if (run_requests(c, batch, e) == 0)
+		return 0;
+	if (!sqlite3_get_autocommit(c->sqlite))
+		db_exec(c, "ROLLBACK", DB_NO_ARGS, &ignored);
+	memset(d->sequences, 0, sizeof(d->sequences));
+	return -1;
+}
+
+static void run_batch(struct db *d, struct db_request *batch)
+{
 	struct err e = { 0 };
-	int bad = may_write(d, &e) < 0 || db_exec(c, "BEGIN IMMEDIATE", DB_NO_ARGS, &e) < 0;
+	bool bad = run_transaction(d, batch, &e) < 0;
 
-	if (!bad) {
-		for (struct db_request *r = batch; r; r = r->next)
-			run_request(c, r);
-		if (db_exec(c, "COMMIT", DB_NO_ARGS, &e) < 0) {
-			struct err ignored;
-
-			bad = 1;
-			db_exec(c, "ROLLBACK", DB_NO_ARGS, &ignored);
-			memset(d->sequences, 0, sizeof(d->sequences));
-		}
-	}
-	if (c->damaged && !d->damaged) {
+	if (d->writer.damaged && !d->damaged) {
 		d->damaged = true;
 		log_error("db", "%s is damaged; writes are refused from now on", d->path);
 	}

@@ -24,12 +24,15 @@ struct db_options {
 	uint64_t wal_hard_bytes; // above: writes answer ERR_UNAVAILABLE; 0 = 512 MiB
 	unsigned batch_max;	 // requests in one commit; 0 = 512
 	int64_t lazy_delay_ms; // a request that nobody waits for commits at the latest after this; 0 = 10
+	// Held back on the disk for deletes when it is full; 0 = 64 MiB, at most a fiftieth of the disk.
+	uint64_t reserve_bytes;
 };
 
 // Opens or makes the database and applies what migrations are missing. ERR_INVALID when the schema is newer
 // than this program or the file lies on a network file system; the text says which.
 must_check int db_open(struct db **out, const struct db_options *o, struct err *e);
 void db_close(struct db *d);
+const char *db_path(const struct db *d);
 
 // ---- writing -------------------------------------------------------------------------------------------
 

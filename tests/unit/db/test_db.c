@@ -15,6 +15,8 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -255,6 +257,146 @@ static void reads_between_begin_and_end_see_one_moment(void **state)
 	assert_int_equal(count_settings(p->db), before + 1);
 }
 
+// ---- a full disk ---------------------------------------------------------------------------------------
+
+static int put_large(struct db_conn *c, void *arg, struct err *e)
+{
+	int *n = arg;
+	auto_free char *name = mem_printf("large-%d", (*n)++);
+
+	return db_exec(c, "INSERT INTO settings VALUES(?1,hex(randomblob(200000)))",
+		       DB_ARGS(db_str(name)), e) < 0
+		       ? -1
+		       : 0;
+}
+
+static int remove_large(struct db_conn *c, void *arg unused_arg, struct err *e)
+{
+	return db_exec(c, "DELETE FROM settings WHERE name LIKE 'large-%'", DB_NO_ARGS, e) < 0 ? -1
+											       : 0;
+}
+
+// The database of the test on a disk of its own, of 64 MiB. Root alone may make one.
+static bool move_to_small_disk(struct place *p)
+{
+	auto_free char *dir = mem_printf("%s/disk", p->dir);
+
+	if (geteuid() != 0)
+		return false;
+	assert_int_equal(mkdir(dir, 0700), 0);
+	if (mount("tmpfs", dir, "tmpfs", 0, "size=64m") < 0)
+		return false;
+	db_close(p->db);
+	mem_free(p->path);
+	p->path = mem_printf("%s/oscar.db", dir);
+	p->db = open_at(p->path);
+	return true;
+}
+
+static void leave_small_disk(struct place *p)
+{
+	auto_free char *dir = mem_printf("%s/disk", p->dir);
+
+	db_close(p->db);
+	assert_int_equal(umount(dir), 0);
+	mem_free(p->path);
+	p->path = mem_printf("%s/oscar.db", p->dir);
+	p->db = open_at(p->path);
+}
+
+static int fill_disk(struct place *p)
+{
+	auto_free char *path = mem_printf("%s/disk/fill", p->dir);
+	static const char zeros[4096];
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+	assert_true(fd >= 0);
+	while (write(fd, zeros, sizeof(zeros)) > 0)
+		;
+	close(fd);
+	return 0;
+}
+
+static void deletes_commit_when_nothing_is_free(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	int n = 0;
+
+	if (!move_to_small_disk(p))
+		skip();
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(db_write(p->db, put_large, &n, &e), 0);
+	fill_disk(p);
+	if (db_write(p->db, remove_large, NULL, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_int_equal(count_settings(p->db), 0);
+	assert_int_equal(db_write(p->db, put_setting, "small", &e), 0);
+	leave_small_disk(p);
+}
+
+struct gate {
+	pthread_mutex_t lock;
+};
+
+static int wait_at_gate(struct db_conn *c unused_arg, void *arg, struct err *e unused_arg)
+{
+	struct gate *g = arg;
+
+	pthread_mutex_lock(&g->lock);
+	pthread_mutex_unlock(&g->lock);
+	return 0;
+}
+
+static int put_too_large(struct db_conn *c, void *arg unused_arg, struct err *e)
+{
+	return db_exec(c, "INSERT INTO settings VALUES('huge',hex(randomblob(50000000)))",
+		       DB_NO_ARGS, e) < 0
+		       ? -1
+		       : 0;
+}
+
+static void remember(struct db_request *r, int result, const struct err *e unused_arg)
+{
+	r->result = result;
+}
+
+// SQLite ends the transaction of a batch by itself when the disk is full: what came before and what comes after it
+// in the batch must not be told apart from what was committed.
+static void a_batch_that_meets_a_full_disk_is_told_so_whole(void **state)
+{
+	struct place *p = *state;
+	struct gate g;
+	struct db_request r[5] = {
+		{ .fn = wait_at_gate, .arg = &g },
+		{ .fn = put_setting, .arg = "before" },
+		{ .fn = put_too_large },
+		{ .fn = put_setting, .arg = "after" },
+		{ .fn = put_setting, .arg = "last" },
+	};
+	struct err e = { 0 };
+	int64_t kept;
+	int next;
+
+	if (!move_to_small_disk(p))
+		skip();
+	pthread_mutex_init(&g.lock, NULL);
+	pthread_mutex_lock(&g.lock);
+	for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+		r[i].done = remember;
+		db_submit(p->db, &r[i]);
+	}
+	pthread_mutex_unlock(&g.lock);
+	next = db_write(p->db, put_setting, "next", &e); // may belong to the same batch
+	assert_int_equal(db_write(p->db, put_setting, "end", &e), 0);
+	kept = count_settings(p->db);
+	assert_int_equal(kept, 1 + (next == 0) + (r[1].result >= 0) + (r[2].result >= 0) +
+				       (r[3].result >= 0) + (r[4].result >= 0));
+	assert_int_equal(r[2].result, -1);
+	pthread_mutex_destroy(&g.lock);
+	leave_small_disk(p);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -268,6 +410,8 @@ int main(void)
 		CASE(the_feed_resumes_by_number),
 		CASE(an_acknowledged_write_survives_kill),
 		CASE(a_damaged_file_is_refused_with_its_name),
+		CASE(deletes_commit_when_nothing_is_free),
+		CASE(a_batch_that_meets_a_full_disk_is_told_so_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
