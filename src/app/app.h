@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "http/http.h"
+#include "store/store.h"
 
 #include <sys/types.h>
 
@@ -13,9 +14,11 @@
 enum { REGISTRY_NAMES_MAX = 16 };
 
 struct serve_options {
-	const char *data;    // absolute
-	const char *db;	     // database folder, NULL = DATA
-	const char *content; // content folder, NULL = DATA/content
+	const char *data; // absolute
+	const char *db;	  // database folder, NULL = DATA
+	const char *
+		content[STORE_DIRS_MAX + 1]; // content folders, ends with NULL; none = DATA/content
+	unsigned content_count;
 	const char *listen, *s3_listen;
 	const char *user; // the daemon's, when started as root; NULL = oscar or nobody
 	const char *log_level;
@@ -29,6 +32,7 @@ struct serve_options {
 	unsigned connections, address_max, head_s, body_rate;
 	unsigned head_max;
 	unsigned upload_days, lifecycle_day_s; // 0 = as the store has them
+	unsigned free_low, free_stop;	       // percent; 0 = as the store has them
 	bool quiet;
 };
 

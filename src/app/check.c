@@ -29,7 +29,9 @@ static const char check_help[] =
 	"checked.\n";
 
 struct check_options {
-	const char *data, *db, *content, *user;
+	const char *data, *db, *user;
+	const char *content[STORE_DIRS_MAX + 1]; // ends with NULL
+	unsigned content_count;
 	bool repair;
 };
 
@@ -52,8 +54,8 @@ static int parse(int argc, char **argv, struct arena *mem, struct check_options 
 			o->data = absolute_path(mem, optarg);
 		else if (c == 'b')
 			o->db = absolute_path(mem, optarg);
-		else if (c == 'c')
-			o->content = absolute_path(mem, optarg);
+		else if (c == 'c' && o->content_count < STORE_DIRS_MAX)
+			o->content[o->content_count++] = absolute_path(mem, optarg);
 		else if (c == 'u')
 			o->user = optarg;
 		else if (c == 'r')
@@ -82,7 +84,7 @@ static int check_all(const struct check_options *o, struct store_checked *found,
 	struct db_options dbo = { .path = path,
 				  .migrations = schema_migrations,
 				  .migration_count = schema_migration_count };
-	struct store_options so = { .data_dir = o->data, .content_dir = o->content };
+	struct store_options so = { .data_dir = o->data, .content_dirs = o->content };
 	struct store_check_options co = { .repair = o->repair, .say = say };
 	struct store *s = NULL;
 	int result;

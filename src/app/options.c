@@ -23,7 +23,11 @@ static const char serve_help[] =
 	"  --listen HOST:PORT    REST API and web (default 127.0.0.1:8080; port 0: any free one)\n"
 	"  --s3-listen HOST:PORT S3 (default 127.0.0.1:9000)\n"
 	"  --db DIR              the database apart from the data; not on a network file system\n"
-	"  --content DIR         object contents apart from the data\n"
+	"  --content DIR         object contents apart from the data (repeatable: each new one\n"
+	"                        goes where there is most room; folders may be added later)\n"
+	"  --free-low PERCENT    below it no new job starts (default 5)\n"
+	"  --free-stop PERCENT   below it nothing is stored; reading and deleting go on\n"
+	"                        (default 2); of bytes and of inodes\n"
 	"  --user NAME           as root: the user the daemon becomes (default: oscar, else "
 	"nobody)\n"
 	"  --insecure-registry HOST[:PORT]\n"
@@ -97,6 +101,8 @@ enum {
 	OPT_INSECURE,
 	OPT_UPLOAD_DAYS,
 	OPT_DAY,
+	OPT_FREE_LOW,
+	OPT_FREE_STOP,
 	OPT_REGISTRY,
 	OPT_DOMAIN,
 	OPT_TLS_CERT,
@@ -174,6 +180,8 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "insecure-registry", 1, NULL, OPT_INSECURE },
 		{ "upload-days", 1, NULL, OPT_UPLOAD_DAYS },
 		{ "lifecycle-day", 1, NULL, OPT_DAY },
+		{ "free-low", 1, NULL, OPT_FREE_LOW },
+		{ "free-stop", 1, NULL, OPT_FREE_STOP },
 		{ "registry-name", 1, NULL, OPT_REGISTRY },
 		{ 0 },
 	};
@@ -197,7 +205,12 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 			out->db = absolute_path(mem, optarg);
 			break;
 		case OPT_CONTENT:
-			out->content = absolute_path(mem, optarg);
+			if (out->content_count == STORE_DIRS_MAX) {
+				fprintf(stderr, "oscar serve: --content: at most %d\n",
+					STORE_DIRS_MAX);
+				return -1;
+			}
+			out->content[out->content_count++] = absolute_path(mem, optarg);
 			break;
 		case OPT_LISTEN:
 			out->listen = optarg;
@@ -228,6 +241,14 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 			break;
 		case OPT_UPLOAD_DAYS:
 			if (!take_number("--upload-days", 36500, &out->upload_days))
+				return -1;
+			break;
+		case OPT_FREE_LOW:
+			if (!take_number("--free-low", 99, &out->free_low))
+				return -1;
+			break;
+		case OPT_FREE_STOP:
+			if (!take_number("--free-stop", 99, &out->free_stop))
 				return -1;
 			break;
 		case OPT_DAY:

@@ -79,7 +79,10 @@ static int prepare_folders(struct daemon *d, struct err *e)
 	}
 	if (d->o->db && make_folder(d, d->o->db, 0700, e) < 0)
 		return -1;
-	return d->o->content ? make_folder(d, d->o->content, 0711, e) : 0;
+	for (unsigned i = 0; i < d->o->content_count; i++)
+		if (make_folder(d, d->o->content[i], 0711, e) < 0)
+			return -1;
+	return 0;
 }
 
 static int reachable(struct daemon *d, struct err *e)
@@ -134,7 +137,9 @@ static int open_store(struct daemon *d, struct err *e)
 				  .migrations = schema_migrations,
 				  .migration_count = schema_migration_count };
 	struct store_options so = { .data_dir = d->o->data,
-				    .content_dir = d->o->content,
+				    .content_dirs = d->o->content,
+				    .free_low_percent = d->o->free_low,
+				    .free_stop_percent = d->o->free_stop,
 				    .upload_days = d->o->upload_days,
 				    .day_s = d->o->lifecycle_day_s };
 	const char *docker = getenv("DOCKER_CONFIG");

@@ -36,7 +36,8 @@ struct collection {
 	struct queue_result result;
 	enum queue_state to;
 	int64_t run_after_ns;
-	bool over; // accounted before, or the job is gone
+	bool over;  // accounted before, or the job is gone
+	bool later; // the disk takes nothing now: it is tried again with all outputs
 };
 
 static void puts_drop(struct collection *c)
@@ -71,7 +72,8 @@ static int put_one(struct collection *c, int dir, const struct output_file *f,
 {
 	struct store_put_options o = { .bucket = span_of(io->bucket),
 				       .owner = c->j->def->owner,
-				       .size = f->size };
+				       .size = f->size,
+				       .by_link = true };
 	auto_buf struct buf meta;
 
 	o.key = span_of(io->folder[0] ? arena_printf(&c->mem, "%s/%s", io->folder, f->name)
@@ -136,8 +138,12 @@ static int commit(struct collection *c, struct err *e)
 {
 	int bad = db_write(c->d->o.db, write_outcome, c, e);
 
-	for (size_t i = 0; !bad && i < c->n; i++)
-		store_put_committed(c->puts[i]);
+	for (size_t i = 0; i < c->n; i++) {
+		if (!bad)
+			store_put_committed(c->puts[i]);
+		else if (e->code == ERR_IO)
+			store_put_unsure(c->puts[i]);
+	}
 	puts_drop(c);
 	return bad;
 }
@@ -149,10 +155,15 @@ static void fail(struct collection *c, const char *outcome, const char *reason)
 	c->result.outputs = 0;
 }
 
-// Outputs that cannot be stored make the job fail with that reason.
+// Outputs that cannot be stored make the job fail with that reason, unless that may change by itself.
 static void refuse_outputs(struct collection *c, const struct err *e)
 {
 	puts_drop(c);
+	if (e->code == ERR_FULL || e->code == ERR_IO || e->code == ERR_UNAVAILABLE) {
+		log_warn("dispatch", "job %s is not accounted yet: %s", c->j->row.name, e->msg);
+		c->later = true;
+		return;
+	}
 	fail(c, "upload", e->msg);
 	c->to = QUEUE_FAILED;
 }
@@ -213,11 +224,15 @@ static int account(struct collection *c)
 {
 	struct err e = { 0 };
 
+	if (c->later)
+		return -1;
 	if (commit(c, &e) == 0 || c->over)
 		return 0;
-	// The outputs could not be committed (a bucket went away, a full disk): account the failure alone.
-	log_warn("dispatch", "job %s: %s", c->j->row.name, e.msg);
+	// The outputs could not be committed (a bucket went away): account the failure alone.
 	refuse_outputs(c, &e);
+	if (c->later)
+		return -1;
+	log_warn("dispatch", "job %s: %s", c->j->row.name, e.msg);
 	if (commit(c, &e) == 0 || c->over)
 		return 0;
 	log_warn("dispatch", "job %s is not accounted yet: %s", c->j->row.name, e.msg);

@@ -9,6 +9,7 @@
 #include "db/feed.h"
 #include "dispatch/job.h"
 #include "fdl/fdl.h"
+#include "store/store.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -412,6 +413,18 @@ static void lease_chosen(struct dispatch *d, struct choice *c)
 	}
 }
 
+// Nothing begins that would fill what is left of the disk; it is looked at again each tick.
+static bool disk_has_room(struct dispatch *d)
+{
+	bool low = store_room(d->o.store) != STORE_ROOM_PLENTY;
+
+	if (low != d->disk_low)
+		log_warn("dispatch", low ? "the disk is nearly full: no new job starts"
+					 : "the disk has room again: jobs start");
+	d->disk_low = low;
+	return !low;
+}
+
 // One round; *next_ns (wall) = when a delayed job becomes ready. True when there may be more to take at once.
 static bool round_of(struct dispatch *d, int64_t *next_ns)
 {
@@ -426,7 +439,7 @@ static bool round_of(struct dispatch *d, int64_t *next_ns)
 	d->added_seen = queue_added(d->o.queue);
 	bool room = fits(d, 1, 0);
 	pthread_mutex_unlock(&d->lock);
-	if (!room)
+	if (!room || !disk_has_room(d))
 		return false;
 	if (queue_ready(d->o.queue, clock_wall_ns(), READY_WINDOW, &mem, &ready, &n, next_ns, &e) <
 	    0) {

@@ -61,7 +61,8 @@ struct dispatch {
 	pthread_t *workers;
 	unsigned worker_count;
 	struct exec_capacity capacity;
-	struct stray *strays; // the controller's own
+	struct stray *strays; // the controller's own, as is …
+	bool disk_low;	      // … whether the disk was nearly full
 };
 
 // The copy of an input in tmp/ that staging may have made.

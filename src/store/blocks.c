@@ -93,8 +93,7 @@ static int compare(int fd, uint64_t size, struct span sums, bool (*pace)(void *o
 int blocks_verify(struct store *s, int64_t file, uint64_t size, struct span sums,
 		  bool (*pace)(void *owner), void *owner, struct err *e)
 {
-	char name[FILE_NAME_MAX];
-	auto_fd int fd = file_open(s->content_dir, file_name(file, name), O_RDONLY, 0, e);
+	auto_fd int fd = file_open_read(s, file, e);
 	struct stat st;
 
 	if (fd < 0)

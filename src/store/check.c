@@ -147,21 +147,24 @@ static int check_objects(const struct checking *k, struct err *e)
 
 // ---- files that nobody owns ----------------------------------------------------------------------------
 
-static int move_aside(const struct checking *k, const char *from, const char *name, struct err *e)
+static int move_aside(const struct checking *k, const struct content_dir *dir, const char *from,
+		      const char *name, struct err *e)
 {
 	char to[FILE_NAME_MAX + 16];
 
-	if (mkdirat(k->store->content_dir, "aside", 0700) < 0 && errno != EEXIST)
+	if (mkdirat(dir->fd, "aside", 0700) < 0 && errno != EEXIST)
 		return err_sys(e, ERR_IO, errno, "mkdir aside");
 	snprintf(to, sizeof(to), "aside/%.24s", name);
-	if (renameat(k->store->content_dir, from, k->store->content_dir, to) < 0)
+	if (renameat(dir->fd, from, dir->fd, to) < 0)
 		return err_sys(e, ERR_IO, errno, "move %s aside", from);
-	say(k, "moved to %s/%s", k->store->content_path, to);
+	say(k, "moved to %s/%s", dir->path, to);
 	return 0;
 }
 
-static int check_name(const struct checking *k, int folder, const char *name, struct err *e)
+static int check_name(const struct checking *k, unsigned dir, int folder, const char *name,
+		      struct err *e)
 {
+	const struct content_dir *where = &k->store->dirs.at[dir];
 	struct db_conn *c = db_reader(k->store->db, e);
 	char path[FILE_NAME_MAX + 256], own[FILE_NAME_MAX], *end;
 	unsigned long long id = strtoull(name, &end, 16);
@@ -170,27 +173,28 @@ static int check_name(const struct checking *k, int folder, const char *name, st
 	snprintf(path, sizeof(path), "%02x/%.200s", (unsigned)folder, name);
 	if (!c)
 		return -1;
-	if (!*end && id && id <= INT64_MAX && strcmp(file_name((int64_t)id, own), path) == 0 &&
+	if (!*end && id && id < UINT64_C(1) << DIR_SHIFT &&
+	    strcmp(file_name((int64_t)id, own), path) == 0 &&
 	    db_get_int(c,
 		       "SELECT EXISTS(SELECT 1 FROM files WHERE id=?1) OR EXISTS(SELECT 1 FROM "
 		       "garbage WHERE file=?1)",
-		       DB_ARGS(db_int((int64_t)id)), 0, &known, e) < 0)
+		       DB_ARGS(db_int(dirs_id(dir, (int64_t)id))), 0, &known, e) < 0)
 		return -1;
 	if (known)
 		return 0;
 	k->out->orphans++;
-	say(k, "%s/%s belongs to no object", k->store->content_path, path);
-	return k->o->repair ? move_aside(k, path, name, e) : 0;
+	say(k, "%s/%s belongs to no object", where->path, path);
+	return k->o->repair ? move_aside(k, where, path, name, e) : 0;
 }
 
-static int check_folder(const struct checking *k, int folder, struct err *e)
+static int check_folder(const struct checking *k, unsigned dir, int folder, struct err *e)
 {
 	char path[8];
 	int fd, bad = 0;
 	DIR *d;
 
 	snprintf(path, sizeof(path), "%02x", (unsigned)folder);
-	fd = file_open(k->store->content_dir, path, O_RDONLY | O_DIRECTORY, 0, e);
+	fd = file_open(k->store->dirs.at[dir].fd, path, O_RDONLY | O_DIRECTORY, 0, e);
 	if (fd < 0)
 		return -1;
 	d = fdopendir(fd);
@@ -200,7 +204,7 @@ static int check_folder(const struct checking *k, int folder, struct err *e)
 	}
 	for (struct dirent *x; !bad && (x = readdir(d));)
 		if (x->d_name[0] != '.')
-			bad = check_name(k, folder, x->d_name, e);
+			bad = check_name(k, dir, folder, x->d_name, e);
 	closedir(d);
 	return bad;
 }
@@ -213,8 +217,9 @@ int store_check(struct store *s, const struct store_check_options *o, struct sto
 	*out = (struct store_checked){ 0 };
 	if (check_files(&k, e) < 0 || check_bodies(&k, e) < 0 || check_objects(&k, e) < 0)
 		return -1;
-	for (int i = 0; i < FOLDERS; i++)
-		if (check_folder(&k, i, e) < 0)
-			return -1;
+	for (unsigned dir = 0; dir < s->dirs.n; dir++)
+		for (int i = 0; i < FOLDERS; i++)
+			if (check_folder(&k, dir, i, e) < 0)
+				return -1;
 	return 0;
 }

@@ -6,13 +6,16 @@
 #include "store/engine.h"
 #include "store/put.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 enum { ID_BLOCK = 256 };
 
 char *file_name(int64_t id, char out[static FILE_NAME_MAX])
 {
-	snprintf(out, FILE_NAME_MAX, "%02x/%llx", (unsigned)(id & 0xff), (unsigned long long)id);
+	snprintf(out, FILE_NAME_MAX, "%02x/%llx", (unsigned)(id & 0xff),
+		 (unsigned long long)dirs_number(id));
 	return out;
 }
 
@@ -40,15 +43,22 @@ static int reserve(struct db_conn *c, void *arg, struct err *e)
 		       : 0;
 }
 
-// The smallest id that a put still holds, or that is reserved and not handed out: everything below is settled.
+static void lower(int64_t *low, int64_t number)
+{
+	if (!*low || number < *low)
+		*low = number;
+}
+
+// The smallest number that a put still holds, or that is reserved and not handed out: everything below is settled.
 // 0 when there is none. With the lock held.
 static int64_t smallest_open(const struct store *s)
 {
 	int64_t low = s->file_next < s->file_end ? s->file_next : 0;
 
+	if (s->unsure)
+		lower(&low, s->unsure);
 	for (const struct store_put *p = s->live; p; p = p->next)
-		if (!low || p->file < low)
-			low = p->file;
+		lower(&low, dirs_number(p->file));
 	return low;
 }
 
@@ -84,7 +94,7 @@ static struct reservation *plan_ahead(struct store *s)
 }
 
 // With the lock held. The put is known to hold its id from the same moment on.
-static bool take_id(struct store *s, struct store_put *p)
+static bool take_id(struct store *s, struct store_put *p, unsigned dir)
 {
 	if (s->file_next == s->file_end && s->spare < s->spare_end) {
 		s->file_next = s->spare;
@@ -93,7 +103,7 @@ static bool take_id(struct store *s, struct store_put *p)
 	}
 	if (s->file_next == s->file_end)
 		return false;
-	p->file = s->file_next++;
+	p->file = dirs_id(dir, s->file_next++);
 	p->next = s->live;
 	s->live = p;
 	return true;
@@ -119,13 +129,14 @@ static int reserve_now(struct store *s, struct err *e)
 	return 0;
 }
 
-int file_id_new(struct store *s, struct store_put *p, struct err *e)
+int file_id_new(struct store *s, struct store_put *p, dev_t wish, struct err *e)
 {
+	unsigned dir = dirs_choose(&s->dirs, wish);
 	struct reservation *ahead = NULL;
 	int bad = 0;
 
 	pthread_mutex_lock(&s->lock);
-	while (!bad && !take_id(s, p)) {
+	while (!bad && !take_id(s, p, dir)) {
 		if (s->reserving)
 			lock_wait(&s->reserved, &s->lock, 0);
 		else
@@ -143,7 +154,24 @@ int file_create(struct store *s, int64_t id, struct err *e)
 {
 	char name[FILE_NAME_MAX];
 
-	return file_open(s->content_dir, file_name(id, name), O_WRONLY | O_CREAT | O_EXCL, 0600, e);
+	return file_open(dirs_fd(&s->dirs, id), file_name(id, name), O_WRONLY | O_CREAT | O_EXCL,
+			 0600, e);
+}
+
+int file_open_read(const struct store *s, int64_t id, struct err *e)
+{
+	char name[FILE_NAME_MAX];
+
+	return file_open(dirs_fd(&s->dirs, id), file_name(id, name), O_RDONLY, 0, e);
+}
+
+int file_unlink(const struct store *s, int64_t id, struct err *e)
+{
+	char name[FILE_NAME_MAX];
+
+	if (unlinkat(dirs_fd(&s->dirs, id), file_name(id, name), 0) == 0 || errno == ENOENT)
+		return 0;
+	return err_sys(e, ERR_IO, errno, "remove content %s", name);
 }
 
 int file_dir_sync(struct store *s, int64_t id, struct err *e)
@@ -153,7 +181,7 @@ int file_dir_sync(struct store *s, int64_t id, struct err *e)
 
 	file_name(id, name);
 	name[2] = '\0';
-	fd = file_open(s->content_dir, name, O_RDONLY | O_DIRECTORY, 0, e);
+	fd = file_open(dirs_fd(&s->dirs, id), name, O_RDONLY | O_DIRECTORY, 0, e);
 	return fd < 0 ? -1 : file_sync(fd, e);
 }
 

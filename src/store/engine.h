@@ -4,6 +4,7 @@
 #pragma once
 #include "base/lock.h"
 #include "db/db.h"
+#include "store/dirs.h"
 #include "store/store.h"
 
 #include <stdatomic.h>
@@ -13,20 +14,19 @@ enum store_storage { STORE_INLINE = 0, STORE_SEGMENTS = 1, STORE_EXTERNAL = 2 };
 struct store {
 	struct db *db;
 	struct store_options o;
-	char *content_path;
-	const char *content_rel; // below data_dir, NULL when it lies elsewhere
-	int content_dir;
+	struct dirs dirs;
 	struct store_sink sink;
 	_Atomic uint64_t config_seq; // see store_config_seq()
 	_Atomic int64_t bad_files;   // known to be damaged
 	bool freed;		     // the running batch left garbage; writer thread only
 
 	pthread_mutex_t lock;	     // guards what follows
-	int64_t file_next, file_end; // reserved ids not handed out
-	int64_t spare, spare_end;    // a block reserved ahead
-	bool reserving;		     // one is on its way …
-	pthread_cond_t reserved;     // … and told when it is there
-	struct store_put *live;	     // puts that hold an id
+	int64_t file_next, file_end; // reserved numbers not handed out
+	int64_t unsure; // the smallest number whose commit may or may not have been; 0 = none
+	int64_t spare, spare_end; // a block reserved ahead
+	bool reserving;		  // one is on its way …
+	pthread_cond_t reserved;  // … and told when it is there
+	struct store_put *live;	  // puts that hold an id
 	bool stop;
 	pthread_cond_t reap;
 	bool garbage; // a commit left some
@@ -132,11 +132,14 @@ must_check int quota_check_in(struct db_conn *c, const struct store_bucket *b, u
 // ---- content -------------------------------------------------------------------------------------------
 
 enum { FILE_NAME_MAX = 32 };
-// "ab/1ab" below the content directory.
+// "ab/1ab" below its content directory.
 char *file_name(int64_t id, char out[static FILE_NAME_MAX]);
-// Gives the put its file id and adds it to the live ones.
-must_check int file_id_new(struct store *s, struct store_put *p, struct err *e);
+// Gives the put its file id and adds it to the live ones. `wish`: see dirs_choose().
+must_check int file_id_new(struct store *s, struct store_put *p, dev_t wish, struct err *e);
 must_check int file_create(struct store *s, int64_t id, struct err *e); // the descriptor
+must_check int file_open_read(const struct store *s, int64_t id, struct err *e);
+// Missing is success.
+must_check int file_unlink(const struct store *s, int64_t id, struct err *e);
 must_check int file_dir_sync(struct store *s, int64_t id, struct err *e);
 
 must_check int content_new_in(struct db_conn *c, const struct segment *segments, size_t n,

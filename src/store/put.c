@@ -3,13 +3,13 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "codec/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { BEGIN_BYTES = 4 << 20 };
@@ -54,15 +54,11 @@ int put_options_check(const struct store_put_options *o, struct err *e)
 	return 0;
 }
 
-static int room_check(struct store *s, struct err *e)
+static int room_check(const struct store *s, struct err *e)
 {
-	struct statvfs v;
-
-	if (fstatvfs(s->content_dir, &v) < 0)
-		return err_sys(e, ERR_IO, errno, "statvfs");
-	if ((uint64_t)v.f_bavail * 100 < (uint64_t)v.f_blocks * s->o.free_stop_percent)
+	if (store_room(s) == STORE_ROOM_NONE)
 		return err_set(e, ERR_FULL, "less than %u %% of the disk is free",
-			       s->o.free_stop_percent);
+			       s->dirs.stop_percent);
 	return 0;
 }
 
@@ -96,7 +92,7 @@ int store_put_begin(struct store *s, const struct store_put_options *o, struct s
 	struct store_bucket b;
 
 	if (!c || put_options_check(o, e) < 0 || size_check(s, o->size, e) < 0 ||
-	    bucket_find(c, o->bucket, &b, e) < 0 || room_check(s, e) < 0)
+	    bucket_find(c, o->bucket, &b, e) < 0 || (!o->by_link && room_check(s, e) < 0))
 		return -1;
 	*out = put_new(s, o);
 	return 0;
@@ -136,7 +132,7 @@ static void live_remove(struct store_put *p)
 
 static int spill(struct store_put *p, struct err *e)
 {
-	if (file_id_new(p->store, p, e) < 0)
+	if (file_id_new(p->store, p, 0, e) < 0)
 		return -1;
 	p->fd = file_create(p->store, p->file, e);
 	if (p->fd < 0)
@@ -168,6 +164,7 @@ int store_put_write(struct store_put *p, struct span bytes, struct err *e)
 	    BEGIN_BYTES) { // else all of it would wait for the sync at the end
 		file_begin_writing(p->fd, (off_t)p->begun, (off_t)(p->size - p->begun));
 		p->begun = p->size;
+		return room_check(p->store, e);
 	}
 	return 0;
 }
@@ -208,9 +205,9 @@ int store_put_take_file(struct store_put *p, int dir, const char *name, struct e
 		return -1;
 	if ((uint64_t)st.st_size <= p->small.max || st.st_nlink != 1)
 		return digest_file(p, fd, true, e);
-	if (file_id_new(p->store, p, e) < 0)
+	if (file_id_new(p->store, p, st.st_dev, e) < 0)
 		return -1;
-	if (linkat(dir, name, p->store->content_dir, file_name(p->file, to), 0) == 0) {
+	if (linkat(dir, name, dirs_fd(&p->store->dirs, p->file), file_name(p->file, to), 0) == 0) {
 		p->fd = file_take(&fd);
 		if (fchmod(p->fd, 0600) < 0)
 			return err_sys(e, ERR_IO, errno, "chmod %s", to);
@@ -340,11 +337,16 @@ static void object_copy(struct arena *mem, struct store_object *out, const struc
 int store_put_finish(struct store_put *p, struct arena *mem, struct store_object *out,
 		     struct err *e)
 {
-	int bad = store_put_stage(p, e) < 0 || db_write(p->store->db, apply_one, p, e) < 0;
+	int bad = store_put_stage(p, e) < 0;
 
 	if (!bad) {
-		store_put_committed(p);
-		object_copy(mem, out, &p->object);
+		bad = db_write(p->store->db, apply_one, p, e) < 0;
+		if (!bad) {
+			store_put_committed(p);
+			object_copy(mem, out, &p->object);
+		} else if (e->code == ERR_IO) {
+			store_put_unsure(p);
+		}
 	}
 	store_put_abort(p);
 	return bad ? -1 : 0;
@@ -382,14 +384,26 @@ void store_put_submit(struct store_put *p, store_done_fn *done, void *owner)
 		db_submit(p->store->db, &p->request);
 }
 
+void store_put_unsure(struct store_put *p)
+{
+	struct store *s = p->store;
+
+	if (!p->file)
+		return;
+	p->committed = true;
+	auto_lock held = lock_hold(&s->lock);
+	if (!s->unsure || dirs_number(p->file) < s->unsure)
+		s->unsure = dirs_number(p->file);
+}
+
 void store_put_abort(struct store_put *p)
 {
-	char name[FILE_NAME_MAX];
+	struct err ignored;
 
 	if (!p)
 		return;
-	if (p->file && !p->committed)
-		unlinkat(p->store->content_dir, file_name(p->file, name), 0);
+	if (p->file && !p->committed && file_unlink(p->store, p->file, &ignored) < 0)
+		log_warn("store", "%s", ignored.msg);
 	if (p->file)
 		live_remove(p);
 	file_close(p->fd);

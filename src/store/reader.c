@@ -74,12 +74,11 @@ static int check_block(struct store_reader *r, int64_t file, uint64_t offset, st
 
 static int open_segment(struct store_reader *r, size_t i, struct err *e)
 {
-	char name[FILE_NAME_MAX];
 	int fd;
 
 	if (r->fd >= 0 && r->open_at == i)
 		return 0;
-	fd = file_open(r->store->content_dir, file_name(r->segments[i].file, name), O_RDONLY, 0, e);
+	fd = file_open_read(r->store, r->segments[i].file, e);
 	if (fd < 0)
 		return -1;
 	file_close(r->fd);
@@ -292,17 +291,21 @@ bool store_reader_file(struct store_reader *r, uint64_t at, uint64_t n, int *fd,
 
 bool store_reader_path(struct store_reader *r, char *out, size_t size)
 {
+	const struct dirs *dirs = &r->store->dirs;
 	char name[FILE_NAME_MAX];
+	const char *rel = NULL;
 	struct err ignored;
 	struct stat st;
 
-	if (r->at.storage != STORE_SEGMENTS || r->count != 1 || r->segments[0].offset ||
-	    r->segments[0].length != r->size || !r->store->content_rel)
+	if (r->at.storage == STORE_SEGMENTS && r->count == 1 &&
+	    dirs_index(r->segments[0].file) < dirs->n)
+		rel = dirs->at[dirs_index(r->segments[0].file)].rel;
+	if (!rel || r->segments[0].offset || r->segments[0].length != r->size)
 		return false;
 	// A shared content may be the beginning of a longer file.
 	if (open_segment(r, 0, &ignored) < 0 || fstat(r->fd, &st) < 0 ||
 	    (uint64_t)st.st_size != r->size)
 		return false;
-	snprintf(out, size, "%s/%s", r->store->content_rel, file_name(r->segments[0].file, name));
+	snprintf(out, size, "%s/%s", rel, file_name(r->segments[0].file, name));
 	return true;
 }

@@ -16,13 +16,13 @@
 
 enum {
 	INLINE_MAX = 16384,
+	FREE_LOW_PERCENT = 5,
 	FREE_STOP_PERCENT = 2,
 	UPLOAD_DAYS = 7,
 	DAY_S = 86400,
 	SCRUB_DAYS = 30,
 	SCRUB_MIB_S = 16,
 	REAP_BATCH = 256,
-	FOLDERS = 256, // of the content directory
 };
 #define OBJECT_MAX (UINT64_C(5) << 40)
 #define PART_MIN (UINT64_C(5) << 20)
@@ -42,16 +42,15 @@ static int drop_unfinished(struct store *s, struct err *e)
 	    db_get_int(c, "SELECT reserved FROM sequences WHERE name='file'", DB_NO_ARGS, 1, &high,
 		       e) < 0)
 		return -1;
-	for (int64_t id = low; id < high; id++) {
-		char name[FILE_NAME_MAX];
+	for (int64_t number = low; number < high; number++)
+		for (unsigned dir = 0; dir < s->dirs.n; dir++) {
+			int64_t id = dirs_id(dir, number);
 
-		if (db_get_int(c, "SELECT 1 FROM files WHERE id=?1", DB_ARGS(db_int(id)), 0, &known,
-			       e) < 0)
-			return -1;
-		if (!known && unlinkat(s->content_dir, file_name(id, name), 0) < 0 &&
-		    errno != ENOENT)
-			return err_sys(e, ERR_IO, errno, "remove unfinished content %s", name);
-	}
+			if (db_get_int(c, "SELECT 1 FROM files WHERE id=?1", DB_ARGS(db_int(id)), 0,
+				       &known, e) < 0 ||
+			    (!known && file_unlink(s, id, e) < 0))
+				return err_wrap(e, "unfinished content");
+		}
 	return 0;
 }
 
@@ -89,12 +88,9 @@ static int reap_batch(struct store *s, struct err *e)
 	db_done(q);
 	if (got < 0 || !r.n)
 		return got;
-	for (size_t i = 0; i < r.n; i++) {
-		char name[FILE_NAME_MAX];
-
-		if (unlinkat(s->content_dir, file_name(r.ids[i], name), 0) < 0 && errno != ENOENT)
-			return err_sys(e, ERR_IO, errno, "remove content %s", name);
-	}
+	for (size_t i = 0; i < r.n; i++)
+		if (file_unlink(s, r.ids[i], e) < 0)
+			return -1;
 	return db_write_lazy(s->db, forget_reaped, &r, e) < 0 ? -1 : (int)r.n;
 }
 
@@ -138,26 +134,6 @@ static void wake_reaper(void *arg)
 
 // ---- opening -------------------------------------------------------------------------------------------
 
-static int make_folders(struct store *s, struct err *e)
-{
-	if (file_mkdirs(s->content_path, 0711, e) < 0)
-		return -1;
-	s->content_dir = file_open(AT_FDCWD, s->content_path, O_RDONLY | O_DIRECTORY, 0, e);
-	if (s->content_dir < 0)
-		return -1;
-	// From the last to the first: when the first exists, an earlier start made them all.
-	if (faccessat(s->content_dir, "00", F_OK, 0) == 0)
-		return 0;
-	for (int i = FOLDERS - 1; i >= 0; i--) {
-		char name[8];
-
-		snprintf(name, sizeof(name), "%02x", i);
-		if (mkdirat(s->content_dir, name, 0711) < 0 && errno != EEXIST)
-			return err_sys(e, ERR_IO, errno, "mkdir %s/%s", s->content_path, name);
-	}
-	return file_sync(s->content_dir, e);
-}
-
 static int count_bad(struct store *s, struct err *e)
 {
 	struct db_conn *c = db_reader(s->db, e);
@@ -180,22 +156,22 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 	s->o.inline_max = o->inline_max ? o->inline_max : INLINE_MAX;
 	s->o.object_max = o->object_max ? o->object_max : OBJECT_MAX;
 	s->o.part_min = o->part_min ? o->part_min : PART_MIN;
-	s->o.free_stop_percent = o->free_stop_percent ? o->free_stop_percent : FREE_STOP_PERCENT;
 	s->o.upload_days = o->upload_days ? o->upload_days : UPLOAD_DAYS;
 	s->o.day_s = o->day_s ? o->day_s : DAY_S;
 	s->o.scrub_days = o->scrub_days ? o->scrub_days : SCRUB_DAYS;
 	s->o.scrub_mib_s = o->scrub_mib_s ? o->scrub_mib_s : SCRUB_MIB_S;
-	s->content_path =
-		o->content_dir ? mem_strdup(o->content_dir) : mem_printf("%s/content", o->data_dir);
-	s->content_rel = o->content_dir ? NULL : "content";
-	s->content_dir = -1;
+	s->dirs.low_percent = o->free_low_percent ? o->free_low_percent : FREE_LOW_PERCENT;
+	s->dirs.stop_percent = o->free_stop_percent ? o->free_stop_percent : FREE_STOP_PERCENT;
 	s->garbage = true;
 	pthread_mutex_init(&s->lock, NULL);
 	lock_cond_init(&s->reap);
 	lock_cond_init(&s->reserved);
-	if (make_folders(s, e) < 0 || drop_unfinished(s, e) < 0 || count_bad(s, e) < 0) {
-		file_close(s->content_dir);
-		mem_free(s->content_path);
+	if (dirs_open(&s->dirs, s->db, o->data_dir, o->content_dirs, e) < 0) {
+		mem_free(s);
+		return err_wrap(e, "store");
+	}
+	if (drop_unfinished(s, e) < 0 || count_bad(s, e) < 0) {
+		dirs_close(&s->dirs);
 		mem_free(s);
 		return err_wrap(e, "store");
 	}
@@ -226,9 +202,13 @@ void store_close(struct store *s)
 	pthread_cond_destroy(&s->reap);
 	pthread_cond_destroy(&s->reserved);
 	pthread_mutex_destroy(&s->lock);
-	file_close(s->content_dir);
-	mem_free(s->content_path);
+	dirs_close(&s->dirs);
 	mem_free(s);
+}
+
+enum store_room store_room(const struct store *s)
+{
+	return dirs_room(&s->dirs);
 }
 
 void store_read_begin(struct store *s)

@@ -33,6 +33,7 @@ enum {
 	STORE_UPLOAD_ID_MAX = 40,
 	STORE_PART_MAX = 10000,
 	STORE_PAGE_MAX = 1000,
+	STORE_DIRS_MAX = 16,
 };
 
 enum { // version numbers with a meaning of their own
@@ -87,12 +88,14 @@ struct store_sink {
 
 struct store_options {
 	struct db *db;
-	const char *data_dir;	    // content is "content/…" below it unless content_dir is set
-	const char *content_dir;    // NULL = DATA/content
+	const char *data_dir;
+	// Content directories, ends with NULL; NULL or none is DATA/content. More may be added at a later start.
+	const char *const *content_dirs;
 	uint32_t inline_max;	    // bytes; 0 = 16384
 	uint64_t object_max;	    // bytes; 0 = 5 TiB
 	uint64_t part_min;	    // smallest part that is not the last; 0 = 5 MiB
-	uint32_t free_stop_percent; // below: puts fail with ERR_FULL; 0 = 2
+	uint32_t free_low_percent;  // see store_room(); 0 = 5
+	uint32_t free_stop_percent; // 0 = 2
 	unsigned upload_days;	    // uploads that nobody completed are aborted after; 0 = 7
 	unsigned scrub_days;	    // all content is read again each … days; 0 = 30
 	unsigned scrub_mib_s;	    // … at most this fast; 0 = 16
@@ -101,6 +104,12 @@ struct store_options {
 must_check int store_open(struct store **out, const struct store_options *o, struct err *e);
 void store_close(struct store *s);
 void store_set_sink(struct store *s, const struct store_sink *sink); // before the first write
+
+// How much of the disks is free, bytes or inodes: of the database's, of the content directory that has most, of the
+// data folder's. Below free_low_percent nothing should be begun that makes data, below free_stop_percent (of the
+// first two) puts fail with ERR_FULL; reading and deleting always go on.
+enum store_room { STORE_ROOM_NONE, STORE_ROOM_LOW, STORE_ROOM_PLENTY };
+enum store_room store_room(const struct store *s);
 
 // What this thread reads between the two is of one moment, and cheaper than alone (db_read_begin).
 void store_read_begin(struct store *s);
@@ -266,6 +275,7 @@ struct store_put_options {
 	struct span tags;
 	struct span acl;
 	uint64_t size; // when known, else UINT64_MAX
+	bool by_link; // by store_put_take_file(), which needs no room: that it is short is seen only when it copies
 	struct span storage_class;
 	struct store_lock lock; // without a mode: the bucket's default
 	struct store_conditions only_if;
@@ -305,6 +315,8 @@ void store_put_made(const struct store_put *p, struct arena *mem, struct store_o
 must_check int store_put_stage(struct store_put *p, struct err *e); // [sync]
 must_check int store_put_apply(struct store_put *p, struct db_conn *c, struct err *e);
 void store_put_committed(struct store_put *p); // tell it after the commit succeeded
+// … or failed with ERR_IO: then it may be on disk all the same. The bytes are kept, and the next start decides.
+void store_put_unsure(struct store_put *p);
 
 // ---- reading objects -----------------------------------------------------------------------------------
 
