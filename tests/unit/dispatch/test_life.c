@@ -504,7 +504,7 @@ static void what_cannot_be_accounted_is_accounted_later(void **state)
 
 struct refusal {
 	struct services *services;
-	enum err_code code;
+	_Atomic int code; // ERR_NONE refuses nothing
 };
 
 static int refuse_outputs(void *owner, struct db_conn *c, const struct store_event *ev,
@@ -512,15 +512,15 @@ static int refuse_outputs(void *owner, struct db_conn *c, const struct store_eve
 {
 	struct refusal *r = owner;
 
-	if (span_starts(ev->key, SPAN("out/")) && ev->key.n > 4)
-		return err_set(e, r->code, "the output is refused");
+	if (r->code && span_starts(ev->key, SPAN("out/")) && ev->key.n > 4)
+		return err_set(e, (enum err_code)r->code, "the output is refused");
 	return service_object_changed(r->services, c, ev, e);
 }
 
 // Whatever the commit of the outputs says, the job is accounted.
 static void outputs_refused_at_the_commit_fail_the_job(void **state)
 {
-	static const enum err_code codes[] = { ERR_NOT_FOUND, ERR_CONFLICT, ERR_FULL, ERR_DENIED };
+	static const enum err_code codes[] = { ERR_NOT_FOUND, ERR_CONFLICT, ERR_DENIED };
 	struct bed *b = *state;
 	struct refusal r = { b->place.services, ERR_NONE };
 	struct store_sink sink = { &r, refuse_outputs };
@@ -536,6 +536,29 @@ static void outputs_refused_at_the_commit_fail_the_job(void **state)
 		assert_int_equal(bed_objects(b, "plants", "out/"), 0);
 		bed_wait_idle(b);
 	}
+}
+
+// … unless the disk takes nothing for now: then outputs and outcome are kept until it does.
+static void outputs_wait_for_room_on_the_disk(void **state)
+{
+	struct bed *b = *state;
+	struct refusal r = { b->place.services, ERR_FULL };
+	struct store_sink sink = { &r, refuse_outputs };
+	int64_t job;
+
+	bed_service(b, "plants", "ok", "");
+	store_set_sink(b->place.store, &sink);
+	bed_start(b);
+	job = bed_call(b, "plants", "x", false);
+	bed_wait(b, job, QUEUE_UPLOADING);
+	usleep(300000);
+	assert_int_equal(bed_job(b, job).state, QUEUE_UPLOADING);
+	assert_int_equal(bed_objects(b, "plants", "out/"), 0);
+	r.code = ERR_NONE;
+	bed_wait(b, job, QUEUE_SUCCEEDED);
+	assert_int_equal(bed_objects(b, "plants", "out/"), 1);
+	assert_int_equal(b->asked, 1);
+	bed_wait_idle(b);
 }
 
 int main(void)
@@ -558,6 +581,7 @@ int main(void)
 		CASE(a_submit_without_an_answer_is_one_attempt),
 		CASE(what_cannot_be_accounted_is_accounted_later),
 		CASE(outputs_refused_at_the_commit_fail_the_job),
+		CASE(outputs_wait_for_room_on_the_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
