@@ -113,6 +113,11 @@ must_check int data_lock(const char *data, int *fd, struct err *e);
 
 int check_run(int argc, char **argv); // the exit status
 
+// ---- backup.c ------------------------------------------------------------------------------------------
+
+int backup_run(int argc, char **argv); // the exit status
+int restore_run(int argc, char **argv);
+
 // ---- serve.c -------------------------------------------------------------------------------------------
 
 int serve(const struct serve_options *o);

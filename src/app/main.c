@@ -17,17 +17,20 @@ static int serve_main(int argc, char **argv)
 	return serve(&o);
 }
 
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} own[] = {
+	{ "serve", serve_main },      { "runner", runner_cmd }, { "check", check_run },
+	{ "stop", stop_options_run }, { "backup", backup_run }, { "restore", restore_run },
+};
+
 int main(int argc, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN);
-	if (argc > 1 && strcmp(argv[1], "serve") == 0)
-		return serve_main(argc - 1, argv + 1);
-	if (argc > 1 && strcmp(argv[1], "runner") == 0)
-		return runner_cmd(argc - 1, argv + 1);
-	if (argc > 1 && strcmp(argv[1], "check") == 0)
-		return check_run(argc - 1, argv + 1);
-	if (argc > 1 && strcmp(argv[1], "stop") == 0)
-		return stop_options_run(argc - 1, argv + 1);
+	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(own); i++)
+		if (strcmp(argv[1], own[i].name) == 0)
+			return own[i].run(argc - 1, argv + 1);
 	if (argc > 1 && (strcmp(argv[1], "version") == 0 || strcmp(argv[1], "--version") == 0)) {
 		printf("oscar " OSCAR_VERSION "\n");
 		return 0;

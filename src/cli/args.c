@@ -247,6 +247,8 @@ void cli_help_all(FILE *out)
 	      "  serve [--data DIR] [--listen HOST:PORT] …    run the server\n"
 	      "  stop                                         end it and its jobs\n"
 	      "  check [--repair]                             is all that is stored right?\n"
+	      "  backup DIR                                   copy all of it, also while it runs\n"
+	      "  restore DIR                                  put a backup back\n"
 	      "\ncommands that talk to a server:\n",
 	      out);
 	for (const struct cli_command *cmd = cli_commands; cmd->path; cmd++)

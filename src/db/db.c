@@ -172,6 +172,8 @@ static void close_reader(void *arg)
 }
 
 // Counting its memory costs SQLite a lock of the whole process for each allocation.
+static pthread_once_t configured = PTHREAD_ONCE_INIT;
+
 static void configure(void)
 {
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
@@ -182,7 +184,6 @@ static void *checkpoint_main(void *arg);
 
 int db_open(struct db **out, const struct db_options *o, struct err *e)
 {
-	static pthread_once_t configured = PTHREAD_ONCE_INIT;
 	struct db *d;
 
 	pthread_once(&configured, configure);
@@ -206,7 +207,8 @@ int db_open(struct db **out, const struct db_options *o, struct err *e)
 	int bad = db_conn_open(&d->writer, d, d->path, true, e) < 0 || prepare_file(d, e) < 0 ||
 		  db_conn_open(&d->checkpointer, d, d->path, true, e) < 0;
 
-	if (!bad)
+	d->reserve.fd = -1;
+	if (!bad && !o->no_reserve)
 		reserve_open(&d->reserve, d->path, d->o.reserve_bytes);
 	umask(mask);
 	if (bad) {
@@ -254,6 +256,33 @@ void db_close(struct db *d)
 	pthread_mutex_destroy(&d->readers_lock);
 	mem_free(d->path);
 	mem_free(d);
+}
+
+static int copy_pages(struct db_conn *from, struct db_conn *to, struct err *e)
+{
+	sqlite3_backup *b = sqlite3_backup_init(to->sqlite, "main", from->sqlite, "main");
+	int rc;
+
+	if (!b)
+		return db_conn_fail(to, sqlite3_errcode(to->sqlite), "copy", e);
+	rc = sqlite3_backup_step(b, -1);
+	sqlite3_backup_finish(b);
+	return rc == SQLITE_DONE ? 0 : db_conn_fail(to, rc, "copy", e);
+}
+
+int db_snapshot(const char *path, const char *to, struct err *e)
+{
+	struct db_conn from = { 0 }, copy = { 0 };
+	mode_t mask = umask(0077);
+	int bad;
+
+	pthread_once(&configured, configure);
+	bad = db_conn_open(&from, NULL, path, false, e) < 0 ||
+	      db_conn_open(&copy, NULL, to, true, e) < 0 || copy_pages(&from, &copy, e) < 0;
+	umask(mask);
+	db_conn_release(&copy);
+	db_conn_release(&from);
+	return bad ? err_wrap(e, "database %s", path) : 0;
 }
 
 const char *db_path(const struct db *d)

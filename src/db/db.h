@@ -26,6 +26,7 @@ struct db_options {
 	int64_t lazy_delay_ms; // a request that nobody waits for commits at the latest after this; 0 = 10
 	// Held back on the disk for deletes when it is full; 0 = 64 MiB, at most a fiftieth of the disk.
 	uint64_t reserve_bytes;
+	bool no_reserve;
 };
 
 // Opens or makes the database and applies what migrations are missing. ERR_INVALID when the schema is newer
@@ -33,6 +34,9 @@ struct db_options {
 must_check int db_open(struct db **out, const struct db_options *o, struct err *e);
 void db_close(struct db *d);
 const char *db_path(const struct db *d);
+
+// Copies a database, of one moment, into a new file; whoever writes to it goes on meanwhile.
+must_check int db_snapshot(const char *path, const char *to, struct err *e);
 
 // ---- writing -------------------------------------------------------------------------------------------
 

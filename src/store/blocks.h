@@ -27,6 +27,9 @@ must_check int blocks_verify(struct store *s, int64_t file, uint64_t size, struc
 must_check int blocks_verify_one(int fd, uint64_t block, uint64_t size, struct span sums,
 				 struct err *e);
 
+// One block in memory. Without sums it is right.
+bool blocks_right(struct span block, uint64_t number, struct span sums);
+
 // Files whose bytes were written or found right since the start: they need no second look. A few may be taken
 // for others (the set is of a fixed size); those are left to the scrubber.
 struct seen;

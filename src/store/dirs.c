@@ -206,6 +206,15 @@ static int dir_add(struct dirs *d, struct content_dir *dir, const struct known *
 	return dir_place(d, dir, &m, k, e);
 }
 
+static struct content_dir *table_new(void)
+{
+	struct content_dir *at = mem_zalloc(STORE_DIRS_MAX * sizeof(*at));
+
+	for (int i = 0; i < STORE_DIRS_MAX; i++)
+		at[i].fd = -1;
+	return at;
+}
+
 struct opening {
 	struct content_dir dirs[STORE_DIRS_MAX];
 	struct mark marks[STORE_DIRS_MAX];
@@ -287,7 +296,7 @@ int dirs_open(struct dirs *d, struct db *db, const char *data_dir, const char *c
 
 	if (slash)
 		slash[slash == folder] = '\0';
-	d->at = mem_zalloc(STORE_DIRS_MAX * sizeof(*d->at));
+	d->at = table_new();
 	d->db_fd = file_open(AT_FDCWD, slash ? folder : ".", O_RDONLY | O_DIRECTORY, 0, e);
 	d->data_fd = file_open(AT_FDCWD, data_dir, O_RDONLY | O_DIRECTORY, 0, e);
 	if (d->db_fd >= 0 && d->data_fd >= 0)
@@ -311,6 +320,52 @@ void dirs_close(struct dirs *d)
 	file_close(d->db_fd);
 	file_close(d->data_fd);
 	d->db_fd = d->data_fd = -1;
+}
+
+int dirs_open_plain(struct dirs *d, const char *data_dir, const char *const *paths, struct err *e)
+{
+	struct opening o = { .n = 0 };
+	int bad;
+
+	*d = DIRS_NONE;
+	d->at = table_new();
+	bad = open_paths(&o, data_dir, paths, e);
+	// Those that have marks lie where these say.
+	for (unsigned i = 0; i < o.n; i++) {
+		int at = o.marks[i].number;
+
+		if (at == UNMARKED)
+			at = (int)d->n;
+		if (d->at[at].path) // two of one number: of different installations
+			continue;
+		d->at[at] = o.dirs[i];
+		o.dirs[i] = (struct content_dir){ .fd = -1 };
+		d->n = d->n > (unsigned)at ? d->n : (unsigned)at + 1;
+	}
+	for (unsigned i = 0; i < o.n; i++)
+		if (o.dirs[i].path)
+			dir_close(&o.dirs[i]);
+	if (bad < 0)
+		dirs_close(d);
+	return bad;
+}
+
+int dirs_mark(struct dirs *d, struct db *db, struct err *e)
+{
+	struct known k = { .n = 0 };
+	struct knowing w = { d, k.installation };
+	struct mark m = { .number = 0 };
+	int bad = known_load(db, &k, e);
+
+	if (!bad && (unsigned)k.n > d->n)
+		bad = err_set(e, ERR_INVALID, "the content came from %d directories", k.n);
+	memcpy(m.installation, k.installation, sizeof(m.installation));
+	for (; !bad && (unsigned)m.number < d->n; m.number++)
+		bad = mark_write(d->at[m.number].fd, &m, e);
+	if (!bad)
+		bad = db_write(db, know_in, &w, e);
+	known_free(&k);
+	return bad;
 }
 
 // ---- using ---------------------------------------------------------------------------------------------

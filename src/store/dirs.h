@@ -3,7 +3,7 @@
 //   the number of its directory in the bits from DIR_SHIFT on, below them its own number.
 // Each directory has a mark, ".oscar-content", with its number and the installation that it belongs to, so that a
 //   disk that is not mounted, or another one in its place, is noticed before anything is written.
-// Owner: struct store. Threads: after dirs_open() any. Private to store.
+// Owner: struct store, and a backup for its time. Threads: after dirs_open() any. Private to store.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/err.h"
@@ -35,6 +35,13 @@ struct dirs {
 must_check int dirs_open(struct dirs *d, struct db *db, const char *data_dir,
 			 const char *const *paths, struct err *e);
 void dirs_close(struct dirs *d);
+#define DIRS_NONE ((struct dirs){ .db_fd = -1, .data_fd = -1 })
+
+// Without a look at marks, in the order in which they are named; for copying content out and in.
+must_check int dirs_open_plain(struct dirs *d, const char *data_dir, const char *const *paths,
+			       struct err *e);
+// Gives these directories to the installation of a database that was put back. ERR_INVALID when they are too few.
+must_check int dirs_mark(struct dirs *d, struct db *db, struct err *e);
 
 static inline int64_t dirs_number(int64_t id)
 {

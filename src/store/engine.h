@@ -31,6 +31,7 @@ struct store {
 	pthread_cond_t reap;
 	bool garbage; // a commit left some
 	pthread_t reaper;
+	int backup_lock; // see backup_may_remove()
 	struct keeper *keeper;
 	struct rules_cache *rules;
 	struct seen *seen; // content files that were found right

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/store.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/backup.h"
 #include "store/blocks.h"
 #include "store/engine.h"
 #include "store/keeper.h"
@@ -23,6 +25,7 @@ enum {
 	SCRUB_DAYS = 30,
 	SCRUB_MIB_S = 16,
 	REAP_BATCH = 256,
+	REAP_LATER = -2, // a backup is being made
 };
 #define OBJECT_MAX (UINT64_C(5) << 40)
 #define PART_MIN (UINT64_C(5) << 20)
@@ -94,6 +97,17 @@ static int reap_batch(struct store *s, struct err *e)
 	return db_write_lazy(s->db, forget_reaped, &r, e) < 0 ? -1 : (int)r.n;
 }
 
+static int reap_unless_held(struct store *s, struct err *e)
+{
+	int got;
+
+	if (!backup_may_remove(s->backup_lock))
+		return REAP_LATER;
+	got = reap_batch(s, e);
+	backup_removed(s->backup_lock);
+	return got;
+}
+
 static void *reaper_main(void *arg)
 {
 	struct store *s = arg;
@@ -109,11 +123,15 @@ static void *reaper_main(void *arg)
 		}
 		s->garbage = false;
 		pthread_mutex_unlock(&s->lock);
-		while ((got = reap_batch(s, &e)) == REAP_BATCH)
+		while ((got = reap_unless_held(s, &e)) == REAP_BATCH)
 			;
-		if (got < 0)
+		if (got < 0 && got != REAP_LATER)
 			log_warn("store", "cleaning up: %s", e.msg);
 		pthread_mutex_lock(&s->lock);
+		if (got == REAP_LATER && !s->stop) {
+			lock_wait(&s->reap, &s->lock, clock_mono_ns() + NS_PER_S);
+			s->garbage = true;
+		}
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
@@ -170,7 +188,9 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 		mem_free(s);
 		return err_wrap(e, "store");
 	}
-	if (drop_unfinished(s, e) < 0 || count_bad(s, e) < 0) {
+	s->backup_lock = backup_lock_open(o->data_dir, e);
+	if (s->backup_lock < 0 || drop_unfinished(s, e) < 0 || count_bad(s, e) < 0) {
+		file_close(s->backup_lock);
 		dirs_close(&s->dirs);
 		mem_free(s);
 		return err_wrap(e, "store");
@@ -203,6 +223,7 @@ void store_close(struct store *s)
 	pthread_cond_destroy(&s->reserved);
 	pthread_mutex_destroy(&s->lock);
 	dirs_close(&s->dirs);
+	file_close(s->backup_lock);
 	mem_free(s);
 }
 

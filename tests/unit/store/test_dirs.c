@@ -56,7 +56,6 @@ static size_t count_files(struct place *p, const char *dir)
 static void a_directory_is_added_and_both_are_read(void **state)
 {
 	struct place *p = *state;
-	auto_free char *more = mem_printf("%s/more", p->dir);
 	struct store_checked found;
 	struct store_check_options co = { .repair = false };
 	struct err e = { 0 };
