@@ -348,7 +348,7 @@ void s3_object_acl_put(struct s3_req *q)
 	if (!find(q, &o) || !take_list(q, o.owner, &a))
 		return;
 	if (store_acl_set(q->s3->o.store, q->bucket_name, q->key, o.version, acl_text(q->mem, &a),
-			  &e) < 0)
+			  &q->cause, &e) < 0)
 		s3_fail_store(q, &e);
 	else
 		s3_empty(q, 200);

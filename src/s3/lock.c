@@ -249,7 +249,7 @@ void s3_retention_put(struct s3_req *q)
 	    take_retention(q, &l))
 		answer(q,
 		       store_retention_set(q->s3->o.store, q->bucket_name, q->key, version, &l,
-					   s3_lock_bypass(q), &e),
+					   s3_lock_bypass(q), &q->cause, &e),
 		       &e);
 }
 
@@ -285,6 +285,6 @@ void s3_hold_put(struct s3_req *q)
 	else
 		answer(q,
 		       store_hold_set(q->s3->o.store, q->bucket_name, q->key, version,
-				      span_is(status, "ON"), &e),
+				      span_is(status, "ON"), &q->cause, &e),
 		       &e);
 }

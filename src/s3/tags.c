@@ -146,7 +146,7 @@ static void set_tags(struct s3_req *q, struct span tags, unsigned status)
 	}
 	if (!s3_object_admit(q, &o))
 		return;
-	if (store_tags_set(s, q->bucket_name, q->key, version, tags, &o, &e) < 0) {
+	if (store_tags_set(s, q->bucket_name, q->key, version, tags, &q->cause, &o, &e) < 0) {
 		s3_fail_store(q, &e);
 		return;
 	}

@@ -8,18 +8,18 @@
 #include "base/rand.h"
 #include "codec/digest.h"
 #include "codec/json.h"
+#include "codec/notification.h"
 #include "codec/text.h"
 #include "db/db.h"
 #include "db/feed.h"
 #include "fdl/fdl.h"
 #include "queue/queue.h"
-#include "service/event.h"
 #include "service/registry.h"
+#include "store/event.h"
 #include "store/store.h"
 
 enum {
 	DEPTH_MAX = 64,
-	EVENT_MAX = 64 << 10, // a record: key 1 KiB, escaped
 	PURGE_BATCH = 256,
 };
 
@@ -657,7 +657,7 @@ void service_call_start(struct services *s, const struct service_def *d, int64_t
 static int trigger_in(struct services *s, struct db_conn *c, const struct trigger *t,
 		      const struct store_event *ev, struct err *e)
 {
-	auto_buf struct buf record = { .max = EVENT_MAX };
+	auto_buf struct buf record = { .max = STORE_EVENT_TEXT_MAX };
 	struct queue_new n = { .service = t->def->id,
 			       .revision = t->def->revision,
 			       .owner = t->def->owner,
@@ -682,8 +682,9 @@ static int trigger_in(struct services *s, struct db_conn *c, const struct trigge
 			 n.depth, SPAN_ARG(ev->key), t->def->fdl->name);
 		return feed_append(c, "service", t->def->owner, span_of(doc), e);
 	}
-	if (!service_event_write(ev, &record))
-		return err_set(e, ERR_LIMIT, "the event record is over %d bytes", EVENT_MAX);
+	if (!store_event_write(ev, ev->version, &record))
+		return err_set(e, ERR_LIMIT, "the event record is over %d bytes",
+			       STORE_EVENT_TEXT_MAX);
 	n.payload = buf_span(&record);
 	return queue_add_in(s->o.queue, c, &n, &job, e);
 }
@@ -696,9 +697,10 @@ int service_object_changed(void *services, struct db_conn *c, const struct store
 	auto_arena struct arena mem = { 0 };
 	struct trigger *hit =
 		NULL; // what the object triggers; the lock is not held while rows are written
+	uint32_t what;
 	int bad = 0;
 
-	if (!span_starts(span_of(ev->name), SPAN("s3:ObjectCreated:")))
+	if (!notification_events(span_of(ev->name), &what) || !(what & NOTIFICATION_CREATED))
 		return 0;
 	pthread_rwlock_rdlock(&s->lock);
 	for (struct trigger *t = map_get(&s->by_bucket, map_key_u64(&bucket)); t; t = t->next) {

@@ -1,41 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // change: deleting, tags, access lists.
-#include "base/clock.h"
 #include "base/mem.h"
 #include "store/engine.h"
 
 // ---- deleting ------------------------------------------------------------------------------------------
 
-static int tell_removed(struct store *s, struct db_conn *c, const struct store_bucket *b,
-			const struct store_object *o, const char *name,
-			const struct store_cause *cause, struct err *e)
-{
-	struct store_event ev = {
-		.name = name,
-		.bucket_id = b->id,
-		.bucket = span_of(b->name),
-		.key = o->key,
-		.version = o->version,
-		.null_version = o->null_version,
-		.time_ns = clock_wall_ns(),
-		.cause = cause,
-	};
-
-	return s->sink.changed ? s->sink.changed(s->sink.owner, c, &ev, e) : 0;
-}
-
 static int remove_version(struct store *s, struct db_conn *c, const struct store_bucket *b,
 			  const struct store_object *o, struct content at,
 			  const struct store_cause *cause, struct store_deleted *out, struct err *e)
 {
+	struct store_object gone;
+
 	*out = (struct store_deleted){ .existed = true,
 				       .delete_marker = o->delete_marker,
 				       .version = o->version,
 				       .null_version = o->null_version };
 	if (object_remove_row_in(s, c, b->id, o, at, e) < 0)
 		return -1;
-	return tell_removed(s, c, b, o, cause->event ? cause->event : "s3:ObjectRemoved:Delete",
-			    cause, e);
+	// What is told is the key and the version; the rest is gone.
+	gone = (struct store_object){ .key = o->key,
+				      .version = o->version,
+				      .null_version = o->null_version };
+	return object_tell_in(s, c, b, &gone,
+			      cause->event ? cause->event : "s3:ObjectRemoved:Delete", cause, e);
 }
 
 static int add_marker(struct store *s, struct db_conn *c, const struct store_bucket *b,
@@ -80,7 +67,7 @@ int delete_in(struct store *s, struct db_conn *c, const struct store_bucket *b,
 		return add_marker(s, c, b, it->key, found, cause, &it->done, e);
 	if (!found) {
 		o = (struct store_object){ .key = it->key };
-		return tell_removed(s, c, b, &o, "s3:ObjectRemoved:NoOP", cause, e);
+		return object_tell_in(s, c, b, &o, "s3:ObjectRemoved:NoOP", cause, e);
 	}
 	if (lock_check_delete(&o, it->bypass, &it->err) < 0)
 		return refuse(it);
@@ -165,9 +152,11 @@ void store_delete_submit(struct store *s, struct span bucket, struct store_delet
 // ---- tags and access lists -----------------------------------------------------------------------------
 
 struct text_write {
+	struct store *store;
 	struct span bucket, key, text;
 	int64_t version;
 	bool acl;
+	const struct store_cause *cause;
 	struct store_object *changed;
 };
 
@@ -184,31 +173,36 @@ static int set_text(struct db_conn *c, void *arg, struct err *e)
 	    object_not_marker(&o, e) < 0)
 		return -1;
 	*w->changed = (struct store_object){ .version = o.version, .null_version = o.null_version };
-	return db_exec(c,
-		       w->acl ? "UPDATE objects SET acl=?4 WHERE bucket=?1 AND key=?2 AND "
-				"version=?3"
-			      : "UPDATE objects SET tags=?4 WHERE bucket=?1 AND key=?2 AND "
-				"version=?3",
-		       DB_ARGS(db_int(b.id), db_text(w->key), db_int(o.version),
-			       w->text.n ? db_text(w->text) : db_null()),
-		       e) < 0
-		       ? -1
-		       : 0;
+	if (db_exec(c,
+		    w->acl ? "UPDATE objects SET acl=?4 WHERE bucket=?1 AND key=?2 AND "
+			     "version=?3"
+			   : "UPDATE objects SET tags=?4 WHERE bucket=?1 AND key=?2 AND "
+			     "version=?3",
+		    DB_ARGS(db_int(b.id), db_text(w->key), db_int(o.version),
+			    w->text.n ? db_text(w->text) : db_null()),
+		    e) < 0)
+		return -1;
+	return object_tell_in(w->store, c, &b, &o,
+			      w->acl	  ? "s3:ObjectAcl:Put"
+			      : w->text.n ? "s3:ObjectTagging:Put"
+					  : "s3:ObjectTagging:Delete",
+			      w->cause, e);
 }
 
 int store_tags_set(struct store *s, struct span bucket, struct span key, int64_t version,
-		   struct span tags, struct store_object *changed, struct err *e)
+		   struct span tags, const struct store_cause *cause, struct store_object *changed,
+		   struct err *e)
 {
-	struct text_write w = { bucket, key, tags, version, false, changed };
+	struct text_write w = { s, bucket, key, tags, version, false, cause, changed };
 
 	return db_write(s->db, set_text, &w, e);
 }
 
 int store_acl_set(struct store *s, struct span bucket, struct span key, int64_t version,
-		  struct span acl, struct err *e)
+		  struct span acl, const struct store_cause *cause, struct err *e)
 {
 	struct store_object ignored;
-	struct text_write w = { bucket, key, acl, version, true, &ignored };
+	struct text_write w = { s, bucket, key, acl, version, true, cause, &ignored };
 
 	return db_write(s->db, set_text, &w, e);
 }

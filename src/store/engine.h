@@ -74,6 +74,10 @@ must_check int object_find(struct db_conn *c, const struct store_bucket *b, stru
 must_check int object_insert_in(struct store *s, struct db_conn *c, const struct store_bucket *b,
 				struct store_object *o, struct content at,
 				const struct store_cause *cause, struct err *e);
+// Tells the sink what else happened to a version; cause may be NULL.
+must_check int object_tell_in(struct store *s, struct db_conn *c, const struct store_bucket *b,
+			      const struct store_object *o, const char *name,
+			      const struct store_cause *cause, struct err *e);
 must_check int object_remove_row_in(struct store *s, struct db_conn *c, int64_t bucket,
 				    const struct store_object *o, struct content at, struct err *e);
 // Checks the options' conditions against the latest version.

@@ -98,10 +98,12 @@ static int check_change(const struct store_lock *old, const struct store_lock *n
 // ---- changing it ---------------------------------------------------------------------------------------
 
 struct lock_write {
+	struct store *store;
 	struct span bucket, key;
 	int64_t version;
 	const struct store_lock *retention; // NULL: the hold
 	bool bypass, hold;
+	const struct store_cause *cause;
 };
 
 static int set_lock(struct db_conn *c, void *arg, struct err *e)
@@ -127,26 +129,30 @@ static int set_lock(struct db_conn *c, void *arg, struct err *e)
 	} else {
 		o.lock.hold = w->hold ? STORE_HOLD_ON : STORE_HOLD_OFF;
 	}
-	return db_exec(c, "UPDATE objects SET lock=?4 WHERE bucket=?1 AND key=?2 AND version=?3",
-		       DB_ARGS(db_int(b.id), db_text(w->key), db_int(o.version),
-			       db_str(lock_text(&o.lock, text))),
-		       e) < 0
-		       ? -1
-		       : 0;
+	if (db_exec(c, "UPDATE objects SET lock=?4 WHERE bucket=?1 AND key=?2 AND version=?3",
+		    DB_ARGS(db_int(b.id), db_text(w->key), db_int(o.version),
+			    db_str(lock_text(&o.lock, text))),
+		    e) < 0)
+		return -1;
+	return object_tell_in(w->store, c, &b, &o,
+			      w->retention ? "s3:ObjectCreated:PutRetention"
+					   : "s3:ObjectCreated:PutLegalHold",
+			      w->cause, e);
 }
 
 int store_retention_set(struct store *s, struct span bucket, struct span key, int64_t version,
-			const struct store_lock *lock, bool bypass, struct err *e)
+			const struct store_lock *lock, bool bypass, const struct store_cause *cause,
+			struct err *e)
 {
-	struct lock_write w = { bucket, key, version, lock, bypass, false };
+	struct lock_write w = { s, bucket, key, version, lock, bypass, false, cause };
 
 	return db_write(s->db, set_lock, &w, e);
 }
 
 int store_hold_set(struct store *s, struct span bucket, struct span key, int64_t version, bool on,
-		   struct err *e)
+		   const struct store_cause *cause, struct err *e)
 {
-	struct lock_write w = { bucket, key, version, NULL, false, on };
+	struct lock_write w = { s, bucket, key, version, NULL, false, on, cause };
 
 	return db_write(s->db, set_lock, &w, e);
 }

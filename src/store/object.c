@@ -243,7 +243,7 @@ int object_insert_in(struct store *s, struct db_conn *c, const struct store_buck
 		.null_version = o->null_version,
 		.size = o->size,
 		.etag = span_of(o->etag),
-		.content_type = store_meta_get(o->meta, "content-type"),
+		.meta = o->meta,
 		.time_ns = o->mtime_ns,
 		.cause = cause,
 	};
@@ -253,6 +253,28 @@ int object_insert_in(struct store *s, struct db_conn *c, const struct store_buck
 	rooted.run = o->run;
 	ev.cause = &rooted;
 	return s->sink.changed(s->sink.owner, c, &ev, e);
+}
+
+int object_tell_in(struct store *s, struct db_conn *c, const struct store_bucket *b,
+		   const struct store_object *o, const char *name, const struct store_cause *cause,
+		   struct err *e)
+{
+	static const struct store_cause nobody;
+	struct store_event ev = {
+		.name = name,
+		.bucket_id = b->id,
+		.bucket = span_of(b->name),
+		.key = o->key,
+		.version = o->version,
+		.null_version = o->null_version,
+		.size = o->size,
+		.etag = span_of(o->etag),
+		.meta = o->meta,
+		.time_ns = clock_wall_ns(),
+		.cause = cause ? cause : &nobody,
+	};
+
+	return s->sink.changed ? s->sink.changed(s->sink.owner, c, &ev, e) : 0;
 }
 
 int conditions_check(const struct store_conditions *c, const struct store_object *o, struct err *e)

@@ -55,15 +55,22 @@ enum store_missing { // err.sys of ERR_NOT_FOUND
 	STORE_DELETE_MARKER, // the version asked for is one
 };
 
-// What changed, told to the sink inside the transaction that changes it.
+// Packed as name NUL value NUL …; names lower case: "content-type", "cache-control", "x-amz-meta-…".
+struct store_meta {
+	struct span packed;
+};
+
+// What changed, told to the sink inside the transaction that changes it. Of what only reads or labels an object the
+// version is that of the object.
 struct store_event {
 	const char *name; // "s3:ObjectCreated:Put", …
 	int64_t bucket_id;
 	struct span bucket, key;
-	int64_t version; // also the sequencer: strictly increasing
+	int64_t version; // numbers of new ones increase over the whole installation
 	bool null_version;
 	uint64_t size;
-	struct span etag, content_type;
+	struct span etag;
+	struct store_meta meta;
 	int64_t time_ns;
 	const struct store_cause *cause;
 };
@@ -213,10 +220,6 @@ must_check int store_config_remove(struct store *s, struct span bucket, const ch
 
 // ---- metadata ------------------------------------------------------------------------------------------
 
-// Packed as name NUL value NUL …; names lower case: "content-type", "cache-control", "x-amz-meta-…".
-struct store_meta {
-	struct span packed;
-};
 // Adds to a packed list being built; the caller bounds it by STORE_META_MAX.
 struct buf;
 void store_meta_add(struct buf *b, struct span name, struct span value);
@@ -448,16 +451,18 @@ must_check int store_copy(struct store *s, const struct store_source *from,
 // The lock of a version: its retention, or its hold. ERR_DENIED when that would shorten what is locked. [sync]
 must_check int store_retention_set(struct store *s, struct span bucket, struct span key,
 				   int64_t version, const struct store_lock *lock, bool bypass,
-				   struct err *e);
+				   const struct store_cause *cause, struct err *e);
 must_check int store_hold_set(struct store *s, struct span bucket, struct span key, int64_t version,
-			      bool on, struct err *e);
+			      bool on, const struct store_cause *cause, struct err *e);
 
-// Of *changed, version and null_version are filled in.
+// The causes of what follows may be NULL: nobody knows. Of *changed, version and null_version are filled in. No tags
+// removes them.
 must_check int store_tags_set(struct store *s, struct span bucket, struct span key, int64_t version,
-			      struct span tags, struct store_object *changed,
-			      struct err *e); // [sync]
+			      struct span tags, const struct store_cause *cause,
+			      struct store_object *changed, struct err *e); // [sync]
 must_check int store_acl_set(struct store *s, struct span bucket, struct span key, int64_t version,
-			     struct span acl, struct err *e); // [sync]
+			     struct span acl, const struct store_cause *cause,
+			     struct err *e); // [sync]
 
 // ---- multipart -----------------------------------------------------------------------------------------
 

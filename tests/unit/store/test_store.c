@@ -450,7 +450,8 @@ static void access_lists_and_documents_are_kept(void **state)
 	assert_int_equal(store_put_write(w, SPAN("x"), &e), 0);
 	assert_int_equal(store_put_finish(w, &p->mem, &got, &e), 0);
 	assert_true(span_is(got.acl, "one"));
-	assert_int_equal(store_acl_set(p->store, SPAN("photos"), SPAN("a"), 0, SPAN("two"), &e), 0);
+	assert_int_equal(
+		store_acl_set(p->store, SPAN("photos"), SPAN("a"), 0, SPAN("two"), NULL, &e), 0);
 	o.key = SPAN("b");
 	o.acl = SPAN("copy");
 	assert_int_equal(store_copy(p->store,

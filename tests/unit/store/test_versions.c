@@ -100,13 +100,15 @@ static void a_locked_version_stays(void **state)
 	assert_int_equal(store_delete(p->store, SPAN("photos"), &it, NULL, &e), -1);
 	assert_int_equal(e.code, ERR_DENIED);
 	lock.until_ns = o.lock.until_ns + DAY;
-	assert_int_equal(
-		store_retention_set(p->store, SPAN("photos"), SPAN("a"), 0, &lock, true, &e), -1);
+	assert_int_equal(store_retention_set(p->store, SPAN("photos"), SPAN("a"), 0, &lock, true,
+					     NULL, &e),
+			 -1);
 	assert_int_equal(e.code, ERR_DENIED);
-	assert_int_equal(store_hold_set(p->store, SPAN("photos"), SPAN("a"), 0, true, &e), 0);
+	assert_int_equal(store_hold_set(p->store, SPAN("photos"), SPAN("a"), 0, true, NULL, &e), 0);
 	clock_wall_shift(2 * DAY);
 	assert_int_equal(store_delete(p->store, SPAN("photos"), &it, NULL, &e), -1);
-	assert_int_equal(store_hold_set(p->store, SPAN("photos"), SPAN("a"), 0, false, &e), 0);
+	assert_int_equal(store_hold_set(p->store, SPAN("photos"), SPAN("a"), 0, false, NULL, &e),
+			 0);
 	assert_int_equal(store_delete(p->store, SPAN("photos"), &it, NULL, &e), 0);
 	clock_wall_shift(0);
 }

@@ -1,0 +1,10 @@
+// event: the notification record of one event, as MinIO posts it (see docs/user/events.md for the form).
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/buf.h"
+#include "store/store.h"
+
+enum { STORE_EVENT_TEXT_MAX = 128 << 10 }; // keys and metadata, escaped
+
+// Appends the record; false when b is full. sequencer: later events of a key have larger ones.
+bool store_event_write(const struct store_event *ev, int64_t sequencer, struct buf *b);
