@@ -190,6 +190,23 @@
 	"CREATE TABLE policy_groups(grp INTEGER NOT NULL, policy TEXT NOT NULL,"                   \
 	" PRIMARY KEY(grp, policy)) WITHOUT ROWID;"
 
+// notify: targets of events (events: how many of notify_events are its own, room: how many may be) and what is on its
+// way to them. An event whose time is over is dead: it stays until somebody sends it again or drops it.
+#define TABLES_NOTIFY                                                                              \
+	"CREATE TABLE notify_targets(id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL,"    \
+	" name TEXT NOT NULL, config TEXT NOT NULL, room INTEGER NOT NULL, created_ns INTEGER "    \
+	"NOT "                                                                                     \
+	"NULL,"                                                                                    \
+	" events INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0);"                 \
+	"CREATE UNIQUE INDEX notify_targets_name ON notify_targets(kind, name);"                   \
+	"CREATE TABLE notify_events(seq INTEGER PRIMARY KEY AUTOINCREMENT, target INTEGER NOT "    \
+	"NULL,"                                                                                    \
+	" bucket INTEGER NOT NULL, key TEXT NOT NULL, time_ns INTEGER NOT NULL,"                   \
+	" attempts INTEGER NOT NULL DEFAULT 0, dead INTEGER NOT NULL DEFAULT 0, dead_ns INTEGER, " \
+	"reason TEXT, record TEXT NOT "                                                            \
+	"NULL);"                                                                                   \
+	"CREATE INDEX notify_events_due ON notify_events(target, dead, seq);"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
@@ -199,5 +216,6 @@ const char *const schema_migrations[] = {
 	FILES_BAD,
 	TABLES_REGISTRY,
 	TABLES_POLICIES,
+	TABLES_NOTIFY,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

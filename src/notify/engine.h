@@ -1,0 +1,92 @@
+// engine: what the files of notify share. Private to notify.
+// Locks: `change` is held by whoever changes rules or targets, across the write, so that memory follows the database;
+// `lock` guards the lists and is short. A lane's own lock is taken alone.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/lock.h"
+#include "base/map.h"
+#include "db/db.h"
+#include "notify/notify.h"
+#include "notify/sender.h"
+
+#include <stdatomic.h>
+
+struct lane;
+
+// A target as it is now. Replaced whole when its settings change.
+struct target {
+	struct target *next;
+	int64_t id;
+	int64_t created_ns;
+	char kind[16], name[NOTIFY_NAME_MAX];
+	struct arena mem;
+	struct notify_setting *settings;
+	size_t setting_count;
+	struct lane *lane; // NULL: a queue of our own, or disabled
+	bool local;	   // a queue of our own
+};
+
+struct rule_target { // a rule with what it names
+	struct notification_rule rule;
+	int64_t target;
+};
+struct bucket_rules {
+	int64_t bucket;
+	struct arena mem;
+	struct rule_target *rules;
+	size_t n;
+	uint32_t events; // of all rules
+};
+
+struct notify {
+	struct db *db;
+	struct notify_options o;
+	char *region;
+	pthread_mutex_t change;
+	pthread_rwlock_t lock; // guards what follows
+	struct target *targets;
+	struct map rules;	 // bucket id to struct bucket_rules
+	_Atomic uint32_t wanted; // of all buckets: most changes of most installations end here
+	bool started;
+	int64_t given[NOTIFY_TARGETS_MAX]; // targets that the running batch has events for …
+	size_t given_count;		   // … writer thread only
+};
+
+// What delivery needs to know; borrowed until lane_close().
+struct lane_options {
+	struct db *db;
+	int64_t target, created_ns;
+	const char *label; // for logs
+	struct sender_options sender;
+	unsigned retry_ms, retry_max_ms;
+	unsigned attempts_max; // 0 = no bound
+	int64_t age_max_ns;
+};
+
+// ---- target.c ------------------------------------------------------------------------------------------
+
+const char *target_setting(const struct target *t, const char *key); // with its default
+must_check int targets_load(struct notify *n, struct err *e);
+must_check int targets_purge(struct notify *n, struct err *e); // what a crash left of removed ones
+void target_free(struct target *t);
+struct target *target_by_name(struct notify *n, const char *kind, const char *name);
+struct target *target_by_id(struct notify *n, int64_t id);
+// The target of an ARN, 0 when there is none. `lock` is held.
+int64_t target_by_arn(struct notify *n, struct span arn);
+// "arn:minio:sqs:REGION:NAME:KIND"
+char *target_arn(struct notify *n, struct arena *mem, const struct target *t);
+
+// ---- rules.c -------------------------------------------------------------------------------------------
+
+must_check int rules_load(struct notify *n, struct err *e);
+void rules_release(struct notify *n);
+// A bucket whose rules name the target, "" when none does.
+void rules_naming(struct notify *n, int64_t target, char out[static 64]);
+
+// ---- lane.c --------------------------------------------------------------------------------------------
+
+struct lane *lane_open(const struct lane_options *o);
+void lane_wake(struct lane *l);	 // there are new letters
+void lane_again(struct lane *l); // forgets its waits: try now
+void lane_close(struct lane *l); // waits for what is being sent
+void lane_fault(struct lane *l, char out[static 256]);
