@@ -188,7 +188,6 @@ static const struct unset {
 	{ "accelerate", "AccelerateConfiguration", "", S3_OK },
 	{ "encryption", NULL, NULL, S3_NO_ENCRYPTION },
 	{ "logging", "BucketLoggingStatus", "", S3_OK },
-	{ "notification", "NotificationConfiguration", "", S3_OK },
 	{ "replication", NULL, NULL, S3_NO_REPLICATION },
 	{ "website", NULL, NULL, S3_NO_WEBSITE },
 };
@@ -219,21 +218,6 @@ void s3_bucket_unset_delete(struct s3_req *q)
 }
 
 // ---- documents of which only the empty one is offered --------------------------------------------------
-
-// There are no targets that events could go to by S3's own configuration, so every name of one is unknown.
-void s3_notification_put(struct s3_req *q)
-{
-	struct xml_node *root = NULL;
-
-	if (!s3_body_xml(q, "NotificationConfiguration", &root))
-		return;
-	if (root->first)
-		s3_failf(q, S3_INVALID_ARGUMENT,
-			 "A specified destination ARN does not exist or is not well-formed. Verify "
-			 "the destination ARN.");
-	else
-		s3_empty(q, 200);
-}
 
 void s3_logging_put(struct s3_req *q)
 {

@@ -58,24 +58,47 @@ static bool caller_key(struct s3_req *q, struct auth_key *key)
 	       s3_fail_store(q, &e);
 }
 
-static void send_sealed(struct s3_req *q, json_t *v)
+void minio_send_sealed(struct s3_req *q, struct span text)
 {
-	char *text = codec_json_text(v, CODEC_JSON_PLAIN);
 	auto_buf struct buf out = { 0 };
 	struct auth_key key;
 	struct err e = { 0 };
 
-	json_decref(v);
 	buf_init(&out, 64 << 20);
 	if (caller_key(q, &key)) {
-		if (sealed_make(span_of(key.secret), SEALED_ARGON_AES, span_of(text), &out, &e) ==
-		    0)
+		if (sealed_make(span_of(key.secret), SEALED_ARGON_AES, text, &out, &e) == 0)
 			http_reply_buf(q->http, 200, "application/octet-stream", &out);
 		else
 			s3_fail_store(q, &e);
 	}
 	mem_wipe(&key, sizeof(key));
-	mem_free(text);
+}
+
+static void send_sealed(struct s3_req *q, json_t *v)
+{
+	auto_free char *text = codec_json_text(v, CODEC_JSON_PLAIN);
+
+	json_decref(v);
+	minio_send_sealed(q, span_of(text));
+}
+
+bool minio_take_text(struct s3_req *q, struct span *out)
+{
+	auto_buf struct buf plain = { 0 };
+	struct auth_key key;
+	struct err e = { 0 };
+	bool good;
+
+	buf_init(&plain, BODY_MAX);
+	if (!caller_key(q, &key))
+		return false;
+	good = sealed_open(span_of(key.secret), buf_span(&q->body.small), &plain, &e) == 0;
+	mem_wipe(&key, sizeof(key));
+	if (good)
+		*out = arena_span(q->mem, buf_span(&plain));
+	if (plain.p)
+		mem_wipe(plain.p, plain.n);
+	return good || minio_fail(q, S3_ADMIN_INVALID, &e);
 }
 
 // The body as JSON, opened first when it is sealed. NULL when answered.
@@ -448,6 +471,12 @@ static void admins_only(struct s3_req *q)
 		s3_fail(q, S3_ACCESS_DENIED);
 }
 
+static void signed_only(struct s3_req *q)
+{
+	if (q->who.anonymous)
+		s3_fail(q, S3_ACCESS_DENIED);
+}
+
 #define CALL(method_, name_, fn_)                                                                  \
 	{                                                                                          \
 		name_, method_, S3_SERVICE, NULL, NULL, 0, S3_BODY_SMALL, true, admins_only, fn_   \
@@ -472,6 +501,13 @@ static const struct s3_op calls[] = {
 	CALL(HTTP_PUT, "set-group-status", set_group_status),
 	CALL(HTTP_GET, "info", minio_server_info),
 	CALL(HTTP_GET, "datausageinfo", minio_data_usage),
+	CALL(HTTP_PUT, "set-config-kv", minio_config_set),
+	CALL(HTTP_GET, "get-config-kv", minio_config_get),
+	CALL(HTTP_DELETE, "del-config-kv", minio_config_delete),
+	CALL(HTTP_GET, "help-config-kv", minio_config_help),
+	CALL(HTTP_POST, "service", minio_service),
+	{ "accountinfo", HTTP_GET, S3_SERVICE, NULL, NULL, 0, S3_BODY_SMALL, true, signed_only,
+	  minio_account },
 	CALL(HTTP_PUT, "set-bucket-quota", minio_set_quota),
 	CALL(HTTP_GET, "get-bucket-quota", minio_get_quota),
 };

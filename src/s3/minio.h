@@ -10,9 +10,20 @@ bool minio_fail(struct s3_req *q, enum s3_code missing, const struct err *e);
 void minio_send(struct s3_req *q, json_t *v);
 // The body, opened first when it is sealed. NULL when answered.
 json_t *minio_take(struct s3_req *q, bool sealed);
+// The sealed body as text, in the request's arena. False when answered.
+bool minio_take_text(struct s3_req *q, struct span *out);
+void minio_send_sealed(struct s3_req *q, struct span text);
 json_t *minio_time(void); // now
 
 void minio_set_quota(struct s3_req *q);
 void minio_get_quota(struct s3_req *q);
 void minio_server_info(struct s3_req *q);
 void minio_data_usage(struct s3_req *q);
+
+void minio_config_set(struct s3_req *q);
+void minio_config_get(struct s3_req *q);
+void minio_config_delete(struct s3_req *q);
+void minio_config_help(struct s3_req *q);
+json_t *minio_arns(struct s3_req *q);
+void minio_service(struct s3_req *q);
+void minio_account(struct s3_req *q);

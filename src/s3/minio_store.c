@@ -82,14 +82,16 @@ void minio_server_info(struct s3_req *q)
 	struct usage u = { 0 };
 
 	if (count(q, &u))
-		minio_send(q,
-			   json_pack("{s:s,s:s,s:{s:I},s:{s:I},s:{s:I},s:{s:s},s:[{s:s,s:s#,s:s}]}",
-				     "mode", "online", "region", authn_region(q->s3->o.authn),
-				     "buckets", "count", (json_int_t)u.buckets, "objects", "count",
-				     (json_int_t)u.objects, "usage", "size", (json_int_t)u.bytes,
-				     "backend", "backendType", "FS", "servers", "state", "online",
-				     "endpoint", host.p, (int)host.n, "scheme",
-				     http_is_tls(q->http) ? "https" : "http"));
+		minio_send(
+			q,
+			json_pack(
+				"{s:s,s:s,s:o,s:{s:I},s:{s:I},s:{s:I},s:{s:s},s:[{s:s,s:s#,s:s}]}",
+				"mode", "online", "region", authn_region(q->s3->o.authn), "sqsARN",
+				minio_arns(q), "buckets", "count", (json_int_t)u.buckets, "objects",
+				"count", (json_int_t)u.objects, "usage", "size",
+				(json_int_t)u.bytes, "backend", "backendType", "FS", "servers",
+				"state", "online", "endpoint", host.p, (int)host.n, "scheme",
+				http_is_tls(q->http) ? "https" : "http"));
 }
 
 void minio_data_usage(struct s3_req *q)

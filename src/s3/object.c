@@ -198,6 +198,7 @@ void s3_object_get(struct s3_req *q)
 	s3_meta_send(q, &o);
 	send_checksum(q, c.checksum);
 	send_body(q, c.status, s3_content_type(q, &o), c.from, c.n);
+	s3_accessed(q, &o, false);
 }
 
 void s3_object_head(struct s3_req *q)
@@ -210,4 +211,5 @@ void s3_object_head(struct s3_req *q)
 	s3_meta_send(q, &o);
 	send_checksum(q, c.checksum);
 	http_reply_length(q->http, c.status, s3_content_type(q, &o), c.n);
+	s3_accessed(q, &o, true);
 }

@@ -280,7 +280,10 @@ void s3_retention_get(struct s3_req *q);
 void s3_retention_put(struct s3_req *q);
 void s3_hold_get(struct s3_req *q);
 void s3_hold_put(struct s3_req *q);
+void s3_notification_get(struct s3_req *q);
 void s3_notification_put(struct s3_req *q);
+// Tells those who want to know that the object was read.
+void s3_accessed(struct s3_req *q, const struct store_object *o, bool head);
 void s3_logging_put(struct s3_req *q);
 void s3_payment_get(struct s3_req *q);
 void s3_payment_put(struct s3_req *q);

@@ -30,7 +30,7 @@ static const struct s3_op ops[] = {
 	{ "GetBucketTagging", HTTP_GET, S3_BUCKET, "tagging", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_bucket_tags_get },
 	{ "GetBucketAcl", HTTP_GET, S3_BUCKET, "acl", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_bucket_acl_get },
 	GET_UNSET("accelerate"), GET_UNSET("encryption"),
-	GET_UNSET("logging"), GET_UNSET("notification"), GET_UNSET("replication"),
+	GET_UNSET("logging"), GET_UNSET("replication"),
 	GET_UNSET("website"),
 	LATER(HTTP_GET, S3_BUCKET, "analytics", AUTH_OWN), LATER(HTTP_GET, S3_BUCKET, "inventory", AUTH_OWN),
 	LATER(HTTP_GET, S3_BUCKET, "metrics", AUTH_OWN), LATER(HTTP_GET, S3_BUCKET, "intelligent-tiering", AUTH_OWN),
@@ -46,7 +46,8 @@ static const struct s3_op ops[] = {
 	DELETE_UNSET("encryption"),
 	DELETE_UNSET("replication"), DELETE_UNSET("website"),
 
-	{ "PutBucketNotification", HTTP_PUT, S3_BUCKET, "notification", NULL, AUTH_OWN, S3_BODY_SMALL, false, NULL, s3_notification_put },
+	{ "GetBucketNotification", HTTP_GET, S3_BUCKET, "notification", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_notification_get },
+	{ "PutBucketNotification", HTTP_PUT, S3_BUCKET, "notification", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_notification_put },
 	{ "PutBucketLogging", HTTP_PUT, S3_BUCKET, "logging", NULL, AUTH_OWN, S3_BODY_SMALL, false, NULL, s3_logging_put },
 	{ "GetBucketRequestPayment", HTTP_GET, S3_BUCKET, "requestPayment", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_payment_get },
 	{ "PutBucketRequestPayment", HTTP_PUT, S3_BUCKET, "requestPayment", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_payment_put },

@@ -11,6 +11,7 @@
 
 struct auth;
 struct authn;
+struct notify;
 struct s3;
 struct store;
 
@@ -18,6 +19,7 @@ struct s3_options {
 	struct store *store;
 	struct auth *auth;
 	struct authn *authn;
+	struct notify *notify;
 	// Virtual-host style, bucket.DOMAIN: domains with commas between them; NULL = path style only.
 	const char *domains;
 	// Asked by /minio/health/ready; NULL = always ready.

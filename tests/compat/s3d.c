@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "db/db.h"
 #include "db/schema.h"
+#include "notify/notify.h"
 #include "s3/s3.h"
 #include "store/store.h"
 
@@ -38,6 +39,8 @@ static int serve(const char *dir, const char *domain, struct err *e)
 	struct authn_options ao = { 0 };
 	struct s3_options s3o = { .domains = domain };
 	struct http_options ho = { .listen = "127.0.0.1:0", .name = "s3", .workers = WORKERS };
+	struct notify_options no = { .retry_ms = 50, .retry_max_ms = 400 };
+	struct store_sink sink = { .changed = notify_changed };
 	struct http_server *server = NULL;
 	struct authn *authn = NULL;
 	struct s3 *s3 = NULL;
@@ -48,6 +51,13 @@ static int serve(const char *dir, const char *domain, struct err *e)
 	    auth_open(&s3o.auth, so.db, e) < 0 ||
 	    auth_set_admin(s3o.auth, "admin", "password", "S3TEST", "s3testsecret", e) < 0)
 		return -1;
+	no.db = so.db;
+	no.store = s3o.store;
+	if (notify_open(&s3o.notify, &no, e) < 0)
+		return -1;
+	sink.owner = s3o.notify;
+	store_set_sink(s3o.store, &sink);
+	notify_start(s3o.notify);
 	if (add_user(s3o.auth, "other", "OTHER", "othersecret", e) < 0 ||
 	    add_user(s3o.auth, "main", "MAIN", "mainsecret", e) < 0)
 		return -1;
@@ -67,6 +77,7 @@ static int serve(const char *dir, const char *domain, struct err *e)
 	authn_close(authn);
 	auth_close(s3o.auth);
 	store_close(s3o.store);
+	notify_close(s3o.notify);
 	db_close(so.db);
 	return 0;
 }

@@ -14,7 +14,7 @@
 
 #define QUEUE(inner)                                                                               \
 	"<QueueConfiguration><Queue>arn:minio:sqs::a:webhook</Queue>" inner "</"                   \
-									    "QueueConfiguration>"
+	"QueueConfiguration>"
 #define DOC(inner) "<NotificationConfiguration>" inner "</NotificationConfiguration>"
 #define RULE(name, value) "<FilterRule><Name>" name "</Name><Value>" value "</Value></FilterRule>"
 #define FILTER(rules) "<Filter><S3Key>" rules "</S3Key></Filter>"
