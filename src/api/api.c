@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "codec/url.h"
 #include "db/db.h"
+#include "notify/notify.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,6 +60,15 @@ const struct route api_routes[] = {
 	{ HTTP_GET, "/system/buckets", B, ROUTE_LONG, 0, api_buckets_list },
 	{ HTTP_POST, "/system/buckets", B, ROUTE_LONG, 65536, api_buckets_create },
 	{ HTTP_DELETE, "/system/buckets/{}", B, ROUTE_LONG, 0, api_buckets_remove },
+	{ HTTP_GET, "/system/targets", ADMIN, ROUTE_LONG, 0, api_targets_list },
+	{ HTTP_GET, "/system/targets/{}/{}", ADMIN, ROUTE_LONG, 0, api_targets_get },
+	{ HTTP_PUT, "/system/targets/{}/{}", ADMIN, ROUTE_LONG, 65536, api_targets_put },
+	{ HTTP_DELETE, "/system/targets/{}/{}", ADMIN, ROUTE_LONG, 0, api_targets_remove },
+	{ HTTP_GET, "/system/targets/{}/{}/dead", ADMIN, ROUTE_LONG, 0, api_targets_dead },
+	{ HTTP_DELETE, "/system/targets/{}/{}/dead", ADMIN, ROUTE_LONG, 0, api_targets_drop },
+	{ HTTP_POST, "/system/targets/{}/{}/redrive", ADMIN, ROUTE_LONG, 0, api_targets_redrive },
+	{ HTTP_GET, "/system/queues/{}", B, ROUTE_ASYNC, 0, api_queue_read },
+	{ HTTP_DELETE, "/system/queues/{}", B, ROUTE_LONG, 0, api_queue_take },
 };
 const size_t api_route_count = ARRAY_LEN(api_routes);
 
@@ -243,11 +253,14 @@ static void *timer_main(void *arg)
 	while (!a->stop) {
 		bool logs = a->followers;
 
-		lock_wait(&a->wake, &a->lock, clock_mono_ns() + TICK_MS * NS_PER_MS);
+		if (!a->queue_news)
+			lock_wait(&a->wake, &a->lock, clock_mono_ns() + TICK_MS * NS_PER_MS);
+		a->queue_news = false;
 		pthread_mutex_unlock(&a->lock);
 		if (logs)
 			wake_topic(a, TOPIC_LOGS);
 		api_run_tick(a);
+		api_queue_tick(a);
 		pthread_mutex_lock(&a->lock);
 	}
 	pthread_mutex_unlock(&a->lock);
@@ -275,6 +288,7 @@ int api_open(struct api **out, const struct api_options *o, struct err *e)
 	pthread_mutex_init(&a->lock, NULL);
 	lock_cond_init(&a->wake);
 	db_on_commit(a->o.db, on_commit, a);
+	notify_on_queued(a->o.notify, api_queue_news, a);
 	lock_thread_start(&a->timer, "api-timer", timer_main, a);
 	*out = a;
 	return 0;
@@ -292,12 +306,14 @@ void api_detach(struct api *a)
 	auto_lock held = lock_hold(&a->lock);
 
 	a->server = NULL;
+	pthread_cond_signal(&a->wake); // readers of queues are answered
 }
 
 void api_close(struct api *a)
 {
 	if (!a)
 		return;
+	notify_on_queued(a->o.notify, NULL, NULL);
 	db_off_commit(a->o.db, a);
 	pthread_mutex_lock(&a->lock);
 	a->stop = true;

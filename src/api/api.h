@@ -13,6 +13,7 @@ struct authn;
 struct db;
 struct dispatch;
 struct images;
+struct notify;
 struct queue;
 struct services;
 struct store;
@@ -22,6 +23,7 @@ struct api_options {
 	struct auth *auth;
 	struct authn *authn;
 	struct store *store;
+	struct notify *notify;
 	struct queue *queue;
 	struct services *services;
 	struct dispatch *dispatch;

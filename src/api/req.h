@@ -60,7 +60,9 @@ struct api {
 	pthread_mutex_t lock; // guards what follows
 	struct http_server *server;
 	struct pending *pending;
-	unsigned followers; // log streams that want ticks
+	struct queue_waiter *queue_waiters; // readers of queues of events (targets.c) …
+	bool queue_news;		    // … who may find something
+	unsigned followers;		    // log streams that want ticks
 	bool stop;
 	pthread_cond_t wake;
 	pthread_t timer;
@@ -133,3 +135,14 @@ void api_keys_remove(struct req *q);
 void api_buckets_list(struct req *q);
 void api_buckets_create(struct req *q);
 void api_buckets_remove(struct req *q);
+void api_targets_list(struct req *q);
+void api_targets_get(struct req *q);
+void api_targets_put(struct req *q);
+void api_targets_remove(struct req *q);
+void api_targets_dead(struct req *q);
+void api_targets_redrive(struct req *q);
+void api_targets_drop(struct req *q);
+void api_queue_read(struct req *q);
+void api_queue_take(struct req *q);
+void api_queue_tick(struct api *a); // readers whose events came, or whose time is over
+void api_queue_news(void *api);	    // a queue has new events; any thread

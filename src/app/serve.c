@@ -13,6 +13,7 @@
 #include "dispatch/dispatch.h"
 #include "exec/sandbox/sandbox.h"
 #include "image/image.h"
+#include "notify/notify.h"
 #include "queue/queue.h"
 #include "registry/registry.h"
 #include "runner/runner.h"
@@ -40,6 +41,7 @@ struct daemon {
 	struct auth *auth;
 	struct authn *authn;
 	struct store *store;
+	struct notify *notify;
 	struct queue *queue;
 	struct images *images;
 	char *docker_config;
@@ -170,6 +172,17 @@ static int respawn(void *owner, struct err *e)
 	return runner_spawn(&o, e);
 }
 
+// What the store tells goes to the functions first: theirs are the jobs of the same transaction.
+static int object_changed(void *owner, struct db_conn *c, const struct store_event *ev,
+			  struct err *e)
+{
+	struct daemon *d = owner;
+
+	return service_object_changed(d->services, c, ev, e) < 0
+		       ? -1
+		       : notify_changed(d->notify, c, ev, e);
+}
+
 static int open_jobs(struct daemon *d, struct err *e)
 {
 	struct service_options svo = { .db = d->db,
@@ -188,12 +201,12 @@ static int open_jobs(struct daemon *d, struct err *e)
 	struct exec_sandbox_options xo = { .data_dir = d->o->data,
 					   .respawn = respawn,
 					   .respawn_owner = d };
-	struct store_sink sink = { .changed = service_object_changed };
+	struct notify_options no = { .db = d->db, .store = d->store };
+	struct store_sink sink = { .changed = object_changed, .owner = d };
 	struct exec_events ev;
 
-	if (services_open(&d->services, &svo, e) < 0)
+	if (notify_open(&d->notify, &no, e) < 0 || services_open(&d->services, &svo, e) < 0)
 		return -1;
-	sink.owner = d->services;
 	store_set_sink(d->store, &sink);
 	dio.services = d->services;
 	if (dispatch_open(&d->dispatch, &dio, e) < 0)
@@ -256,11 +269,14 @@ static struct http_options listener(const struct daemon *d, const char *listen, 
 static int open_servers(struct daemon *d, struct err *e)
 {
 	struct authn_options no = { .auth = d->auth };
-	struct s3_options s3o = { .store = d->store, .auth = d->auth, .domains = d->o->s3_domains };
+	struct s3_options s3o = {
+		.store = d->store, .auth = d->auth, .notify = d->notify, .domains = d->o->s3_domains
+	};
 	struct http_options s3h = listener(d, d->o->s3_listen, "s3");
 	struct api_options ao = { .db = d->db,
 				  .auth = d->auth,
 				  .store = d->store,
+				  .notify = d->notify,
 				  .queue = d->queue,
 				  .services = d->services,
 				  .dispatch = d->dispatch,
@@ -351,6 +367,7 @@ static int start(struct daemon *d, struct err *e)
 	if (credentials_load(d->o->data, &d->cred, e) < 0 || open_store(d, e) < 0 ||
 	    open_jobs(d, e) < 0 || open_servers(d, e) < 0)
 		return -1;
+	notify_start(d->notify);
 	mem_wipe(d->cred.password, sizeof(d->cred.password));
 	mem_wipe(d->cred.secret_key, sizeof(d->cred.secret_key));
 	tls_files_wipe(&d->tls);
@@ -378,6 +395,7 @@ static void finish(struct daemon *d, bool end_jobs)
 	mem_free(d->docker_config);
 	queue_close(d->queue);
 	store_close(d->store);
+	notify_close(d->notify); // which the store tells of changes to its end
 	auth_close(d->auth);
 	db_close(d->db);
 	tls_files_wipe(&d->tls);

@@ -88,6 +88,13 @@ static const struct cli_option user_options[] = {
 	{ 0, NULL, NULL, NULL },
 };
 
+static const struct cli_option queue_options[] = {
+	{ 0, "after", "ID", "what came after this event" },
+	{ 'n', "limit", "N", "at most so many (default 100)" },
+	{ 0, "wait", "TIME", "when there is none, wait for one, at most 60s" },
+	{ 0, NULL, NULL, NULL },
+};
+
 static const struct cli_option map_options[] = {
 	{ 0, "image", "IMAGE", "host (this machine's programs) or an imported image" },
 	{ 's', "script", "FILE", "runs once a file: $INPUT_FILE_PATH in, $TMP_OUTPUT_DIR out" },
@@ -155,6 +162,26 @@ const struct cli_command cli_commands[] = {
 	{ "events", NULL, "", 0, 0, "follow what happens on the server", "  oscar events -o json\n",
 	  events_options, cli_events },
 	{ "bucket list", "bucket ls", "", 0, 0, "buckets", NULL, NULL, cli_bucket_list },
+	{ "target list", "target ls", "", 0, 0, "targets of bucket notifications", NULL, NULL,
+	  cli_target_list },
+	{ "target set", NULL, "KIND NAME KEY=VALUE…", 2, -1,
+	  "make or change a target: webhook, nats or queue",
+	  "  oscar target set webhook lab endpoint=https://lab.example/hook auth_token=-\n"
+	  "  oscar target set nats bus address=127.0.0.1:4222 subject=files\n"
+	  "  oscar target set queue mine users=ana,ben\n",
+	  NULL, cli_target_set },
+	{ "target remove", "target rm|target delete", "KIND NAME", 2, 2,
+	  "remove a target with its events", NULL, NULL, cli_target_remove },
+	{ "target dead", NULL, "KIND NAME", 2, 2, "events that could not be delivered", NULL, NULL,
+	  cli_target_dead },
+	{ "target redrive", NULL, "KIND NAME [ID]", 2, 3, "send dead events again", NULL, NULL,
+	  cli_target_redrive },
+	{ "target drop", NULL, "KIND NAME [ID]", 2, 3, "forget dead events", NULL, NULL,
+	  cli_target_drop },
+	{ "queue read", NULL, "NAME", 1, 1, "events of a queue, one a line",
+	  "  oscar queue read mine --wait 30s\n", queue_options, cli_queue_read },
+	{ "queue take", NULL, "NAME ID", 2, 2, "remove the events up to this one", NULL, NULL,
+	  cli_queue_take },
 	{ "image import", NULL, "FILE|DIR|- NAME:TAG", 2, 2,
 	  "make an image of what docker save wrote, an OCI layout, a root file system or a SIF",
 	  "  docker save lab/tools:1 | oscar image import - lab/tools:1\n"
