@@ -23,6 +23,7 @@ enum {
 	READ_ROUNDS = 16,
 	CGROUP_TRIES = 200,
 	STOP_GRACE_MS = 5000,
+	CANCEL_GRACE_MS = 1500, // who cancels waits for it
 	SETUP_MS = 60000
 };
 static const uint64_t default_log = UINT64_C(1) << 20;
@@ -199,7 +200,8 @@ static void take_orders(struct shim *s)
 
 	while (read(s->job->ctl, &c, 1) == 1)
 		if (c == JOBDIR_CANCEL)
-			end_job(s, JOBDIR_CANCELLED, grace, "cancelled");
+			end_job(s, JOBDIR_CANCELLED,
+				grace < CANCEL_GRACE_MS ? grace : CANCEL_GRACE_MS, "cancelled");
 		else if (c == JOBDIR_STOP)
 			end_job(s, JOBDIR_STOPPED, grace < STOP_GRACE_MS ? grace : STOP_GRACE_MS,
 				"stopped with the daemon");
