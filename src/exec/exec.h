@@ -103,6 +103,7 @@ struct exec_events {
 struct exec_capacity {
 	uint32_t cpu_millis;
 	uint64_t memory_bytes;
+	uint32_t gpus;
 	char limits[256]; // "" when every limit holds; else what does not ("no memory limit: …")
 };
 

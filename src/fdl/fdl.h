@@ -22,6 +22,9 @@ enum {
 	FDL_ENV_BYTES_MAX = 256 * 1024,	    // names and values of all of them
 	FDL_FOLDER_MAX = 512,		    // bytes of the part of a path after its bucket
 	FDL_TIMEOUT_MAX_S = 30 * 24 * 3600, // timeout, wait_timeout
+	FDL_QUEUE_MAX = 1000000000,	    // queue.max, queue.concurrency
+	FDL_PRIORITY_MAX = 100,
+	FDL_WEIGHT_MAX = 1000,
 };
 
 // One entry of input or output.
@@ -51,6 +54,7 @@ enum fdl_retry_on {
 	FDL_RETRY_DISK = 1 << 4,    // "disk": over its output allowance
 	FDL_RETRY_SETUP = 1 << 5,   // "setup": the sandbox could not be made
 	FDL_RETRY_LOST = 1 << 6,    // "lost": its node or engine is gone
+	FDL_RETRY_CODES = 1 << 7,   // "exit:75": with one of retry_codes
 };
 
 struct fdl_service {
@@ -74,11 +78,17 @@ struct fdl_service {
 	uint64_t output_bytes_max; // `ephemeral_storage_request`, 0 = the cluster's default
 	uint64_t log_bytes_max;	   // `log_limit`, 0 = the cluster's default
 	uint32_t pids_max;	   // 0 = the cluster's default
+	uint32_t gpus;		   // `enable_gpu`: 1
+	uint64_t queue_max;	   // `queue.max`: queued jobs, 0 = any number
+	uint32_t concurrency;	   // `queue.concurrency`: jobs at once, 0 = any number
+	int32_t priority;	   // `queue.priority`, -100 to 100, among the services of one owner
+	uint32_t weight;	   // `queue.weight`: share beside services of the same priority, at least 1
 	int64_t timeout_s;	   // run time, 0 = the cluster's default
 	int64_t wait_timeout_s;	   // time in the queue, 0 = no bound
 	uint32_t retry_attempts;   // attempts in all, 0 = the cluster's default, 1 = never again
 	uint32_t retry_backoff_s;  // before the second attempt, doubled for each further one
 	unsigned retry_on;	   // bits of fdl_retry_on, 0 = the cluster's default
+	uint32_t retry_codes[8];   // exit statuses as bits, with FDL_RETRY_CODES
 	const struct fdl_io *inputs;
 	size_t input_count;
 	const struct fdl_io *outputs;

@@ -135,24 +135,72 @@ static int check_quantities(struct checker *c)
 		       : 0;
 }
 
-static int whole_at(struct checker *c, const json_t *object, const char *key, int64_t max,
-		    int64_t *out)
+static int range_at(struct checker *c, const json_t *object, const char *key, int64_t min,
+		    int64_t max, int64_t *out)
 {
 	const json_t *v = json_object_get(object, key);
 
 	if (!v)
 		return 0;
-	if (json_integer_value(v) < 0 || json_integer_value(v) > max)
-		return err_set(c->e, ERR_INVALID, "%" PRId64 " is not between 0 and %" PRId64,
-			       (int64_t)json_integer_value(v), max);
+	if (json_integer_value(v) < min || json_integer_value(v) > max)
+		return err_set(c->e, ERR_INVALID,
+			       "%" PRId64 " is not between %" PRId64 " and %" PRId64,
+			       (int64_t)json_integer_value(v), min, max);
 	*out = json_integer_value(v);
 	return 0;
+}
+
+static int whole_at(struct checker *c, const json_t *object, const char *key, int64_t max,
+		    int64_t *out)
+{
+	return range_at(c, object, key, 0, max, out);
 }
 
 static int number(struct checker *c, const char *key, int64_t max, int64_t *out)
 {
 	snprintf(c->path, FDL_PATH_MAX, "%s", key);
 	return whole_at(c, c->s->doc, key, max, out);
+}
+
+static int check_queue(struct checker *c)
+{
+	const json_t *queue = json_object_get(c->s->doc, "queue");
+	int64_t values[] = { 0, 0, 0, 1 };
+	static const struct {
+		const char *key;
+		int64_t min, max;
+	} bounds[ARRAY_LEN(values)] = {
+		{ "max", 0, FDL_QUEUE_MAX },
+		{ "concurrency", 0, FDL_QUEUE_MAX },
+		{ "priority", -FDL_PRIORITY_MAX, FDL_PRIORITY_MAX },
+		{ "weight", 1, FDL_WEIGHT_MAX },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+		snprintf(c->path, FDL_PATH_MAX, "queue.%s", bounds[i].key);
+		if (range_at(c, queue, bounds[i].key, bounds[i].min, bounds[i].max, &values[i]) < 0)
+			return -1;
+	}
+	c->s->queue_max = (uint64_t)values[0];
+	c->s->concurrency = (uint32_t)values[1];
+	c->s->priority = (int32_t)values[2];
+	c->s->weight = (uint32_t)values[3];
+	c->s->gpus = json_is_true(json_object_get(c->s->doc, "enable_gpu"));
+	return 0;
+}
+
+// "exit:75".
+static bool retry_code(struct fdl_service *s, const char *word)
+{
+	struct span code = span_of(word);
+	uint64_t n;
+
+	if (!span_starts(code, SPAN("exit:")) || !span_to_u64(span_from(code, 5), &n) || n < 1 ||
+	    n > 255)
+		return false;
+	s->retry_codes[n / 32] |= 1u << n % 32;
+	s->retry_on |= FDL_RETRY_CODES;
+	return true;
 }
 
 static int check_retry(struct checker *c)
@@ -178,13 +226,14 @@ static int check_retry(struct checker *c)
 		snprintf(c->path, FDL_PATH_MAX, "retry.on[%zu]", i);
 		while (w < ARRAY_LEN(words) && strcmp(word, words[w]) != 0)
 			w++;
-		if (w == ARRAY_LEN(words))
+		if (w < ARRAY_LEN(words))
+			c->s->retry_on |= 1u << w;
+		else if (!retry_code(c->s, word))
 			return err_set(
 				c->e, ERR_INVALID,
-				"\"%.40s\" is none of exit, signal, oom, timeout, disk, setup, "
-				"lost",
+				"\"%.40s\" is none of exit, exit:1 to exit:255, signal, oom, "
+				"timeout, disk, setup, lost",
 				word);
-		c->s->retry_on |= 1u << w;
 	}
 	return 0;
 }
@@ -318,7 +367,7 @@ static int check_numbers(struct checker *c)
 
 	if (number(c, "timeout", FDL_TIMEOUT_MAX_S, &c->s->timeout_s) < 0 ||
 	    number(c, "wait_timeout", FDL_TIMEOUT_MAX_S, &c->s->wait_timeout_s) < 0 ||
-	    number(c, "pids", 65536, &pids) < 0 || check_retry(c) < 0)
+	    number(c, "pids", 65536, &pids) < 0 || check_retry(c) < 0 || check_queue(c) < 0)
 		return -1;
 	c->s->pids_max = (uint32_t)pids;
 	return 0;

@@ -144,6 +144,14 @@ static const struct fdl_field retry_fields[] = {
 	{ 0 },
 };
 
+static const struct fdl_field queue_fields[] = {
+	{ "max", FDL_INT, FDL_OMIT, NULL },
+	{ "concurrency", FDL_INT, FDL_OMIT, NULL },
+	{ "priority", FDL_INT, FDL_OMIT, NULL },
+	{ "weight", FDL_INT, FDL_OMIT, NULL },
+	{ 0 },
+};
+
 const struct fdl_field fdl_service_fields[] = {
 	{ "name", FDL_STRING, FDL_EMPTY, NULL },
 	{ "cluster_id", FDL_STRING, FDL_EMPTY, NULL },
@@ -189,6 +197,7 @@ const struct fdl_field fdl_service_fields[] = {
 	{ "timeout", FDL_INT, FDL_OMIT, NULL },
 	{ "wait_timeout", FDL_INT, FDL_OMIT, NULL },
 	{ "retry", FDL_OBJECT, FDL_OMIT, retry_fields },
+	{ "queue", FDL_OBJECT, FDL_OMIT, queue_fields },
 	{ "network", FDL_STRING, FDL_OMIT, NULL },
 	{ "pids", FDL_INT, FDL_OMIT, NULL },
 	{ "runtime", FDL_STRING, FDL_OMIT, NULL },

@@ -363,9 +363,13 @@ static int fake_list(struct exec_driver *d,
 	return 0;
 }
 
-static void fake_capacity(struct exec_driver *d unused_arg, struct exec_capacity *out)
+static void fake_capacity(struct exec_driver *d, struct exec_capacity *out)
 {
-	*out = (struct exec_capacity){ .cpu_millis = 4000, .memory_bytes = UINT64_C(8) << 30 };
+	const struct exec_fake_options *o = &self(d)->o;
+
+	*out = (struct exec_capacity){ .cpu_millis = o->cpu_millis ? o->cpu_millis : 4000,
+				       .memory_bytes = UINT64_C(8) << 30,
+				       .gpus = o->gpus };
 	snprintf(out->limits, sizeof(out->limits), "nothing is really run");
 }
 

@@ -32,6 +32,8 @@ struct exec_fake_options {
 	unsigned down_per_mille;       // any operation says ERR_UNAVAILABLE
 	unsigned silent_per_mille;     // `started` is never told
 	unsigned room;		       // jobs at once, then ERR_BUSY; 0 = no bound
+	uint32_t cpu_millis;	       // what it says it has; 0 = 4000
+	uint32_t gpus;
 	struct exec_fake_world *world; // borrowed; NULL = one of its own
 	// Decides what a job does; NULL = zeroed answer. Called inside submit(); must not call the driver.
 	void (*rule)(void *owner, const struct exec_spec *s, struct exec_fake_answer *out);
