@@ -207,6 +207,28 @@
 	"NULL);"                                                                                   \
 	"CREATE INDEX notify_events_due ON notify_events(target, dead, seq);"
 
+// queue: lanes count the queued jobs by who shares fairly with whom (owner, service) and by priority, so that
+// dispatch looks at lanes and at heads, whatever lies behind them. Ready jobs have run_after_ns 0; one that waits for
+// its time is in jobs_delayed only. services.paused: 1 = starts nothing but jobs up to drain_to.
+#define QUEUE_LANES                                                                                \
+	"CREATE TABLE lanes(owner INTEGER NOT NULL, service INTEGER NOT NULL,"                     \
+	" priority INTEGER NOT NULL, queued INTEGER NOT NULL,"                                     \
+	" PRIMARY KEY(owner, service, priority)) WITHOUT ROWID;"                                   \
+	"INSERT INTO lanes SELECT owner,service,priority,count(*) FROM jobs WHERE state=0"         \
+	" GROUP BY owner,service,priority;"                                                        \
+	"DROP INDEX jobs_ready;"                                                                   \
+	"DROP INDEX jobs_active;"                                                                  \
+	"CREATE INDEX jobs_lane ON jobs(owner, service, priority, id)"                             \
+	" WHERE state=0 AND run_after_ns=0;"                                                       \
+	"CREATE INDEX jobs_delayed ON jobs(run_after_ns) WHERE state=0 AND run_after_ns>0;"        \
+	"CREATE INDEX jobs_state ON jobs(state, id);"                                              \
+	"CREATE INDEX jobs_service_state ON jobs(service, state, id);"                             \
+	"CREATE INDEX jobs_owner ON jobs(owner, id);"                                              \
+	"CREATE TABLE user_limits(user INTEGER PRIMARY KEY, running INTEGER NOT NULL,"             \
+	" queued INTEGER NOT NULL, cpu_millis INTEGER NOT NULL, memory_bytes INTEGER NOT NULL,"    \
+	" weight INTEGER NOT NULL);"                                                               \
+	"ALTER TABLE services ADD COLUMN drain_to INTEGER NOT NULL DEFAULT 0;"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
@@ -217,5 +239,6 @@ const char *const schema_migrations[] = {
 	TABLES_REGISTRY,
 	TABLES_POLICIES,
 	TABLES_NOTIFY,
+	QUEUE_LANES,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

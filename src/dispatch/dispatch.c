@@ -9,7 +9,6 @@
 #include "db/feed.h"
 #include "dispatch/job.h"
 #include "fdl/fdl.h"
-#include "store/store.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -22,9 +21,7 @@ enum {
 	PIDS_MAX = 1024,
 	GRACE_MS = 5000,
 	OUTPUTS_MAX = 10000,
-	READY_WINDOW = 128, // candidates looked at in one round
 	TICK_MS = 1000,
-	LOST_DELAY_MS = 200,
 	END_WAIT_MS = 15000, // for jobs to end when we are told to end them
 	FEED_KEEP = 1000000, // entries of the event feed
 	FEED_TRIM = 20000,   // dropped at a time
@@ -53,8 +50,31 @@ struct job *job_find(struct dispatch *d, int64_t id)
 	return map_get(&d->active, map_key_u64(&key));
 }
 
-// With the lock held.
-static struct job *job_add(struct dispatch *d, const struct queue_job *row, struct service_def *def)
+struct fair_size job_size(const struct service_def *def)
+{
+	const struct fdl_service *f = def->fdl;
+
+	return (struct fair_size){ f->cpu_millis, f->memory_bytes, f->gpus };
+}
+
+// With the lock held: what is in use, by one more job or one less.
+static void count(struct dispatch *d, struct job *j, bool more)
+{
+	uint32_t sign = more ? 1 : UINT32_MAX;
+	int64_t now = clock_mono_ns();
+
+	d->used.cpu_millis += sign * j->size.cpu_millis;
+	d->used.gpus += sign * j->size.gpus;
+	if (more) {
+		d->used.memory_bytes += j->size.memory_bytes;
+		fair_take(&d->fair, j->party, &j->size, now);
+	} else {
+		d->used.memory_bytes -= j->size.memory_bytes;
+		fair_give_back(&d->fair, j->party, &j->size, now);
+	}
+}
+
+struct job *job_add(struct dispatch *d, const struct queue_job *row, struct service_def *def)
 {
 	struct job *j = mem_zalloc(sizeof(*j));
 	uint64_t key = (uint64_t)row->id;
@@ -62,12 +82,11 @@ static struct job *job_add(struct dispatch *d, const struct queue_job *row, stru
 	j->row = *row;
 	j->row.key = arena_span(&j->mem, row->key);
 	j->def = def;
-	j->cpu_millis = def->fdl->cpu_millis;
-	j->memory_bytes = def->fdl->memory_bytes;
+	j->size = job_size(def);
+	j->party = fair_party(&d->fair, row->owner, row->service, clock_mono_ns());
 	job_id_text(row->id, j->id);
 	map_put(&d->active, map_key_u64(&key), j);
-	d->cpu_used += j->cpu_millis;
-	d->memory_used += j->memory_bytes;
+	count(d, j, true);
 	return j;
 }
 
@@ -93,8 +112,7 @@ void job_release(struct dispatch *d, struct job *j)
 	unlinkat(d->tmp_dir, job_input_name(j, input), 0);
 	pthread_mutex_lock(&d->lock);
 	map_remove(&d->active, map_key_u64(&key));
-	d->cpu_used -= j->cpu_millis;
-	d->memory_used -= j->memory_bytes;
+	count(d, j, false);
 	d->look = true;
 	pthread_cond_signal(&d->wake);
 	pthread_cond_broadcast(&d->idle);
@@ -114,74 +132,9 @@ void job_give(struct dispatch *d, struct job *j, enum job_task task)
 	pthread_cond_signal(&d->work);
 }
 
-// ---- what follows a failure ----------------------------------------------------------------------------
+// ---- ending --------------------------------------------------------------------------------------------
 
-static unsigned retry_bit(enum exec_outcome o)
-{
-	switch (o) {
-	case EXEC_EXITED:
-		return FDL_RETRY_EXIT;
-	case EXEC_SIGNALED:
-		return FDL_RETRY_SIGNAL;
-	case EXEC_OOM:
-		return FDL_RETRY_OOM;
-	case EXEC_TIMEOUT:
-		return FDL_RETRY_TIMEOUT;
-	case EXEC_DISK:
-		return FDL_RETRY_DISK;
-	case EXEC_SETUP_FAILED:
-		return FDL_RETRY_SETUP;
-	case EXEC_LOST:
-		return FDL_RETRY_LOST;
-	case EXEC_CANCELLED:
-		break;
-	}
-	return 0;
-}
-
-// Attempts that count: not those that were stopped with the daemon, nor those before it was sent again.
-static unsigned attempts_used(struct dispatch *d, const struct job *j)
-{
-	auto_arena struct arena mem = { 0 };
-	struct queue_attempt *a;
-	struct err ignored;
-	unsigned used = 0;
-	size_t n;
-
-	if (queue_attempts(d->o.queue, j->row.id, &mem, &a, &n, &ignored) < 0)
-		return j->row.attempt - j->row.attempts_before;
-	for (size_t i = 0; i < n; i++)
-		used += a[i].number > j->row.attempts_before &&
-			strcmp(a[i].outcome, "stopped") != 0;
-	return used;
-}
-
-enum queue_state job_after_failure(struct dispatch *d, struct job *j, enum exec_outcome outcome,
-				   int64_t *run_after_ns)
-{
-	const struct fdl_service *f = j->def->fdl;
-	unsigned used, allowed, back;
-	bool ours = outcome ==
-		    EXEC_LOST; // not the script's doing: tried again unless the service says no
-
-	*run_after_ns = 0;
-	if (outcome == EXEC_CANCELLED || job_cancelled(d, j))
-		return QUEUE_CANCELLED;
-	used = attempts_used(d, j);
-	allowed = f->retry_attempts ? f->retry_attempts : ours ? d->o.lost_attempts : 1;
-	if (f->retry_on ? !(f->retry_on & retry_bit(outcome)) : !ours && !f->retry_attempts)
-		return QUEUE_FAILED;
-	if (used >= allowed)
-		return allowed > 1 ? QUEUE_DEAD : QUEUE_FAILED;
-	back = used > 16 ? 16 : used - (used > 0);
-	*run_after_ns = clock_wall_ns() +
-			(f->retry_backoff_s ? ((int64_t)f->retry_backoff_s << back) * NS_PER_S
-					    : LOST_DELAY_MS * NS_PER_MS);
-	return QUEUE_QUEUED;
-}
-
-// With the lock held: asks the driver to end a job. The lock is given up for the call.
-static void ask_end(struct dispatch *d, const char *job_id, unsigned attempt)
+void job_ask_end(struct dispatch *d, const char *job_id, unsigned attempt)
 {
 	char id[EXEC_JOB_ID_MAX];
 	struct err e = { 0 };
@@ -202,7 +155,7 @@ void job_end_if_cancelled(struct dispatch *d, int64_t id)
 	pthread_mutex_lock(&d->lock);
 	j = job_find(d, id);
 	if (j && j->cancel && !j->ended)
-		ask_end(d, j->id, j->row.attempt);
+		job_ask_end(d, j->id, j->row.attempt);
 	pthread_mutex_unlock(&d->lock);
 }
 
@@ -318,139 +271,6 @@ struct exec_events dispatch_events(struct dispatch *d)
 
 // ---- the controller ------------------------------------------------------------------------------------
 
-// With the lock held.
-static bool fits(const struct dispatch *d, uint32_t cpu, uint64_t memory)
-{
-	if (d->active.count >= d->o.active_max)
-		return false;
-	if (!d->active.count)
-		return true; // alone it may run even when the machine shrank below its request
-	return (!d->capacity.cpu_millis || d->cpu_used + cpu <= d->capacity.cpu_millis) &&
-	       (!d->capacity.memory_bytes || d->memory_used + memory <= d->capacity.memory_bytes);
-}
-
-// A queued job that shall not run: it fails with the reason.
-static void fail_unrun(struct dispatch *d, const struct queue_job *row, const char *outcome,
-		       const struct err *why)
-{
-	struct queue_result r = { .outcome = outcome, .exit_code = -1, .reason = why->msg };
-	struct queue_lease_item it = { .job = row->id };
-	struct dispatch_answer a = { .fd = -1, .timed_out = why->code == ERR_TIMEOUT };
-	struct err e = { 0 };
-
-	if (queue_lease(d->o.queue, &it, 1, d->driver->ops->name, d->o.lease_ms, &e) < 0 ||
-	    !it.attempt || queue_end(d->o.queue, row->id, it.attempt, QUEUE_FAILED, 0, &r, &e) < 0)
-		log_warn("dispatch", "job %s: %s", row->name, e.msg);
-	if (row->sync) {
-		snprintf(a.reason, sizeof(a.reason), "%s", why->msg);
-		answer_deliver(d, row->id, &a);
-	}
-}
-
-// The service's wait_timeout: a job that is still queued after it is not worth running.
-static bool waited_too_long(const struct queue_job *row, const struct fdl_service *f, struct err *e)
-{
-	int64_t waited_s = (clock_wall_ns() - row->created_ns) / NS_PER_S;
-
-	if (!f->wait_timeout_s || row->attempt || waited_s <= f->wait_timeout_s)
-		return false;
-	err_set(e, ERR_TIMEOUT, "waited %lld s in the queue, the service allows %lld s",
-		(long long)waited_s, (long long)f->wait_timeout_s);
-	return true;
-}
-
-struct choice {
-	struct queue_lease_item items[READY_WINDOW];
-	struct job *jobs[READY_WINDOW];
-	size_t n;
-};
-
-// Picks from the ready ones what fits beside what runs; larger jobs do not hold up smaller ones behind them.
-static void choose(struct dispatch *d, const struct queue_job *ready, size_t n, struct choice *c)
-{
-	for (size_t i = 0; i < n; i++) {
-		auto_service_def struct service_def *def = NULL;
-		struct err e = { 0 };
-
-		if (service_revision(d->o.services, ready[i].service, ready[i].revision, &def, &e) <
-		    0) {
-			fail_unrun(d, &ready[i], "stage", &e);
-			continue;
-		}
-		if (waited_too_long(&ready[i], def->fdl, &e)) {
-			fail_unrun(d, &ready[i], "waited", &e);
-			continue;
-		}
-		pthread_mutex_lock(&d->lock);
-		if (!job_find(d, ready[i].id) &&
-		    fits(d, def->fdl->cpu_millis, def->fdl->memory_bytes)) {
-			c->items[c->n].job = ready[i].id;
-			c->jobs[c->n++] = job_add(d, &ready[i], mem_take(&def));
-		}
-		pthread_mutex_unlock(&d->lock);
-	}
-}
-
-static void lease_chosen(struct dispatch *d, struct choice *c)
-{
-	struct err e = { 0 };
-	bool bad = c->n && queue_lease(d->o.queue, c->items, c->n, d->driver->ops->name,
-				       d->o.lease_ms, &e) < 0;
-
-	if (bad)
-		log_warn("dispatch", "lease: %s", e.msg);
-	for (size_t i = 0; i < c->n; i++) {
-		struct job *j = c->jobs[i];
-
-		if (bad || !c->items[i].attempt) {
-			job_release(d, j);
-			continue;
-		}
-		pthread_mutex_lock(&d->lock); // a cancel may look at the job already
-		j->row.attempt = c->items[i].attempt;
-		job_give(d, j, JOB_STAGE);
-		pthread_mutex_unlock(&d->lock);
-	}
-}
-
-// Nothing begins that would fill what is left of the disk; it is looked at again each tick.
-static bool disk_has_room(struct dispatch *d)
-{
-	bool low = store_room(d->o.store) != STORE_ROOM_PLENTY;
-
-	if (low != d->disk_low)
-		log_warn("dispatch", low ? "the disk is nearly full: no new job starts"
-					 : "the disk has room again: jobs start");
-	d->disk_low = low;
-	return !low;
-}
-
-// One round; *next_ns (wall) = when a delayed job becomes ready. True when there may be more to take at once.
-static bool round_of(struct dispatch *d, int64_t *next_ns)
-{
-	auto_arena struct arena mem = { 0 };
-	struct choice c = { .n = 0 };
-	struct queue_job *ready;
-	struct err e = { 0 };
-	size_t n;
-
-	*next_ns = 0;
-	pthread_mutex_lock(&d->lock);
-	d->added_seen = queue_added(d->o.queue);
-	bool room = fits(d, 1, 0);
-	pthread_mutex_unlock(&d->lock);
-	if (!room || !disk_has_room(d))
-		return false;
-	if (queue_ready(d->o.queue, clock_wall_ns(), READY_WINDOW, &mem, &ready, &n, next_ns, &e) <
-	    0) {
-		log_warn("dispatch", "looking for jobs: %s", e.msg);
-		return false;
-	}
-	choose(d, ready, n, &c);
-	lease_chosen(d, &c);
-	return c.n == READY_WINDOW;
-}
-
 static int trim_feed(struct db_conn *c, void *arg unused_arg, struct err *e)
 {
 	return feed_trim(c, FEED_KEEP, FEED_TRIM, e);
@@ -484,7 +304,7 @@ static void *controller_main(void *arg)
 
 		d->look = false;
 		pthread_mutex_unlock(&d->lock);
-		more = round_of(d, &next);
+		more = choose_round(d, &next);
 		if (clock_mono_ns() - swept >= TICK_MS * NS_PER_MS) {
 			again_sweep(d);
 			strays_sweep(d);
@@ -503,6 +323,14 @@ static void *controller_main(void *arg)
 	}
 	pthread_mutex_unlock(&d->lock);
 	return NULL;
+}
+
+void dispatch_look(struct dispatch *d)
+{
+	auto_lock held = lock_hold(&d->lock);
+
+	d->look = true;
+	pthread_cond_signal(&d->wake);
 }
 
 // After each commit, on the writer thread.
@@ -582,6 +410,21 @@ static void adopt_one(struct dispatch *d, const struct queue_job *row)
 	adopt_active(d, j);
 }
 
+// What the engine has, or less where the administrator says so.
+static void read_capacity(struct dispatch *d)
+{
+	struct exec_capacity *c = &d->capacity;
+	struct fair_size all;
+
+	d->driver->ops->capacity(d->driver, c);
+	if (d->o.cpu_millis_max && (!c->cpu_millis || c->cpu_millis > d->o.cpu_millis_max))
+		c->cpu_millis = d->o.cpu_millis_max;
+	if (d->o.memory_bytes_max && (!c->memory_bytes || c->memory_bytes > d->o.memory_bytes_max))
+		c->memory_bytes = d->o.memory_bytes_max;
+	all = (struct fair_size){ c->cpu_millis, c->memory_bytes, c->gpus };
+	fair_init(&d->fair, &all, d->o.active_max);
+}
+
 int dispatch_start(struct dispatch *d, struct exec_driver *driver, struct err *e)
 {
 	auto_arena struct arena mem = { 0 };
@@ -589,7 +432,7 @@ int dispatch_start(struct dispatch *d, struct exec_driver *driver, struct err *e
 	size_t n;
 
 	d->driver = driver;
-	d->driver->ops->capacity(d->driver, &d->capacity);
+	read_capacity(d);
 	if (queue_active(d->o.queue, &mem, &rows, &n, e) < 0)
 		return -1;
 	d->worker_count = d->o.workers;
@@ -623,7 +466,7 @@ static void end_all(struct dispatch *d)
 		struct job *j = job_find(d, ids[i]);
 
 		if (j && !j->ended)
-			ask_end(d, j->id, j->row.attempt);
+			job_ask_end(d, j->id, j->row.attempt);
 	}
 	while (d->active.count && lock_wait(&d->idle, &d->lock, deadline))
 		;
@@ -670,6 +513,7 @@ void dispatch_close(struct dispatch *d)
 		mem_free(j);
 	}
 	map_release(&d->active);
+	fair_release(&d->fair);
 	answer_expire(d, true);
 	strays_drop(d);
 	map_release(&d->waiters);
@@ -680,101 +524,14 @@ void dispatch_close(struct dispatch *d)
 	mem_free(d);
 }
 
-// ---- cancelling ----------------------------------------------------------------------------------------
-
-int dispatch_cancel(struct dispatch *d, int64_t job, struct err *e)
-{
-	struct dispatch_answer a = { .fd = -1, .reason = "cancelled" };
-	int ended = queue_cancel(d->o.queue, job, e);
-	struct job *j;
-
-	if (ended < 0)
-		return -1;
-	if (ended) {
-		pthread_mutex_lock(&d->lock);
-		uint64_t key = (uint64_t)job;
-		bool waited = map_get(&d->waiters, map_key_u64(&key));
-		pthread_mutex_unlock(&d->lock);
-		if (waited)
-			answer_deliver(d, job, &a);
-		return 0;
-	}
-	pthread_mutex_lock(&d->lock);
-	j = job_find(d, job);
-	if (j) {
-		j->cancel = true;
-		if (!j->ended)
-			ask_end(d, j->id, j->row.attempt);
-	}
-	pthread_mutex_unlock(&d->lock);
-	return 0;
-}
-
-static int cancel_queued(struct dispatch *d, int64_t service, struct err *e)
-{
-	for (;;) {
-		auto_arena struct arena mem = { 0 };
-		struct queue_filter f = { .service = service, .state = QUEUE_QUEUED, .limit = 256 };
-		struct queue_job *jobs;
-		size_t n;
-
-		if (queue_list(d->o.queue, &f, &mem, &jobs, &n, e) < 0)
-			return -1;
-		for (size_t i = 0; i < n; i++)
-			if (dispatch_cancel(d, jobs[i].id, e) < 0 && e->code != ERR_CONFLICT)
-				return -1;
-		if (n < f.limit)
-			return 0;
-	}
-}
-
-// With the lock held: asks the active jobs of the service to end; the number that is still active. The walk starts
-// again after each one, since the lock was given up.
-static size_t cancel_active(struct dispatch *d, int64_t service)
-{
-	size_t at = 0, left = 0;
-	void *value;
-
-	while (map_next(&d->active, &at, NULL, &value)) {
-		struct job *j = value;
-
-		if (j->row.service != service)
-			continue;
-		left++;
-		if (j->cancel)
-			continue;
-		j->cancel = true;
-		if (!j->ended) {
-			ask_end(d, j->id, j->row.attempt);
-			at = left = 0;
-		}
-	}
-	return left;
-}
-
-int dispatch_cancel_service(struct dispatch *d, int64_t service, struct err *e)
-{
-	int64_t deadline = clock_mono_ns() + END_WAIT_MS * NS_PER_MS;
-	bool in_time = true;
-	size_t left;
-
-	if (cancel_queued(d, service, e) < 0)
-		return -1;
-	pthread_mutex_lock(&d->lock);
-	while ((left = cancel_active(d, service)) && in_time)
-		in_time = lock_wait(&d->idle, &d->lock, deadline);
-	pthread_mutex_unlock(&d->lock);
-	return left ? err_set(e, ERR_TIMEOUT, "%zu jobs of the service do not end", left) : 0;
-}
-
 void dispatch_usage(struct dispatch *d, struct dispatch_usage *out)
 {
 	auto_lock held = lock_hold(&d->lock);
 
 	*out = (struct dispatch_usage){ .active = (unsigned)d->active.count,
-					.cpu_millis_used = d->cpu_used,
+					.cpu_millis_used = d->used.cpu_millis,
 					.cpu_millis_total = d->capacity.cpu_millis,
-					.memory_used = d->memory_used,
+					.memory_used = d->used.memory_bytes,
 					.memory_total = d->capacity.memory_bytes,
 					.driver = d->driver ? d->driver->ops->name : "none" };
 	memcpy(out->limits, d->capacity.limits, sizeof(out->limits));

@@ -1,5 +1,5 @@
 // dispatch: takes jobs off the queue, has them run by a driver, and accounts what became of them.
-// Purpose: admission by CPU and memory, staging of inputs, collecting of outputs, retries, answers to calls
+// Purpose: admission by CPU, memory and GPUs within limits, fair shares (fair.h), staging of inputs, collecting of outputs, retries, answers to calls
 //   that wait. Outputs become visible all together, in the transaction that ends their job.
 // Owner: one controller thread and a few workers; each active job belongs to one of them at a time.
 // Threads: every call is safe from any thread; answers are delivered on a worker and must not block.
@@ -23,10 +23,13 @@ struct dispatch_options {
 	struct store *store;
 	struct queue *queue;
 	struct services *services;
-	struct images *images;	// NULL = no image says anything about its programs
-	const char *data_dir;	// logs/ and tmp/ below it are ours
-	unsigned workers;	// 0 = 4
-	unsigned active_max;	// jobs at once, whatever their size; 0 = 256
+	struct images *images; // NULL = no image says anything about its programs
+	const char *data_dir;  // logs/ and tmp/ below it are ours
+	unsigned workers;      // 0 = 4
+	unsigned active_max;   // jobs at once, whatever their size; 0 = 256
+	// of the machine, when less than the driver has shall be given away; 0 = all
+	uint32_t cpu_millis_max;
+	uint64_t memory_bytes_max;
 	int64_t lease_ms;	// renewed while a job is active; 0 = 60,000
 	unsigned lost_attempts; // tries of a job whose engine lost it; 0 = 5
 	// where a service says nothing:
@@ -49,9 +52,19 @@ must_check int dispatch_start(struct dispatch *d, struct exec_driver *driver, st
 void dispatch_stop(struct dispatch *d, bool end_jobs);
 void dispatch_close(struct dispatch *d); // after stop; NULL is fine
 
+// Limits or pauses were changed: looks for jobs now.
+void dispatch_look(struct dispatch *d);
+
 // Ends a queued or running job as cancelled. ERR_NOT_FOUND, ERR_CONFLICT (over already).
 must_check int dispatch_cancel(struct dispatch *d, int64_t job, struct err *e);
-// Cancels all queued and active jobs of a service and waits until none is active.
+// Cancels all queued and active jobs that are meant (0 = any) and waits until none is active. *count = how many.
+// ERR_TIMEOUT: some do not end.
+struct dispatch_scope {
+	int64_t service, run, owner;
+	bool queued_only;
+};
+must_check int dispatch_cancel_all(struct dispatch *d, const struct dispatch_scope *s,
+				   uint64_t *count, struct err *e);
 must_check int dispatch_cancel_service(struct dispatch *d, int64_t service, struct err *e);
 
 // What a waiting call gets (supervisor contract: base64 of one output file, of a zip of several, else what the

@@ -4,6 +4,7 @@
 #include "base/lock.h"
 #include "base/map.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/fair.h"
 #include "queue/queue.h"
 #include "service/service.h"
 
@@ -21,8 +22,8 @@ struct job {
 	struct queue_job row; // as it was leased; attempt is the running one
 	struct service_def *def;
 	char id[EXEC_JOB_ID_MAX]; // the driver's name for it
-	uint32_t cpu_millis;
-	uint64_t memory_bytes;
+	struct fair_size size;
+	struct fair_party *party;
 	unsigned again; // bits of enum job_again
 	bool cancel;	// asked for by somebody
 	bool ended;	// the driver said so; `result` is set
@@ -50,8 +51,10 @@ struct dispatch {
 	pthread_cond_t work;  // for the workers
 	pthread_cond_t idle;  // a job left the active ones, or a waiter was called
 	struct map active;    // job id -> struct job
-	uint32_t cpu_used;
-	uint64_t memory_used;
+	struct fair_size used;
+	struct fair fair;
+	int64_t held_job; // one that did not fit when it was its turn, and since when (monotonic)
+	int64_t held_ns;
 	struct job *todo, **todo_tail;
 	struct map waiters; // job id -> struct waiter
 	struct dispatch_figures figures;
@@ -74,12 +77,21 @@ char *job_input_name(const struct job *j, char out[static JOB_INPUT_NAME_MAX]);
 char *job_id_text(int64_t job, char out[static EXEC_JOB_ID_MAX]);
 int64_t job_number(const char *id);
 
-// dispatch.c, with the lock held: an active job or NULL; hands a job to the workers.
+// What a job of the service takes from the machine.
+struct fair_size job_size(const struct service_def *def);
+
+// dispatch.c, with the lock held: makes a job active and takes the definition over; finds an active one or NULL;
+// hands one to the workers; asks the driver to end one (the lock is given up for the call).
+struct job *job_add(struct dispatch *d, const struct queue_job *row, struct service_def *def);
 struct job *job_find(struct dispatch *d, int64_t id);
+void job_ask_end(struct dispatch *d, const char *job_id, unsigned attempt);
 void job_give(struct dispatch *d, struct job *j, enum job_task task);
 bool job_cancelled(struct dispatch *d, const struct job *j); // the lock is not held
 // Asks the driver to end a job that was cancelled and has not ended; the lock is not held.
 void job_end_if_cancelled(struct dispatch *d, int64_t id);
+
+// choose.c: one round; *next_ns (wall) = when a delayed job becomes ready. True when there may be more to take at once.
+bool choose_round(struct dispatch *d, int64_t *next_ns);
 
 // again.c: marks an active job, and does what jobs are marked for. again_sweep() belongs to the controller.
 void again_later(struct dispatch *d, int64_t id, unsigned what);
@@ -125,7 +137,7 @@ must_check int joblog_keep(struct dispatch *d, const struct job *j, struct err *
 
 // Lets a job go: it is accounted, or back in the queue.
 void job_release(struct dispatch *d, struct job *j);
-// Where a job goes after a failure, and when it may run again.
+// retry.c: where a job goes after a failure, and when it may run again.
 enum queue_state job_after_failure(struct dispatch *d, struct job *j, enum exec_outcome outcome,
 				   int64_t *run_after_ns);
 const char *outcome_name(enum exec_outcome o);

@@ -241,6 +241,14 @@ int queue_release(struct queue *q, int64_t job, unsigned attempt, int64_t run_af
 	return db_write(q->db, release, &s, e);
 }
 
+static int cancel_in(struct db_conn *c, struct queue_job *j, struct err *e)
+{
+	if (db_exec(c, "UPDATE jobs SET state=6, ended_ns=?2, reason='cancelled' WHERE id=?1",
+		    DB_ARGS(db_int(j->id), db_int(clock_wall_ns())), e) < 0)
+		return -1;
+	return job_move_in(c, j, QUEUE_CANCELLED, "cancelled", e);
+}
+
 static int cancel(struct db_conn *c, void *arg, struct err *e)
 {
 	auto_arena struct arena mem = { 0 };
@@ -253,12 +261,7 @@ static int cancel(struct db_conn *c, void *arg, struct err *e)
 		return err_set(e, ERR_CONFLICT, "job %s is %s already", j.name,
 			       queue_state_name(j.state));
 	s->answer = j.state == QUEUE_QUEUED;
-	if (!s->answer)
-		return 0;
-	if (db_exec(c, "UPDATE jobs SET state=6, ended_ns=?2, reason='cancelled' WHERE id=?1",
-		    DB_ARGS(db_int(j.id), db_int(clock_wall_ns())), e) < 0)
-		return -1;
-	return job_move_in(c, &j, QUEUE_CANCELLED, "cancelled", e);
+	return s->answer ? cancel_in(c, &j, e) : 0;
 }
 
 int queue_cancel(struct queue *q, int64_t job, struct err *e)
@@ -266,6 +269,17 @@ int queue_cancel(struct queue *q, int64_t job, struct err *e)
 	struct step s = { .q = q, .job = job };
 
 	return db_write(q->db, cancel, &s, e) < 0 ? -1 : s.answer;
+}
+
+static int redrive_in(struct queue *q, struct db_conn *c, struct queue_job *j, struct err *e)
+{
+	if (db_exec(c,
+		    "UPDATE jobs SET state=0, run_after_ns=0, ended_ns=0, started_ns=0, "
+		    "reason=NULL, exit_code=NULL, attempts_before=attempt WHERE id=?1",
+		    DB_ARGS(db_int(j->id)), e) < 0)
+		return -1;
+	q->added++;
+	return job_move_in(c, j, QUEUE_QUEUED, NULL, e);
 }
 
 static int redrive(struct db_conn *c, void *arg, struct err *e)
@@ -281,13 +295,7 @@ static int redrive(struct db_conn *c, void *arg, struct err *e)
 			       "job %s is %s: only failed, cancelled and dead jobs "
 			       "are sent again",
 			       j.name, queue_state_name(j.state));
-	if (db_exec(c,
-		    "UPDATE jobs SET state=0, run_after_ns=0, ended_ns=0, started_ns=0, "
-		    "reason=NULL, exit_code=NULL, attempts_before=attempt WHERE id=?1",
-		    DB_ARGS(db_int(j.id)), e) < 0)
-		return -1;
-	s->q->added++;
-	return job_move_in(c, &j, QUEUE_QUEUED, NULL, e);
+	return redrive_in(s->q, c, &j, e);
 }
 
 int queue_redrive(struct queue *q, int64_t job, struct err *e)
@@ -295,6 +303,103 @@ int queue_redrive(struct queue *q, int64_t job, struct err *e)
 	struct step s = { .q = q, .job = job };
 
 	return db_write(q->db, redrive, &s, e);
+}
+
+// ---- many at once --------------------------------------------------------------------------------------
+
+struct many {
+	struct queue *q;
+	const struct queue_filter *f;
+	int64_t *ids, after;
+	size_t n;
+};
+
+// Jobs in one state that a filter means, from ids above `after` on.
+static int find_some(struct db_conn *c, const struct many *m, enum queue_state state,
+		     struct arena *mem, struct queue_job **out, size_t *n, struct err *e)
+{
+	const struct queue_filter *f = m->f;
+	struct db_val service = db_int(f->service), run = db_int(f->run), owner = db_int(f->owner),
+		      in = db_int(state), after = db_int(m->after),
+		      limit = db_int((int64_t)f->limit);
+	auto_query struct db_stmt *s = NULL;
+
+	if (f->run)
+		s = db_query(c,
+			     JOB_SELECT "WHERE j.run=?1 AND j.state=?2 AND j.id>?3 AND "
+					"(?4=0 OR j.service=?4) AND (?5=0 OR j.owner=?5) "
+					"ORDER BY j.id LIMIT ?6",
+			     DB_ARGS(run, in, after, service, owner, limit), e);
+	else if (f->service)
+		s = db_query(c,
+			     JOB_SELECT "WHERE j.service=?1 AND j.state=?2 AND j.id>?3 AND "
+					"(?4=0 OR j.owner=?4) ORDER BY j.id LIMIT ?5",
+			     DB_ARGS(service, in, after, owner, limit), e);
+	else
+		s = db_query(c,
+			     JOB_SELECT "WHERE j.state=?1 AND j.id>?2 AND (?3=0 OR j.owner=?3) "
+					"ORDER BY j.id LIMIT ?4",
+			     DB_ARGS(in, after, owner, limit), e);
+	return jobs_collect(s, f->limit, mem, out, n, e);
+}
+
+static int cancel_some(struct db_conn *c, void *arg, struct err *e)
+{
+	auto_arena struct arena mem = { 0 };
+	struct many *m = arg;
+	struct queue_job *jobs;
+	size_t n;
+
+	if (find_some(c, m, QUEUE_QUEUED, &mem, &jobs, &n, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		if (cancel_in(c, &jobs[i], e) < 0)
+			return -1;
+		m->ids[m->n++] = jobs[i].id;
+	}
+	return 0;
+}
+
+int queue_cancel_some(struct queue *q, const struct queue_filter *f, int64_t *ids, size_t *n,
+		      struct err *e)
+{
+	struct many m = { .q = q, .f = f, .ids = ids };
+	int bad = db_write(q->db, cancel_some, &m, e);
+
+	*n = bad ? 0 : m.n;
+	return bad;
+}
+
+static int redrive_some(struct db_conn *c, void *arg, struct err *e)
+{
+	auto_arena struct arena mem = { 0 };
+	struct many *m = arg;
+	struct queue_job *jobs;
+
+	if (find_some(c, m, (enum queue_state)m->f->state, &mem, &jobs, &m->n, e) < 0)
+		return -1;
+	for (size_t i = 0; i < m->n; i++) {
+		if (redrive_in(m->q, c, &jobs[i], e) < 0)
+			return -1;
+		m->after = jobs[i].id;
+	}
+	return 0;
+}
+
+int queue_redrive_some(struct queue *q, const struct queue_filter *f, int64_t *after, size_t *n,
+		       struct err *e)
+{
+	struct many m = { .q = q, .f = f, .after = *after };
+
+	*n = 0;
+	if (f->state < QUEUE_FAILED || f->state >= QUEUE_STATES)
+		return err_set(e, ERR_INVALID,
+			       "only failed, cancelled and dead jobs are sent again");
+	if (db_write(q->db, redrive_some, &m, e) < 0)
+		return -1;
+	*after = m.after;
+	*n = m.n;
+	return 0;
 }
 
 // ---- deleting ------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+enum { WAKE_BATCH = 1000 }; // delayed jobs made ready in one write
+
 static const char *const state_names[QUEUE_STATES] = {
 	"queued", "staging", "running", "uploading", "succeeded", "failed", "cancelled", "dead",
 };
@@ -23,19 +25,55 @@ bool queue_state_parse(struct span text, enum queue_state *out)
 	return false;
 }
 
-int queue_open(struct queue **out, struct db *d, struct err *e unused_arg)
+int queue_open(struct queue **out, struct db *d, struct err *e)
 {
-	*out = mem_zalloc(sizeof(**out));
-	(*out)->db = d;
+	struct queue *q = mem_zalloc(sizeof(*q));
+
+	q->db = d;
+	pthread_mutex_init(&q->lock, NULL);
+	if (limits_load(q, e) < 0) {
+		queue_close(q);
+		return err_wrap(e, "queue");
+	}
+	*out = q;
 	return 0;
 }
 
 void queue_close(struct queue *q)
 {
+	if (!q)
+		return;
+	limits_release(q);
+	pthread_mutex_destroy(&q->lock);
 	mem_free(q);
 }
 
 // ---- adding --------------------------------------------------------------------------------------------
+
+static int check_room(struct queue *q, struct db_conn *c, const struct queue_new *n, struct err *e)
+{
+	uint64_t user_max = queue_limits_get(q, n->owner).queued;
+	int64_t queued;
+
+	if (n->queued_max) {
+		if (db_get_int(c, "SELECT n FROM job_counts WHERE service=?1 AND state=0",
+			       DB_ARGS(db_int(n->service)), 0, &queued, e) < 0)
+			return -1;
+		if ((uint64_t)queued >= n->queued_max)
+			return err_set(e, ERR_BUSY, "the queue of the service is full: %lld jobs",
+				       (long long)queued);
+	}
+	if (user_max) {
+		if (db_get_int(c, "SELECT sum(queued) FROM lanes WHERE owner=?1",
+			       DB_ARGS(db_int(n->owner)), 0, &queued, e) < 0)
+			return -1;
+		if ((uint64_t)queued >= user_max)
+			return err_set(e, ERR_BUSY,
+				       "the user has %lld jobs in the queue, %llu are allowed",
+				       (long long)queued, (unsigned long long)user_max);
+	}
+	return 0;
+}
 
 int queue_add_in(struct queue *q, struct db_conn *c, const struct queue_new *n, int64_t *job,
 		 struct err *e)
@@ -56,6 +94,8 @@ int queue_add_in(struct queue *q, struct db_conn *c, const struct queue_new *n, 
 		if (known)
 			return 0; // told again: it made its job the first time
 	}
+	if (!n->unbounded && check_room(q, c, n, e) < 0)
+		return -1;
 	rand_uuid(uuid);
 	if (db_exec(c,
 		    "INSERT INTO jobs(uuid,service,revision,owner,state,attempt,sync,priority,"
@@ -80,7 +120,7 @@ int queue_add_in(struct queue *q, struct db_conn *c, const struct queue_new *n, 
 	    db_exec(c, "INSERT INTO payloads(job,data) VALUES(?1,?2)",
 		    DB_ARGS(db_int(*job), db_blob(n->payload)), e) < 0 ||
 	    job_count_in(c, n->service, QUEUE_QUEUED, 1, e) < 0 ||
-	    job_find_in(c, *job, &mem, &j, e) < 0)
+	    job_find_in(c, *job, &mem, &j, e) < 0 || job_lane_in(c, &j, 1, e) < 0)
 		return -1;
 	q->added++;
 	return job_tell_in(c, &j, QUEUE_QUEUED, NULL, e);
@@ -108,24 +148,84 @@ int queue_add(struct queue *q, const struct queue_new *n, int64_t *job, struct e
 
 // ---- reading -------------------------------------------------------------------------------------------
 
-int queue_ready(struct queue *q, int64_t now_ns, size_t limit, struct arena *mem,
-		struct queue_job **out, size_t *n, int64_t *next_ns, struct err *e)
+int queue_lanes(struct queue *q, struct arena *mem, struct queue_lane **out, size_t *n,
+		struct err *e)
+{
+	struct db_conn *c = db_reader(q->db, e);
+	auto_query struct db_stmt *s = NULL;
+	size_t cap = 64;
+	int got;
+
+	*n = 0;
+	*out = arena_alloc(mem, cap * sizeof(**out));
+	if (!c)
+		return -1;
+	s = db_query(c, "SELECT owner,service,priority FROM lanes WHERE queued>0", DB_NO_ARGS, e);
+	while ((got = s ? db_step(s, e) : -1) > 0) {
+		if (*n == cap) {
+			struct queue_lane *more = arena_alloc(mem, 2 * cap * sizeof(*more));
+
+			memcpy(more, *out, cap * sizeof(*more));
+			*out = more;
+			cap *= 2;
+		}
+		(*out)[(*n)++] = (struct queue_lane){ db_col_int(s, 0), db_col_int(s, 1),
+						      (int)db_col_int(s, 2) };
+	}
+	return got;
+}
+
+int queue_ready(struct queue *q, const struct queue_lane *l, int64_t after, int64_t upto,
+		size_t limit, struct arena *mem, struct queue_job **out, size_t *n, struct err *e)
 {
 	struct db_conn *c = db_reader(q->db, e);
 	auto_query struct db_stmt *s = NULL;
 
 	*n = 0;
-	*next_ns = 0;
 	if (!c)
 		return -1;
 	s = db_query(c,
-		     JOB_SELECT "WHERE j.state=0 AND j.run_after_ns<=?1 "
-				"ORDER BY j.priority DESC, j.run_after_ns, j.id LIMIT ?2",
-		     DB_ARGS(db_int(now_ns), db_int((int64_t)limit)), e);
-	if (jobs_collect(s, limit, mem, out, n, e) < 0)
+		     JOB_SELECT "WHERE j.state=0 AND j.run_after_ns=0 AND j.owner=?1 AND "
+				"j.service=?2 AND j.priority=?3 AND j.id>?4 AND j.id<=?5 "
+				"ORDER BY j.id LIMIT ?6",
+		     DB_ARGS(db_int(l->owner), db_int(l->service), db_int(l->priority),
+			     db_int(after), db_int(upto), db_int((int64_t)limit)),
+		     e);
+	return jobs_collect(s, limit, mem, out, n, e);
+}
+
+struct waking {
+	struct queue *q;
+	int64_t now_ns;
+};
+
+static int wake(struct db_conn *c, void *arg, struct err *e)
+{
+	struct waking *w = arg;
+	int n = db_exec(c,
+			"UPDATE jobs SET run_after_ns=0 WHERE id IN (SELECT id FROM jobs "
+			"INDEXED BY jobs_delayed WHERE state=0 AND run_after_ns>0 AND "
+			"run_after_ns<=?1 ORDER BY run_after_ns "
+			"LIMIT ?2)",
+			DB_ARGS(db_int(w->now_ns), db_int(WAKE_BATCH)), e);
+
+	w->q->added += n > 0;
+	return n < 0 ? -1 : 0;
+}
+
+// The planner knows no counts and would look through all that is queued.
+int queue_wake(struct queue *q, int64_t now_ns, int64_t *next_ns, struct err *e)
+{
+	struct db_conn *c = db_reader(q->db, e);
+	struct waking w = { q, now_ns };
+
+	*next_ns = 0;
+	if (!c || db_get_int(c,
+			     "SELECT run_after_ns FROM jobs INDEXED BY jobs_delayed WHERE "
+			     "state=0 AND run_after_ns>0 ORDER BY run_after_ns LIMIT 1",
+			     DB_NO_ARGS, 0, next_ns, e) < 0)
 		return -1;
-	return db_get_int(c, "SELECT min(run_after_ns) FROM jobs WHERE state=0 AND run_after_ns>?1",
-			  DB_ARGS(db_int(now_ns)), 0, next_ns, e);
+	return *next_ns && *next_ns <= now_ns ? db_write_lazy(q->db, wake, &w, e) : 0;
 }
 
 int queue_active(struct queue *q, struct arena *mem, struct queue_job **out, size_t *n,
@@ -272,18 +372,29 @@ int queue_list(struct queue *q, const struct queue_filter *f, struct arena *mem,
 			     "WHERE j.run=?1 AND (?2=0 OR j.service=?2) AND (?3<0 OR j.state=?3) "
 			     "AND (?4=0 OR j.owner=?4) AND j.id<?5 ORDER BY j.id DESC LIMIT ?6",
 			     DB_ARGS(run, service, state, owner, before, limit), e);
-	else if (f->service)
+	else if (f->service && f->state >= 0)
 		s = db_query(c,
 			     JOB_SELECT
-			     "WHERE j.service=?1 AND (?2<0 OR j.state=?2) AND "
+			     "WHERE j.service=?1 AND j.state=?2 AND "
 			     "(?3=0 OR j.owner=?3) AND j.id<?4 ORDER BY j.id DESC LIMIT ?5",
 			     DB_ARGS(service, state, owner, before, limit), e);
-	else
+	else if (f->service)
 		s = db_query(c,
-			     JOB_SELECT
-			     "WHERE (?1<0 OR j.state=?1) AND (?2=0 OR j.owner=?2) AND j.id<?3 "
-			     "ORDER BY j.id DESC LIMIT ?4",
+			     JOB_SELECT "WHERE j.service=?1 AND (?2=0 OR j.owner=?2) AND j.id<?3 "
+					"ORDER BY j.id DESC LIMIT ?4",
+			     DB_ARGS(service, owner, before, limit), e);
+	else if (f->state >= 0)
+		s = db_query(c,
+			     JOB_SELECT "WHERE j.state=?1 AND (?2=0 OR j.owner=?2) AND j.id<?3 "
+					"ORDER BY j.id DESC LIMIT ?4",
 			     DB_ARGS(state, owner, before, limit), e);
+	else if (f->owner)
+		s = db_query(c,
+			     JOB_SELECT "WHERE j.owner=?1 AND j.id<?2 ORDER BY j.id DESC LIMIT ?3",
+			     DB_ARGS(owner, before, limit), e);
+	else
+		s = db_query(c, JOB_SELECT "WHERE j.id<?1 ORDER BY j.id DESC LIMIT ?2",
+			     DB_ARGS(before, limit), e);
 	return jobs_collect(s, f->limit, mem, out, n, e);
 }
 
@@ -291,10 +402,17 @@ int queue_head(struct queue *q, int64_t *created_ns, struct err *e)
 {
 	struct db_conn *c = db_reader(q->db, e);
 
-	return c ? db_get_int(c,
-			      "SELECT created_ns FROM jobs WHERE state=0 "
-			      "ORDER BY priority DESC,run_after_ns,id LIMIT 1",
+	return c ? db_get_int(c, "SELECT created_ns FROM jobs WHERE state=0 ORDER BY id LIMIT 1",
 			      DB_NO_ARGS, 0, created_ns, e)
+		 : -1;
+}
+
+int queue_oldest(struct queue *q, int64_t service, int64_t *job, struct err *e)
+{
+	struct db_conn *c = db_reader(q->db, e);
+
+	return c ? db_get_int(c, "SELECT min(id) FROM jobs WHERE service=?1 AND state=0",
+			      DB_ARGS(db_int(service)), 0, job, e)
 		 : -1;
 }
 

@@ -52,9 +52,13 @@ struct queue_new {
 	int priority;
 	int64_t run;	// chain root, 0 = starts one
 	unsigned depth; // jobs before this one in its chain
+	uint64_t
+		queued_max; // queued jobs of the service from which on this one is refused; 0 = any number
+	bool unbounded; // taken whatever the bounds of service and user (what a job made must not be lost)
 };
 
-// Inside a write. *job = the new job's id, or 0 when this event made its job before.
+// Inside a write. *job = the new job's id, or 0 when this event made its job before. ERR_BUSY: the queue of the
+// service or of the user is full.
 must_check int queue_add_in(struct queue *q, struct db_conn *c, const struct queue_new *n,
 			    int64_t *job, struct err *e);
 // The same as a write of its own. [waits for the disk]
@@ -92,10 +96,20 @@ struct queue_attempt {
 	uint64_t memory_peak, cpu_us;
 };
 
-// Ready jobs in dispatch order (priority, then age), at most `limit`; *next_ns = when the next delayed one
-// becomes ready, 0 = none.
-must_check int queue_ready(struct queue *q, int64_t now_ns, size_t limit, struct arena *mem,
-			   struct queue_job **out, size_t *n, int64_t *next_ns, struct err *e);
+// Queued jobs that differ in nothing that matters for their turn.
+struct queue_lane {
+	int64_t owner, service;
+	int priority; // a higher one goes first among the lanes of its owner
+};
+// The lanes that have queued jobs, perhaps only such as wait for their time.
+must_check int queue_lanes(struct queue *q, struct arena *mem, struct queue_lane **out, size_t *n,
+			   struct err *e);
+// Ready jobs of a lane, the oldest first, with ids from `after`+1 to `upto`, at most `limit`.
+must_check int queue_ready(struct queue *q, const struct queue_lane *l, int64_t after, int64_t upto,
+			   size_t limit, struct arena *mem, struct queue_job **out, size_t *n,
+			   struct err *e);
+// Makes jobs ready whose time has come; *next_ns = when the next one's comes, 0 = there is none.
+must_check int queue_wake(struct queue *q, int64_t now_ns, int64_t *next_ns, struct err *e);
 // Jobs that were leased when the last life ended.
 must_check int queue_active(struct queue *q, struct arena *mem, struct queue_job **out, size_t *n,
 			    struct err *e);
@@ -124,8 +138,37 @@ must_check int queue_list(struct queue *q, const struct queue_filter *f, struct 
 must_check int queue_counts(struct queue *q, int64_t service, int64_t run,
 			    uint64_t out[static QUEUE_STATES], struct err *e);
 
-// When the job that is next was made; 0 when none is queued.
+// What the last thousand jobs of a service that succeeded, and as many that failed, really took.
+struct queue_spread {
+	uint64_t p50, p95, max; // 0 = not known
+};
+struct queue_usage {
+	uint64_t jobs, oom; // looked at; ended over their memory
+	struct queue_spread memory_bytes, cpu_millis, run_ms;
+};
+must_check int queue_usage(struct queue *q, int64_t service, struct queue_usage *out,
+			   struct err *e);
+
+// The oldest queued job of a service, 0 when there is none.
+must_check int queue_oldest(struct queue *q, int64_t service, int64_t *job, struct err *e);
+// When the oldest queued job was made; 0 when none is queued.
 must_check int queue_head(struct queue *q, int64_t *created_ns, struct err *e);
+
+// ---- limits of users -----------------------------------------------------------------------------------
+
+// Of the jobs that belong to a user, whatever service they run. 0 = no bound.
+struct queue_limits {
+	uint32_t running;      // jobs at once
+	uint32_t cpu_millis;   // requested by the running ones
+	uint64_t memory_bytes; // likewise
+	uint64_t queued;       // from so many on, new ones are refused
+	uint32_t weight;       // share beside other users, 1 to QUEUE_WEIGHT_MAX; 0 = 1
+};
+enum { QUEUE_WEIGHT_MAX = 1000 };
+// What holds for a user; zeroed when nothing was set.
+struct queue_limits queue_limits_get(struct queue *q, int64_t user);
+must_check int queue_limits_set(struct queue *q, int64_t user, const struct queue_limits *l,
+				struct err *e);
 
 // ---- the life of a job ---------------------------------------------------------------------------------
 
@@ -172,6 +215,14 @@ must_check int queue_release(struct queue *q, int64_t job, unsigned attempt, int
 
 // A queued job ends at once as cancelled: 1. One that is leased: 0, the caller stops it. [waits for the disk]
 must_check int queue_cancel(struct queue *q, int64_t job, struct err *e);
+// As queue_cancel for queued jobs that the filter means, the oldest first, at most its limit (`before` and `state` are
+// not looked at). The caller goes on while *n is the limit. [waits for the disk]
+must_check int queue_cancel_some(struct queue *q, const struct queue_filter *f, int64_t *ids,
+				 size_t *n, struct err *e);
+// As queue_redrive for jobs with ids above *after in the filter's state, the oldest first; *after becomes the last
+// one's, so that going on from it meets none twice. ERR_INVALID: not such a state. [waits for the disk]
+must_check int queue_redrive_some(struct queue *q, const struct queue_filter *f, int64_t *after,
+				  size_t *n, struct err *e);
 // A failed, dead or cancelled job is queued again with fresh attempts.
 must_check int queue_redrive(struct queue *q, int64_t job, struct err *e);
 

@@ -86,6 +86,18 @@ int job_count_in(struct db_conn *c, int64_t service, enum queue_state s, int64_t
 		       : 0;
 }
 
+int job_lane_in(struct db_conn *c, const struct queue_job *j, int64_t by, struct err *e)
+{
+	return db_exec(c,
+		       "INSERT INTO lanes(owner,service,priority,queued) VALUES(?1,?2,?3,?4) "
+		       "ON CONFLICT DO UPDATE SET queued=queued+?4",
+		       DB_ARGS(db_int(j->owner), db_int(j->service), db_int(j->priority),
+			       db_int(by)),
+		       e) < 0
+		       ? -1
+		       : 0;
+}
+
 int job_tell_in(struct db_conn *c, const struct queue_job *j, enum queue_state to,
 		const char *reason, struct err *e)
 {
@@ -113,7 +125,9 @@ int job_move_in(struct db_conn *c, struct queue_job *j, enum queue_state to, con
 		struct err *e)
 {
 	if (job_count_in(c, j->service, j->state, -1, e) < 0 ||
-	    job_count_in(c, j->service, to, 1, e) < 0)
+	    job_count_in(c, j->service, to, 1, e) < 0 ||
+	    (j->state == QUEUE_QUEUED && job_lane_in(c, j, -1, e) < 0) ||
+	    (to == QUEUE_QUEUED && job_lane_in(c, j, 1, e) < 0))
 		return -1;
 	return job_tell_in(c, j, to, reason, e);
 }

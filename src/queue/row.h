@@ -2,13 +2,21 @@
 // Functions ending in _in run inside a write.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include "base/map.h"
 #include "db/db.h"
 #include "queue/queue.h"
+
+#include <pthread.h>
 
 struct queue {
 	struct db *db;
 	_Atomic uint64_t added;
+	pthread_mutex_t lock; // guards what follows
+	struct map limits;    // user -> struct queue_limits
 };
+
+must_check int limits_load(struct queue *q, struct err *e);
+void limits_release(struct queue *q);
 
 // The columns that jobs_collect() reads; a WHERE follows.
 #define JOB_SELECT                                                                                 \
@@ -24,7 +32,9 @@ must_check int jobs_collect(struct db_stmt *s, size_t limit, struct arena *mem,
 			    struct queue_job **out, size_t *n, struct err *e);
 must_check int job_find_in(struct db_conn *c, int64_t id, struct arena *mem, struct queue_job *out,
 			   struct err *e);
-// Moves a job in the counts and tells the feed; the caller writes the row.
+// A queued job more or less in its lane.
+must_check int job_lane_in(struct db_conn *c, const struct queue_job *j, int64_t by, struct err *e);
+// Moves a job in the counts and lanes and tells the feed; the caller writes the row.
 must_check int job_move_in(struct db_conn *c, struct queue_job *j, enum queue_state to,
 			   const char *reason, struct err *e);
 must_check int job_count_in(struct db_conn *c, int64_t service, enum queue_state s, int64_t by,

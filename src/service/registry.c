@@ -186,7 +186,7 @@ int registry_load(struct services *s, struct err *e)
 	auto_query struct db_stmt *q = NULL;
 	int got;
 
-	if (!c)
+	if (!c || flow_load(s, c, e) < 0)
 		return -1;
 	q = db_query(c, "SELECT id,revision FROM services", DB_NO_ARGS, e);
 	while ((got = q ? db_step(q, e) : -1) > 0) {
@@ -213,4 +213,5 @@ void registry_release(struct services *s)
 	map_release(&s->by_name);
 	map_release(&s->by_id);
 	map_release(&s->by_bucket);
+	flow_release(s);
 }

@@ -20,17 +20,22 @@ struct services {
 	struct map by_name;	// name -> current definition (a reference)
 	struct map by_id;	// id -> the same, borrowed
 	struct map by_bucket;	// bucket id -> first struct trigger
+	struct map flows;	// id -> struct service_flow of a service that is paused
 	pthread_mutex_t change; // one change of definitions at a time
 };
 
 // Builds a definition from a stored document and its secrets.
 must_check int service_def_load(struct services *s, struct db_conn *c, int64_t id, int64_t revision,
 				struct service_def **out, struct err *e);
-struct service_def *service_def_ref(struct service_def *d);
 
 // Puts a definition with its triggers (rows of the database) in place of the older one, or takes it out.
 must_check int registry_put(struct services *s, struct db_conn *c, struct service_def *d,
 			    struct err *e);
 void registry_remove(struct services *s, const char *name);
+// flow.c
+must_check int flow_load(struct services *s, struct db_conn *c, struct err *e);
+void flow_forget(struct services *s, int64_t service);
+void flow_release(struct services *s);
+
 must_check int registry_load(struct services *s, struct err *e);
 void registry_release(struct services *s);

@@ -35,6 +35,7 @@ struct service_def {
 	struct fdl_service *fdl;	  // with token and owner set
 	_Atomic int refs;		  // private
 };
+struct service_def *service_def_ref(struct service_def *d);
 void service_def_put(struct service_def *d); // NULL is fine
 static inline void service_def_put_ptr(struct service_def **d)
 {
@@ -97,7 +98,26 @@ must_check int service_revision(struct services *s, int64_t id, int64_t revision
 must_check int service_by_id(struct services *s, int64_t id, struct service_def **out,
 			     struct err *e);
 
-// A call by the API: queues a job with this payload. *job = its id.
+// ---- pausing -------------------------------------------------------------------------------------------
+
+enum service_flow_change {
+	SERVICE_PAUSE, // starts no job; events and calls are queued
+	SERVICE_DRAIN, // works off what is queued now, then as paused
+	SERVICE_RESUME,
+};
+// Running jobs go on whatever is said. ERR_DENIED, ERR_NOT_FOUND. [waits for the disk]
+must_check int service_flow_set(struct services *s, const struct service_caller *who,
+				struct span name, enum service_flow_change change, struct err *e);
+struct service_flow {
+	bool paused;
+	int64_t upto; // paused, but jobs with ids up to this may start; 0 = none
+};
+struct service_flow service_flow_get(struct services *s, int64_t service);
+
+// ---- calls ---------------------------------------------------------------------------------------------
+
+// A call by the API: queues a job with this payload. *job = its id. ERR_BUSY: the queue of the
+// service or of the user is full; ERR_UNAVAILABLE: nobody would answer, since the service is paused.
 must_check int service_call(struct services *s, const struct service_def *d, int64_t user,
 			    struct span payload, bool sync, int64_t *job, struct err *e);
 

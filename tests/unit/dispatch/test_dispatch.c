@@ -115,7 +115,11 @@ static void the_retry_policy_is_followed(void **state)
 	bed_service(b, "third", "fail", ",'retry':{'attempts':3,'on':['exit']}");
 	bed_service(b, "second", "fail-once", ",'retry':{'attempts':3,'on':['exit']}");
 	bed_service(b, "other", "oom", ",'retry':{'attempts':3,'on':['exit']}");
+	bed_service(b, "seven", "fail", ",'retry':{'attempts':2,'on':['exit:7','exit:255']}");
+	bed_service(b, "eight", "fail", ",'retry':{'attempts':2,'on':['exit:8','oom']}");
 	bed_start(b);
+	bed_wait(b, bed_call(b, "seven", "x", false), QUEUE_DEAD);
+	bed_wait(b, bed_call(b, "eight", "x", false), QUEUE_FAILED);
 	int64_t third = bed_call(b, "third", "x", false),
 		second = bed_call(b, "second", "x", false),
 		other = bed_call(b, "other", "x", false);

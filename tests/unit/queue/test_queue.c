@@ -91,11 +91,20 @@ static int64_t add(struct place *p, int64_t version)
 
 static size_t ready(struct place *p, struct queue_job **jobs)
 {
+	static const struct queue_lane lane = { .owner = 1, .service = 3 };
 	struct err e = { 0 };
-	int64_t next;
 	size_t n;
 
-	assert_int_equal(queue_ready(p->q, clock_wall_ns(), 10, &p->mem, jobs, &n, &next, &e), 0);
+	assert_int_equal(queue_ready(p->q, &lane, 0, INT64_MAX, 10, &p->mem, jobs, &n, &e), 0);
+	return n;
+}
+
+static size_t lanes(struct place *p, struct queue_lane **out)
+{
+	struct err e = { 0 };
+	size_t n;
+
+	assert_int_equal(queue_lanes(p->q, &p->mem, out, &n, &e), 0);
 	return n;
 }
 
@@ -185,22 +194,122 @@ static void a_retry_waits_and_counts_as_a_new_attempt(void **state)
 	struct queue_job *jobs;
 	struct err e = { 0 };
 	unsigned attempt;
-	size_t n;
 
 	attempt = lease(p, job);
 	assert_true(attempt > 0);
 	int64_t later = clock_wall_ns() + 3600 * NS_PER_S;
 	assert_int_equal(queue_end(p->q, job, attempt, QUEUE_QUEUED, later, &bad, &e), 0);
-	assert_int_equal(queue_ready(p->q, clock_wall_ns(), 10, &p->mem, &jobs, &n, &next, &e), 0);
-	assert_int_equal(n, 0);
+	assert_int_equal(queue_wake(p->q, clock_wall_ns(), &next, &e), 0);
 	assert_true(next == later);
-	assert_int_equal(queue_ready(p->q, later, 10, &p->mem, &jobs, &n, &next, &e), 0);
-	assert_int_equal(n, 1);
+	assert_int_equal(ready(p, &jobs), 0);
+	assert_int_equal(queue_wake(p->q, later, &next, &e), 0);
+	settle(p);
+	assert_int_equal(ready(p, &jobs), 2);
+	assert_int_equal(jobs[0].id, job); // it kept its place
+	assert_int_equal(queue_wake(p->q, later, &next, &e), 0);
+	assert_int_equal(next, 0);
 	attempt = lease(p, job);
 	assert_true(attempt > 0);
 	assert_int_equal(attempt, 2);
 	// an answer of the first attempt that comes now is refused
 	assert_int_equal(queue_end(p->q, job, 1, QUEUE_SUCCEEDED, 0, &bad, &e), -1);
+}
+
+static void lanes_are_those_with_queued_jobs(void **state)
+{
+	struct queue_new n = { .service = 3,
+			       .revision = 1,
+			       .owner = 7,
+			       .source = "api",
+			       .payload = SPAN("{}"),
+			       .priority = 5 };
+	struct place *p = *state;
+	struct queue_lane *l;
+	struct err e = { 0 };
+	int64_t job = add(p, 1), other;
+
+	assert_int_equal(queue_add(p->q, &n, &other, &e), 0);
+	assert_int_equal(lanes(p, &l), 2);
+	assert_int_equal(l[0].owner, 1);
+	assert_int_equal(l[1].owner, 7);
+	assert_int_equal(l[1].priority, 5);
+	assert_int_equal(lease(p, job), 1);
+	assert_int_equal(lanes(p, &l), 1);
+	assert_int_equal(queue_release(p->q, job, 1, 0, &e), 0);
+	assert_int_equal(lanes(p, &l), 2);
+	assert_int_equal(queue_cancel(p->q, job, &e), 1);
+	assert_int_equal(queue_cancel(p->q, other, &e), 1);
+	assert_int_equal(lanes(p, &l), 0);
+	assert_int_equal(queue_redrive(p->q, other, &e), 0);
+	assert_int_equal(lanes(p, &l), 1);
+}
+
+static void a_full_queue_refuses_but_what_jobs_made(void **state)
+{
+	struct queue_new n = { .service = 3,
+			       .revision = 1,
+			       .owner = 1,
+			       .source = "api",
+			       .payload = SPAN("{}"),
+			       .queued_max = 2 };
+	struct queue_limits limits = { .queued = 4, .weight = 3 };
+	struct place *p = *state;
+	struct err e = { 0 };
+	int64_t job, first;
+
+	assert_int_equal(queue_add(p->q, &n, &first, &e), 0);
+	assert_int_equal(queue_add(p->q, &n, &job, &e), 0);
+	assert_int_equal(queue_add(p->q, &n, &job, &e), -1);
+	assert_int_equal(e.code, ERR_BUSY);
+	n.unbounded = true;
+	assert_int_equal(queue_add(p->q, &n, &job, &e), 0);
+	n.unbounded = false;
+	n.queued_max = 0;
+	assert_int_equal(queue_limits_set(p->q, 1, &limits, &e), 0);
+	assert_int_equal(queue_add(p->q, &n, &job, &e), 0);
+	assert_int_equal(queue_add(p->q, &n, &job, &e), -1);
+	assert_int_equal(e.code, ERR_BUSY);
+	assert_int_equal(lease(p, first), 1);
+	assert_int_equal(queue_add(p->q, &n, &job, &e), 0);
+	limits.weight = QUEUE_WEIGHT_MAX + 1;
+	assert_int_equal(queue_limits_set(p->q, 1, &limits, &e), -1);
+	queue_close(p->q);
+	db_close(p->db);
+	open_all(p);
+	assert_int_equal(queue_limits_get(p->q, 1).queued, 4);
+	assert_int_equal(queue_limits_get(p->q, 1).weight, 3);
+	assert_int_equal(queue_limits_get(p->q, 2).weight, 0);
+}
+
+static void lists_filter_by_state_service_and_owner(void **state)
+{
+	struct queue_filter f = { .state = QUEUE_CANCELLED, .limit = 10 };
+	struct place *p = *state;
+	int64_t first = add(p, 1), second = add(p, 2);
+	struct queue_job *jobs;
+	struct err e = { 0 };
+	size_t n;
+
+	assert_int_equal(queue_cancel(p->q, first, &e), 1);
+	for (int i = 0; i < 4; i++) {
+		f.service = i & 1 ? 3 : 0;
+		f.owner = i & 2 ? 1 : 0;
+		f.state = QUEUE_CANCELLED;
+		assert_int_equal(queue_list(p->q, &f, &p->mem, &jobs, &n, &e), 0);
+		assert_int_equal(n, 1);
+		assert_int_equal(jobs[0].id, first);
+		f.state = -1;
+		assert_int_equal(queue_list(p->q, &f, &p->mem, &jobs, &n, &e), 0);
+		assert_int_equal(n, 2);
+		assert_int_equal(jobs[0].id, second);
+		f.before = second;
+		assert_int_equal(queue_list(p->q, &f, &p->mem, &jobs, &n, &e), 0);
+		assert_int_equal(n, 1);
+		f.before = 0;
+	}
+	f.owner = 9;
+	assert_int_equal(queue_list(p->q, &f, &p->mem, &jobs, &n, &e), 0);
+	assert_int_equal(n, 0);
 }
 
 static void a_lease_given_back_is_no_attempt(void **state)
@@ -265,6 +374,52 @@ static void cancel_and_redrive_follow_the_states(void **state)
 	assert_int_equal(add(p, 1), 0); // the event is remembered
 }
 
+static void many_are_cancelled_and_sent_again_once(void **state)
+{
+	struct queue_filter f = { .service = 3, .limit = 2 };
+	struct queue_result bad = { .outcome = "exited", .exit_code = 1, .reason = "no" };
+	struct place *p = *state;
+	int64_t jobs[5], ids[2], after = 0;
+	uint64_t counts[QUEUE_STATES];
+	struct err e = { 0 };
+	size_t n;
+
+	for (int i = 0; i < 5; i++)
+		jobs[i] = add(p, i + 1);
+	assert_int_equal(lease(p, jobs[0]), 1);
+	f.run = 2;
+	assert_int_equal(queue_cancel_some(p->q, &f, ids, &n, &e), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(ids[0], jobs[1]);
+	f.run = 0;
+	assert_int_equal(queue_cancel_some(p->q, &f, ids, &n, &e), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(queue_cancel_some(p->q, &f, ids, &n, &e), 0);
+	assert_int_equal(n, 1); // the leased one is not the queue's to end
+	assert_int_equal(queue_end(p->q, jobs[0], 1, QUEUE_FAILED, 0, &bad, &e), 0);
+	f.state = QUEUE_SUCCEEDED;
+	assert_int_equal(queue_redrive_some(p->q, &f, &after, &n, &e), -1);
+	assert_int_equal(e.code, ERR_INVALID);
+	f.state = QUEUE_FAILED;
+	assert_int_equal(queue_redrive_some(p->q, &f, &after, &n, &e), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(after, jobs[0]);
+	// One that fails again while we go through them is not met a second time.
+	assert_int_equal(lease(p, jobs[0]), 2);
+	assert_int_equal(queue_end(p->q, jobs[0], 2, QUEUE_FAILED, 0, &bad, &e), 0);
+	assert_int_equal(queue_redrive_some(p->q, &f, &after, &n, &e), 0);
+	assert_int_equal(n, 0);
+	f.state = QUEUE_CANCELLED;
+	f.service = 0;
+	f.owner = 1;
+	after = 0;
+	assert_int_equal(queue_redrive_some(p->q, &f, &after, &n, &e), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(queue_counts(p->q, 3, 0, counts, &e), 0);
+	assert_int_equal(counts[QUEUE_CANCELLED], 2);
+	assert_int_equal(counts[QUEUE_QUEUED], 2);
+}
+
 static void jobs_are_found_by_name_and_listed_newest_first(void **state)
 {
 	struct place *p = *state;
@@ -312,9 +467,13 @@ int main(void)
 		CASE(a_leased_job_is_not_ready_and_not_leased_again),
 		CASE(an_outcome_is_accounted_once),
 		CASE(a_retry_waits_and_counts_as_a_new_attempt),
+		CASE(lanes_are_those_with_queued_jobs),
+		CASE(a_full_queue_refuses_but_what_jobs_made),
+		CASE(lists_filter_by_state_service_and_owner),
 		CASE(a_lease_given_back_is_no_attempt),
 		CASE(leased_jobs_are_found_after_a_restart),
 		CASE(cancel_and_redrive_follow_the_states),
+		CASE(many_are_cancelled_and_sent_again_once),
 		CASE(jobs_are_found_by_name_and_listed_newest_first),
 		CASE(every_step_is_in_the_feed),
 	};
