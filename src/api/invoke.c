@@ -24,13 +24,13 @@ void api_job(struct req *q)
 	auto_service_def struct service_def *d = called(q);
 	struct queue_job made;
 	struct err e = { 0 };
-	int64_t job;
+	int64_t job = 0;
 
 	if (!d)
 		return;
 	if (service_call(q->api->o.services, d, q->who.user, http_body(q->http), false, &job, &e) <
 	    0) {
-		reply_error(q, &e);
+		reply_call_error(q, &e);
 		return;
 	}
 	if (queue_job_get(q->api->o.queue, job, http_arena(q->http), &made, &e) == 0)
@@ -99,7 +99,7 @@ static void queued(void *owner, int64_t job, const struct err *e)
 		e = &wait;
 	}
 	if (claim(q->api, p)) {
-		reply_error(q, e);
+		reply_call_error(q, e);
 		http_resume(q->http);
 	}
 }

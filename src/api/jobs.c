@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "db/db.h"
 #include "dispatch/dispatch.h"
-#include "exec/joblog.h"
 #include "fdl/fdl.h"
 #include "queue/queue.h"
 #include "store/store.h"
@@ -80,8 +79,7 @@ void api_logs_list(struct req *q)
 
 // ---- one job ---------------------------------------------------------------------------------------------
 
-// The job named by a parameter, if the caller may see it; answers itself otherwise.
-static bool job_of(struct req *q, struct span name, struct queue_job *out)
+bool req_job(struct req *q, struct span name, struct queue_job *out)
 {
 	struct err e = { 0 };
 
@@ -99,12 +97,11 @@ static bool job_of(struct req *q, struct span name, struct queue_job *out)
 	return false;
 }
 
-// The job of param[1], which must be of the service of param[0].
-static bool job_of_service(struct req *q, struct queue_job *out)
+bool req_job_of_service(struct req *q, struct queue_job *out)
 {
 	auto_service_def struct service_def *d = req_service(q);
 
-	if (!d || !job_of(q, q->param[1], out))
+	if (!d || !req_job(q, q->param[1], out))
 		return false;
 	if (out->service == d->id)
 		return true;
@@ -296,7 +293,7 @@ void api_jobs_get(struct req *q)
 	struct queue_job j;
 	json_t *v;
 
-	if (!job_of(q, q->param[0], &j))
+	if (!req_job(q, q->param[0], &j))
 		return;
 	v = json_of(q, &j);
 	json_object_set_new(v, "attempts", attempts_of(q, &j));
@@ -310,12 +307,93 @@ void api_jobs_cancel(struct req *q)
 	struct queue_job j;
 	struct err e = { 0 };
 
-	if (!job_of(q, q->param[0], &j))
+	if (!req_job(q, q->param[0], &j))
 		return;
 	if (dispatch_cancel(q->api->o.dispatch, j.id, &e) < 0)
 		reply_error(q, &e);
 	else
 		reply_empty(q, 202);
+}
+
+void api_jobs_redrive(struct req *q)
+{
+	struct queue_job j;
+	struct err e = { 0 };
+
+	if (!req_job(q, q->param[0], &j))
+		return;
+	if (queue_redrive(q->api->o.queue, j.id, &e) < 0)
+		reply_error(q, &e);
+	else
+		reply_empty(q, 202);
+}
+
+// ---- many at once ----------------------------------------------------------------------------------------
+
+// Which jobs are meant; the whole cluster's only with ?all=1. False when answered.
+static bool many_of(struct req *q, struct queue_filter *f)
+{
+	if (!filter_of(q, f))
+		return false;
+	if (f->service || f->run || query_flag(q, "all"))
+		return true;
+	reply_text(q, 400, "name a service or a run, or say all=1");
+	return false;
+}
+
+void api_jobs_cancel_all(struct req *q)
+{
+	struct dispatch_scope s;
+	struct queue_filter f;
+	struct err e = { 0 };
+	uint64_t n;
+
+	if (!many_of(q, &f))
+		return;
+	if (f.state > QUEUE_QUEUED) {
+		reply_text(q, 400, "state: only \"queued\", or none for queued and running jobs");
+		return;
+	}
+	s = (struct dispatch_scope){ f.service, f.run, f.owner, f.state == QUEUE_QUEUED };
+	if (dispatch_cancel_all(q->api->o.dispatch, &s, &n, &e) < 0)
+		reply_error(q, &e);
+	else
+		reply_json(q, 200, json_pack("{s:I}", "cancelled", (json_int_t)n));
+}
+
+static int redrive_all(struct req *q, struct queue_filter *f, uint64_t *count, struct err *e)
+{
+	int64_t after = 0;
+	size_t n;
+
+	f->limit = DELETE_BATCH;
+	do {
+		if (queue_redrive_some(q->api->o.queue, f, &after, &n, e) < 0)
+			return -1;
+		*count += n;
+	} while (n == f->limit);
+	return 0;
+}
+
+void api_jobs_redrive_all(struct req *q)
+{
+	static const int each[] = { QUEUE_FAILED, QUEUE_DEAD };
+	struct queue_filter f;
+	struct err e = { 0 };
+	uint64_t n = 0;
+	bool one, bad = false;
+
+	if (!many_of(q, &f))
+		return;
+	one = f.state >= 0;
+	for (size_t i = 0; i < (one ? 1 : ARRAY_LEN(each)) && !bad; i++) {
+		f.state = one ? f.state : each[i];
+		bad = redrive_all(q, &f, &n, &e) < 0;
+	}
+	if (bad)
+		reply_error(q, &e);
+	else
+		reply_json(q, 200, json_pack("{s:I}", "redriven", (json_int_t)n));
 }
 
 // ---- deleting --------------------------------------------------------------------------------------------
@@ -374,7 +452,7 @@ void api_logs_delete_one(struct req *q)
 	struct queue_job j;
 	struct err e = { 0 };
 
-	if (!job_of_service(q, &j))
+	if (!req_job_of_service(q, &j))
 		return;
 	if (j.state < QUEUE_SUCCEEDED) // as deleting a pod ends it
 		for (int i = 0; i < 200 && j.state < QUEUE_SUCCEEDED; i++) {
@@ -393,166 +471,4 @@ void api_logs_delete_one(struct req *q)
 	}
 	dispatch_log_remove(q->api->o.dispatch, j.id, j.attempt);
 	reply_empty(q, 204);
-}
-
-// ---- logs ------------------------------------------------------------------------------------------------
-
-// A log on its way to a client: records become text, perhaps with a time before each line.
-struct log_stream {
-	struct api *api;
-	int64_t job;
-	unsigned attempt;
-	int fd;
-	off_t at;
-	unsigned stream; // 0 = both
-	bool times, follow, line_start;
-	char record[JOBLOG_RECORD_MAX];
-	struct buf text; // not yet sent
-	size_t sent;
-};
-
-static void add_text(struct log_stream *l, const struct joblog_record *r)
-{
-	struct span rest = span_make(l->record, r->size);
-	char when[CLOCK_TEXT_MAX];
-
-	if (!l->times) {
-		buf_add_span(&l->text, rest);
-		return;
-	}
-	while (rest.n) {
-		ptrdiff_t nl = span_find(rest, '\n');
-		size_t k = nl < 0 ? rest.n : (size_t)nl + 1;
-
-		if (l->line_start) {
-			clock_iso_s(r->wall_ns, when);
-			when[strlen(when) - 1] = '\0';
-			buf_printf(&l->text, "%s.%09lldZ ", when,
-				   (long long)(r->wall_ns % NS_PER_S));
-		}
-		buf_add(&l->text, rest.p, k);
-		l->line_start = nl >= 0;
-		rest = span_from(rest, k);
-	}
-}
-
-// Reads one more record into l->text; 0 = none there now.
-static int next_record(struct log_stream *l, struct err *e)
-{
-	struct joblog_record r;
-	int got = joblog_read(l->fd, &l->at, &r, l->record, e);
-
-	if (got > 0 && (!l->stream || r.stream == l->stream))
-		add_text(l, &r);
-	return got;
-}
-
-static bool attempt_over(struct log_stream *l)
-{
-	auto_arena struct arena mem = { 0 };
-	struct queue_job j;
-	struct err e = { 0 };
-
-	if (queue_job_get(l->api->o.queue, l->job, &mem, &j, &e) < 0)
-		return true;
-	return j.state >= QUEUE_SUCCEEDED || j.attempt != l->attempt || j.state == QUEUE_QUEUED;
-}
-
-static ssize_t log_read(void *owner, struct http_req *r unused_arg, uint64_t at unused_arg,
-			char *out, size_t max)
-{
-	struct log_stream *l = owner;
-	struct err e = { 0 };
-	bool over = false;
-
-	while (l->sent == l->text.n) {
-		int got;
-
-		buf_clear(&l->text);
-		l->sent = 0;
-		got = next_record(l, &e);
-		if (got < 0)
-			return HTTP_STREAM_FAIL;
-		if (got > 0)
-			continue;
-		if (!l->follow || over)
-			return HTTP_STREAM_END;
-		if (!attempt_over(l))
-			return HTTP_STREAM_PARK;
-		over = true; // one more look: the last record may have come in between
-	}
-	size_t k = l->text.n - l->sent < max ? l->text.n - l->sent : max;
-
-	memcpy(out, l->text.p + l->sent, k);
-	l->sent += k;
-	return (ssize_t)k;
-}
-
-static void log_close(void *owner)
-{
-	struct log_stream *l = owner;
-
-	if (l->follow) {
-		pthread_mutex_lock(&l->api->lock);
-		l->api->followers--;
-		pthread_mutex_unlock(&l->api->lock);
-	}
-	file_close(l->fd);
-	buf_release(&l->text);
-	mem_free(l);
-}
-
-static void stream_log(struct req *q, const struct queue_job *j, bool follow, unsigned stream)
-{
-	struct http_stream s = { .read = log_read, .close = log_close, .topic = TOPIC_LOGS };
-	struct log_stream *l;
-	struct err e = { 0 };
-	int fd = dispatch_log(q->api->o.dispatch, j->id, j->attempt, &e);
-
-	if (fd < 0) {
-		reply_text(q, 200, ""); // nothing was printed yet
-		return;
-	}
-	l = mem_zalloc(sizeof(*l));
-	*l = (struct log_stream){ .api = q->api,
-				  .job = j->id,
-				  .attempt = j->attempt,
-				  .fd = fd,
-				  .stream = stream,
-				  .times = query_flag(q, "timestamps"),
-				  .follow = follow,
-				  .line_start = true };
-	buf_init(&l->text, JOBLOG_RECORD_MAX * 40);
-	if (follow) {
-		pthread_mutex_lock(&q->api->lock);
-		q->api->followers++;
-		pthread_mutex_unlock(&q->api->lock);
-	}
-	s.owner = l;
-	http_reply_stream(q->http, 200, "text/plain; charset=utf-8", UINT64_MAX, &s);
-}
-
-void api_logs_get(struct req *q)
-{
-	struct queue_job j;
-
-	if (job_of_service(q, &j))
-		stream_log(q, &j, false, 0);
-}
-
-void api_jobs_log(struct req *q)
-{
-	struct span stream = query_text(q, "stream");
-	struct queue_job j;
-
-	if (!job_of(q, q->param[0], &j))
-		return;
-	if (stream.n && !span_is(stream, "stdout") && !span_is(stream, "stderr")) {
-		reply_text(q, 400, "stream: stdout or stderr");
-		return;
-	}
-	stream_log(q, &j, query_flag(q, "follow"),
-		   !stream.n		       ? 0
-		   : span_is(stream, "stdout") ? JOBLOG_STDOUT
-					       : JOBLOG_STDERR);
 }

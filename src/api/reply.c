@@ -53,6 +53,16 @@ void reply_error(struct req *q, const struct err *e)
 	reply_text(q, status, e->msg);
 }
 
+void reply_call_error(struct req *q, const struct err *e)
+{
+	if (e->code != ERR_BUSY) {
+		reply_error(q, e);
+		return;
+	}
+	http_reply_header(q->http, "Retry-After", SPAN("5"));
+	reply_text(q, 429, e->msg);
+}
+
 void reply_unauthorized(struct req *q)
 {
 	http_reply_header(q->http, "WWW-Authenticate",

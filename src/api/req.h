@@ -14,6 +14,7 @@ enum {
 	PAGE_MAX = 1000,
 };
 
+struct queue_job;
 struct req;
 
 struct route {
@@ -80,6 +81,8 @@ void reply_json(struct req *q, unsigned status, json_t *v); // takes the referen
 void reply_empty(struct req *q, unsigned status);
 void reply_text(struct req *q, unsigned status, const char *text);
 void reply_error(struct req *q, const struct err *e); // by its code
+// As reply_error, for calls of services: a full queue is 429 with Retry-After.
+void reply_call_error(struct req *q, const struct err *e);
 void reply_unauthorized(struct req *q);
 // The query member as a number between min and max, or `otherwise` when absent or not one.
 int64_t query_int(struct req *q, const char *name, int64_t otherwise, int64_t min, int64_t max);
@@ -90,6 +93,11 @@ void json_time(json_t *o, const char *key, int64_t ns);	 // ISO with seconds; le
 void json_image_digest(struct req *q, json_t *v, const char *image_id);
 // The service of param[0] as the caller may see it; answers 403/404 itself and returns NULL otherwise.
 struct service_def *req_service(struct req *q);
+
+// jobs.c: the job named by a parameter, if the caller may see it; else they answer and return false.
+bool req_job(struct req *q, struct span name, struct queue_job *out);
+// The job of param[1], which must be of the service of param[0].
+bool req_job_of_service(struct req *q, struct queue_job *out);
 
 // ---- handlers ------------------------------------------------------------------------------------------
 
@@ -103,6 +111,13 @@ void api_services_get(struct req *q);
 void api_services_create(struct req *q);
 void api_services_update(struct req *q);
 void api_services_remove(struct req *q);
+void api_services_pause(struct req *q);
+void api_services_drain(struct req *q);
+void api_services_resume(struct req *q);
+void api_services_queue(struct req *q);
+void api_services_usage(struct req *q);
+void api_limits_get(struct req *q);
+void api_limits_put(struct req *q);
 void api_job(struct req *q);
 void api_run(struct req *q);
 void api_run_gone(struct req *q);
@@ -117,6 +132,9 @@ void api_jobs_list(struct req *q);
 void api_jobs_summary(struct req *q);
 void api_jobs_get(struct req *q);
 void api_jobs_cancel(struct req *q);
+void api_jobs_redrive(struct req *q);
+void api_jobs_cancel_all(struct req *q);
+void api_jobs_redrive_all(struct req *q);
 void api_jobs_log(struct req *q);
 void api_feed(struct req *q);
 void api_images_list(struct req *q);

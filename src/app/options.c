@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "exec/sandbox/sandbox.h"
+#include "fdl/quantity.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,6 +53,9 @@ static const char serve_help[] =
 	"  --header-timeout S    a request's headers, once begun (default 30)\n"
 	"  --min-body-rate N     bytes a second that a body must bring after its first minute\n"
 	"                        (default 1024)\n"
+	"  --max-jobs N          jobs at once (default 256)\n"
+	"  --max-cpu N           cores that running jobs may ask for (default: all)\n"
+	"  --max-memory SIZE     memory likewise\n"
 	"  --log-level LEVEL     debug, info, warn or error (default info)\n"
 	"\n"
 	"Credentials come from OSCAR_USERNAME, OSCAR_PASSWORD, MINIO_ACCESS_KEY and\n"
@@ -112,6 +116,9 @@ enum {
 	OPT_HEAD_MAX,
 	OPT_HEAD_S,
 	OPT_BODY_RATE,
+	OPT_MAX_JOBS,
+	OPT_MAX_CPU,
+	OPT_MAX_MEMORY,
 	OPT_HELP
 };
 
@@ -126,6 +133,34 @@ static bool take_number(const char *option, unsigned max, unsigned *out)
 	}
 	*out = (unsigned)n;
 	return true;
+}
+
+// Options of jobs; false as below.
+static bool take_job_option(int c, struct serve_options *out)
+{
+	uint64_t milli = 0;
+	struct err e = { 0 };
+
+	switch (c) {
+	case OPT_MAX_JOBS:
+		return take_number("--max-jobs", 100000, &out->jobs_max);
+	case OPT_MAX_CPU:
+		if (fdl_quantity_milli(span_of(optarg), &milli, &e) == 0 && milli &&
+		    milli <= 100000000) {
+			out->cpu_millis_max = (uint32_t)milli;
+			return true;
+		}
+		fprintf(stderr, "oscar serve: --max-cpu: a number of cores\n");
+		return false;
+	case OPT_MAX_MEMORY:
+		if (fdl_quantity_units(span_of(optarg), &out->memory_bytes_max, &e) == 0)
+			return true;
+		fprintf(stderr, "oscar serve: --max-memory: %s\n", e.msg);
+		return false;
+	default:
+		fprintf(stderr, "Try `oscar serve --help`.\n");
+		return false;
+	}
 }
 
 // Options of the listeners; false when it is none of them or its value is wrong, which is on stderr.
@@ -152,8 +187,7 @@ static bool take_listener_option(int c, struct arena *mem, struct serve_options 
 	case OPT_BODY_RATE:
 		return take_number("--min-body-rate", 1 << 30, &out->body_rate);
 	default:
-		fprintf(stderr, "Try `oscar serve --help`.\n");
-		return false;
+		return take_job_option(c, out);
 	}
 }
 
@@ -176,6 +210,9 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "max-header", 1, NULL, OPT_HEAD_MAX },
 		{ "header-timeout", 1, NULL, OPT_HEAD_S },
 		{ "min-body-rate", 1, NULL, OPT_BODY_RATE },
+		{ "max-jobs", 1, NULL, OPT_MAX_JOBS },
+		{ "max-cpu", 1, NULL, OPT_MAX_CPU },
+		{ "max-memory", 1, NULL, OPT_MAX_MEMORY },
 		{ "help", 0, NULL, OPT_HELP },
 		{ "insecure-registry", 1, NULL, OPT_INSECURE },
 		{ "upload-days", 1, NULL, OPT_UPLOAD_DAYS },

@@ -197,7 +197,10 @@ static int open_jobs(struct daemon *d, struct err *e)
 					.queue = d->queue,
 					.images = d->images,
 					.data_dir = d->o->data,
-					.workers = d->o->workers };
+					.workers = d->o->workers,
+					.active_max = d->o->jobs_max,
+					.cpu_millis_max = d->o->cpu_millis_max,
+					.memory_bytes_max = d->o->memory_bytes_max };
 	struct exec_sandbox_options xo = { .data_dir = d->o->data,
 					   .respawn = respawn,
 					   .respawn_owner = d };

@@ -44,6 +44,15 @@ static const struct cli_option jobs_options[] = {
 	{ 0, NULL, NULL, NULL },
 };
 
+static const struct cli_option many_options[] = {
+	{ 's', "service", "NAME", "all of this service" },
+	{ 'r', "run", "ID", "all of this run" },
+	{ 0, "all", NULL, "all there are" },
+	{ 0, "queued", NULL, "cancel: only what has not begun" },
+	{ 0, "state", "STATE", "redrive: failed, dead or cancelled (else failed and dead)" },
+	{ 0, NULL, NULL, NULL },
+};
+
 static const struct cli_option logs_options[] = {
 	{ 'f', "follow", NULL,
 	  "go on while the job runs; of a service also with the jobs to come" },
@@ -95,6 +104,15 @@ static const struct cli_option queue_options[] = {
 	{ 0, NULL, NULL, NULL },
 };
 
+static const struct cli_option limits_options[] = {
+	{ 0, "running", "N", "jobs at once (0 = no bound, here and below)" },
+	{ 0, "queued", "N", "jobs in the queue; more are refused" },
+	{ 0, "cpu", "N", "cores that its running jobs asked for" },
+	{ 0, "memory", "SIZE", "memory that its running jobs asked for" },
+	{ 0, "weight", "N", "share of the machine beside other users (1 to 1000)" },
+	{ 0, NULL, NULL, NULL },
+};
+
 static const struct cli_option map_options[] = {
 	{ 0, "image", "IMAGE", "host (this machine's programs) or an imported image" },
 	{ 's', "script", "FILE", "runs once a file: $INPUT_FILE_PATH in, $TMP_OUTPUT_DIR out" },
@@ -132,6 +150,17 @@ const struct cli_command cli_commands[] = {
 	{ "service job", NULL, "NAME", 1, 1, "queue a job of a service",
 	  "  oscar service job cowsay -i hello\n  oscar service job cowsay -f event.json --wait\n",
 	  call_options, cli_service_job },
+	{ "service pause", NULL, "NAME…", 1, -1, "start no more jobs; events are queued", NULL,
+	  NULL, cli_service_pause },
+	{ "service drain", NULL, "NAME…", 1, -1, "work off what is queued now, then pause",
+	  "  oscar service drain --wait detect\n", wait_options, cli_service_drain },
+	{ "service resume", NULL, "NAME…", 1, -1, "start jobs again", NULL, NULL,
+	  cli_service_resume },
+	{ "service queue", NULL, "NAME", 1, 1, "how long a service's queue is, and its limits",
+	  NULL, NULL, cli_service_queue },
+	{ "service usage", NULL, "NAME", 1, 1,
+	  "what its jobs really take, and better requests for them", NULL, NULL,
+	  cli_service_usage },
 	{ "put-file", "service put-file", "SERVICE FILE [PATH]", 2, 4,
 	  "upload a file to a service's input",
 	  "  oscar put-file video-split holiday.mp4\n"
@@ -153,7 +182,11 @@ const struct cli_command cli_commands[] = {
 	  cli_jobs_list },
 	{ "jobs get", NULL, "JOB", 1, 1, "one job: attempts, outputs, reasons", NULL, NULL,
 	  cli_jobs_get },
-	{ "jobs cancel", NULL, "JOB…", 1, -1, "end jobs", NULL, NULL, cli_jobs_cancel },
+	{ "jobs cancel", NULL, "[JOB…]", 0, -1, "end jobs, those of a run, or a service's queue",
+	  "  oscar jobs cancel --run 4711\n  oscar jobs cancel --service detect --queued\n",
+	  many_options, cli_jobs_cancel },
+	{ "jobs redrive", NULL, "[JOB…]", 0, -1, "run failed and dead jobs again",
+	  "  oscar jobs redrive --service detect --state dead\n", many_options, cli_jobs_redrive },
 	{ "jobs wait", NULL, "", 0, 0, "until no job (of a service, of a run) is left",
 	  "  oscar jobs wait --service detect --timeout 10m\n", jobs_options, cli_jobs_wait },
 	{ "logs", "service logs", "SERVICE|JOB", 1, 1,
@@ -210,6 +243,10 @@ const struct cli_command cli_commands[] = {
 	  cli_image_remove },
 	{ "user add", NULL, "NAME", 1, 1, "add a user",
 	  "  oscar user add ana --s3-key ANA --s3-secret -\n", user_options, cli_user_add },
+	{ "user limits", NULL, "NAME", 1, 1,
+	  "limits of a user's jobs; without options they are shown",
+	  "  oscar user limits ana --running 8 --cpu 4 --memory 8Gi --weight 2\n", limits_options,
+	  cli_user_limits },
 	{ "info", "cluster info", "", 0, 0, "version of the server", NULL, NULL, cli_info },
 	{ "health", NULL, "", 0, 0, "is the server well?", NULL, NULL, cli_health },
 	{ 0 },

@@ -133,19 +133,50 @@ int cli_jobs_get(struct cli *c, struct err *e)
 	return 0;
 }
 
-int cli_jobs_cancel(struct cli *c, struct err *e)
+// Has the server do `verb` with the named jobs, or with all that the options mean.
+static int do_jobs(struct cli *c, const char *verb, const char *done, const char *state,
+		   struct err *e)
 {
+	auto_http_answer struct http_answer answer = { 0 };
+	auto_json json_t *v = NULL;
+	const char *service = cli_opt(c, "service"), *run = cli_opt(c, "run");
+	bool many = service || run || cli_opt(c, "all");
+	struct cli_request all = { .method = "POST", .timeout_ms = -1 };
+
+	if (many == (c->word_count > 0))
+		return cli_usage(c, e, "name jobs, or say --service, --run or --all");
 	for (size_t i = 0; i < c->word_count; i++) {
 		auto_http_answer struct http_answer a = { 0 };
-		struct cli_request r = {
-			.method = "POST", .path = cli_path(c, "/system/jobs/%s/cancel", c->words[i])
-		};
+		struct cli_request r = { .method = "POST",
+					 .path = cli_path(c, "/system/jobs/%s/%s", c->words[i],
+							  verb) };
 
 		if (cli_call(c, &r, &a, e) < 0)
 			return err_wrap(e, "job %s", c->words[i]);
-		fprintf(c->out, "%s cancelled\n", c->words[i]);
+		fprintf(c->out, "%s %s\n", c->words[i], done);
 	}
+	if (!many)
+		return 0;
+	all.path = cli_path(c, "/system/jobs/%s?service=%s&run=%s&state=%s&all=1", verb,
+			    service ? service : "", run ? run : "", state);
+	if (cli_call(c, &all, &answer, e) < 0)
+		return -1;
+	if (codec_json_parse(buf_span(&answer.body), 1 << 16, &v, e) < 0)
+		return err_wrap(e, "the server's answer");
+	fprintf(c->out, "%" PRId64 " jobs %s\n", cli_int(v, done), done);
 	return 0;
+}
+
+int cli_jobs_cancel(struct cli *c, struct err *e)
+{
+	return do_jobs(c, "cancel", "cancelled", cli_opt(c, "queued") ? "queued" : "", e);
+}
+
+int cli_jobs_redrive(struct cli *c, struct err *e)
+{
+	const char *state = cli_opt(c, "state");
+
+	return do_jobs(c, "redrive", "redriven", state ? state : "", e);
 }
 
 int cli_jobs_wait(struct cli *c, struct err *e)
