@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "exec/sandbox/boot.h"
 #include "exec/sandbox/files.h"
 #include "runner/jobdir.h"
 #include "runner/proto.h"
@@ -788,7 +789,7 @@ int exec_sandbox_open(struct exec_driver **out, const struct exec_sandbox_option
 	int64_t by =
 		clock_mono_ns() + (o->connect_ms ? o->connect_ms : DEFAULT_CONNECT_MS) * NS_PER_MS;
 
-	if (jobs < 0)
+	if (jobs < 0 || boot_check(jobs, e) < 0)
 		return -1;
 	event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (event < 0)
