@@ -758,16 +758,43 @@ static void the_hosts_network_is_there_on_request(void **state)
 	bed_forget(b, s.job);
 }
 
+// As after a power loss: the record of an end may be there, and the output it speaks of may not.
+static void what_an_earlier_boot_left_is_not_known(void **state)
+{
+	struct bed *b = need(state);
+	struct exec_spec s = bed_spec("before-boot", "sleep 1000");
+	auto_free char *boot = mem_printf("%s/jobs/.boot", b->data);
+	struct bed_event seen;
+	struct exec_spec over = bed_spec("over-before-boot", "echo done >\"$TMP_OUTPUT_DIR/f\"");
+	struct err e = { 0 };
+
+	bed_run(b, &over);
+	bed_submit(b, &s);
+	bed_wait(b, s.job, 1, false, &seen);
+	bed_close_driver(b, false);
+	assert_int_equal(file_replace(AT_FDCWD, boot, 0600, "another", 7, &e), 0);
+	bed_open_driver(b);
+	assert_int_equal(b->driver->ops->adopt(b->driver, over.job, 1, &e), -1);
+	assert_int_equal(e.code, ERR_NOT_FOUND);
+	// What runs is of this boot all the same.
+	assert_int_equal(b->driver->ops->adopt(b->driver, s.job, 1, &e), 0);
+	assert_int_equal(b->driver->ops->cancel(b->driver, s.job, 1, &e), 0);
+	bed_wait(b, s.job, 1, true, &seen);
+	bed_forget(b, s.job);
+}
+
 // Runs last: whatever the others did, the machine must look as if nothing had been.
 static void nothing_stays_behind(void **state)
 {
 	static const char *const trees[] = { "memory", "cpu", "cpuacct", "pids", "unified", "" };
 	struct bed *b = need(state);
 	auto_free char *jobs = mem_printf("%s/jobs", b->data);
+	auto_free char *boot = mem_printf("%s/.boot", jobs);
 	auto_free char *find = NULL;
 
 	assert_int_equal(count_lines("/proc/self/mountinfo", b->data), 0);
 	bed_close_driver(b, false);
+	assert_int_equal(unlink(boot), 0);
 	assert_int_equal(rmdir(jobs), 0); // empty
 	assert_int_equal(mkdir(jobs, 0700), 0);
 	bed_open_driver(b);
@@ -816,6 +843,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_image_is_the_root),
 		cmocka_unit_test(an_image_without_its_folders_says_so),
 		cmocka_unit_test(the_hosts_network_is_there_on_request),
+		cmocka_unit_test(what_an_earlier_boot_left_is_not_known),
 		cmocka_unit_test(nothing_stays_behind),
 	};
 
