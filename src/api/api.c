@@ -37,6 +37,8 @@ const struct route api_routes[] = {
 	{ HTTP_POST, "/system/services/{}/resume", B, ROUTE_LONG, 0, api_services_resume },
 	{ HTTP_GET, "/system/services/{}/queue", B, ROUTE_LONG, 0, api_services_queue },
 	{ HTTP_GET, "/system/services/{}/usage", B, ROUTE_LONG, 0, api_services_usage },
+	{ HTTP_GET, "/system/services/{}/deployment", B, ROUTE_LONG, 0, api_deployment },
+	{ HTTP_GET, "/system/services/{}/deployment/logs", B, ROUTE_LONG, 0, api_deployment_logs },
 	{ HTTP_POST, "/job/{}", BT, ROUTE_LONG, EVENT_BODY, api_job },
 	{ HTTP_POST, "/run/{}", BT, ROUTE_ASYNC, EVENT_BODY, api_run },
 	{ HTTP_GET, "/system/logs/{}", B, ROUTE_LONG, 0, api_logs_list },

@@ -91,6 +91,9 @@ bool query_flag(struct req *q, const char *name);	 // 1, true
 void json_time(json_t *o, const char *key, int64_t ns);	 // ISO with seconds; left out when 0
 // "image_digest": what a service's pinned image is, to the bit; left out for the machine's own programs. (images.c)
 void json_image_digest(struct req *q, json_t *v, const char *image_id);
+// "image_state" while a service's image is on its way, "image_checked" when it was asked for again, "image_error" why
+// that failed. (deployment.c)
+void json_image_state(struct req *q, json_t *v, const struct service_def *d);
 // The service of param[0] as the caller may see it; answers 403/404 itself and returns NULL otherwise.
 struct service_def *req_service(struct req *q);
 
@@ -118,6 +121,8 @@ void api_services_queue(struct req *q);
 void api_services_usage(struct req *q);
 void api_limits_get(struct req *q);
 void api_limits_put(struct req *q);
+void api_deployment(struct req *q);
+void api_deployment_logs(struct req *q);
 void api_job(struct req *q);
 void api_run(struct req *q);
 void api_run_gone(struct req *q);

@@ -12,6 +12,7 @@ static json_t *json_of(struct req *q, const struct service_def *d)
 	json_t *v = fdl_service_json(d->fdl, FDL_PRINT_PUBLIC, &own);
 
 	json_image_digest(q, v, d->image_id);
+	json_image_state(q, v, d);
 	return v;
 }
 

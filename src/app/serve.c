@@ -100,23 +100,31 @@ static int reachable(struct daemon *d, struct err *e)
 
 // ---- parts ---------------------------------------------------------------------------------------------
 
-static int resolve_image(void *owner, int64_t user, const char *name,
+// The registry is asked only for those who could bring the image in themselves: else whoever may use an image could
+// change what it is for everybody.
+static int resolve_image(void *owner, const struct service_image_wish *wish,
 			 char out[static SERVICE_IMAGE_MAX], struct err *e)
 {
 	struct daemon *d = owner;
 	char local[IMAGE_NAME_MAX];
 	struct auth_user who;
 	struct span repo;
+	struct image_pull p = { .reference = wish->name,
+				.user_id = wish->user,
+				.progress = wish->progress };
 
-	if (strcmp(name, "host") != 0) {
-		if (image_local_name(d->images, name, local, e) < 0 ||
-		    auth_user_by_id(d->auth, user, &who, e) < 0)
+	if (strcmp(wish->name, "host") != 0) {
+		if (image_local_name(d->images, wish->name, local, e) < 0 ||
+		    auth_user_by_id(d->auth, wish->user, &who, e) < 0)
 			return -1;
 		repo = span_head(span_of(local), (size_t)span_rfind(span_of(local), ':'));
 		if (!registry_may(d->auth, &who, repo, false))
 			return err_set(e, ERR_DENIED, "image %s belongs to another user", local);
+		if (wish->ask && registry_may(d->auth, &who, repo, true) &&
+		    image_refresh(d->images, &p, e) < 0)
+			return -1;
 	}
-	return image_resolve(d->images, name, out, SERVICE_IMAGE_MAX, e);
+	return image_resolve(d->images, wish->name, wish->progress, out, SERVICE_IMAGE_MAX, e);
 }
 
 static void capacity(void *owner, uint32_t *cpu, uint64_t *memory)
@@ -217,7 +225,10 @@ static int open_jobs(struct daemon *d, struct err *e)
 	ev = dispatch_events(d->dispatch);
 	if (exec_sandbox_open(&d->driver, &xo, &ev, e) < 0)
 		return -1;
-	return dispatch_start(d->dispatch, d->driver, e);
+	if (dispatch_start(d->dispatch, d->driver, e) < 0)
+		return -1;
+	services_start(d->services);
+	return 0;
 }
 
 // "http://HOST:PORT" with the port that was really bound.
@@ -382,6 +393,7 @@ static void finish(struct daemon *d, bool end_jobs)
 	auto_free char *ready = mem_printf("%s/ready.json", d->o->data);
 
 	notify("STOPPING=1");
+	images_leave(d->images);
 	if (d->api)
 		api_detach(d->api);
 	http_server_close(d->api_server);

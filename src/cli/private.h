@@ -237,6 +237,7 @@ int cli_fdl_check(struct cli *c, struct err *e);
 int cli_delete(struct cli *c, struct err *e);
 int cli_service_list(struct cli *c, struct err *e);
 int cli_service_get(struct cli *c, struct err *e);
+int cli_service_deployment(struct cli *c, struct err *e);
 int cli_service_remove(struct cli *c, struct err *e);
 int cli_service_run(struct cli *c, struct err *e);
 int cli_service_job(struct cli *c, struct err *e);

@@ -201,8 +201,12 @@ int cli_service_list(struct cli *c, struct err *e)
 	cli_table_begin(&t, c, "NAME IMAGE CPU MEMORY INPUT OUTPUT");
 	json_array_foreach(list, i, s)
 	{
+		const char *state = cli_text(s, "image_state");
+
 		cli_table_add(&t, cli_text(s, "name"));
-		cli_table_add(&t, cli_text(s, "image"));
+		cli_table_add(&t,
+			      *state ? arena_printf(&c->a, "%s (%s)", cli_text(s, "image"), state)
+				     : cli_text(s, "image"));
 		cli_table_add(&t, cli_text(s, "cpu"));
 		cli_table_add(&t, cli_text(s, "memory"));
 		cli_table_add(&t, first_path(s, "input"));
@@ -225,6 +229,39 @@ int cli_service_get(struct cli *c, struct err *e)
 		cli_print_json(c, s);
 	else
 		cli_print_yaml(c, s);
+	return 0;
+}
+
+int cli_service_deployment(struct cli *c, struct err *e)
+{
+	auto_json json_t *state = NULL, *log = NULL;
+	const char *name = c->words[0];
+	struct cli_table t;
+	json_t *line;
+	size_t i;
+
+	if (cli_get_json(c, cli_path(c, "/system/services/%s/deployment", name), &state, e) < 0 ||
+	    cli_get_json(c, cli_path(c, "/system/services/%s/deployment/logs?timestamps=1", name),
+			 &log, e) < 0)
+		return e->code == ERR_NOT_FOUND
+			       ? err_set(e, ERR_NOT_FOUND, "there is no service \"%s\"", name)
+			       : -1;
+	json_object_set(state, "log", json_object_get(log, "entries"));
+	if (c->format != CLI_TABLE) {
+		(c->format == CLI_JSON ? cli_print_json : cli_print_yaml)(c, state);
+		return 0;
+	}
+	cli_table_begin(&t, c, "TIME MESSAGE");
+	json_array_foreach(json_object_get(state, "log"), i, line)
+	{
+		cli_table_add(&t, cli_text(line, "timestamp"));
+		cli_table_add(&t, cli_text(line, "message"));
+	}
+	if (*cli_text(state, "reason")) {
+		cli_table_add(&t, "now");
+		cli_table_add(&t, cli_text(state, "reason"));
+	}
+	cli_table_end(&t);
 	return 0;
 }
 

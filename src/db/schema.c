@@ -229,6 +229,9 @@
 	" weight INTEGER NOT NULL);"                                                               \
 	"ALTER TABLE services ADD COLUMN drain_to INTEGER NOT NULL DEFAULT 0;"
 
+// images.source: the reference that it was pulled from, NULL for what came by a file or a push.
+#define IMAGE_SOURCE "ALTER TABLE images ADD COLUMN source TEXT;"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
@@ -240,5 +243,6 @@ const char *const schema_migrations[] = {
 	TABLES_POLICIES,
 	TABLES_NOTIFY,
 	QUEUE_LANES,
+	IMAGE_SOURCE,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

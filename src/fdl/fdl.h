@@ -21,6 +21,7 @@ enum {
 	FDL_ENV_MAX = 1000,		    // variables, secrets
 	FDL_ENV_BYTES_MAX = 256 * 1024,	    // names and values of all of them
 	FDL_FOLDER_MAX = 512,		    // bytes of the part of a path after its bucket
+	FDL_REFRESH_MIN_S = 10,		    // image_refresh
 	FDL_TIMEOUT_MAX_S = 30 * 24 * 3600, // timeout, wait_timeout
 	FDL_QUEUE_MAX = 1000000000,	    // queue.max, queue.concurrency
 	FDL_PRIORITY_MAX = 100,
@@ -70,7 +71,9 @@ struct fdl_service {
 	const char *visibility;	     // "private", "restricted", "public"
 	const char *isolation_level; // "", "SERVICE", "USER"
 	const char *runtime;	     // exec driver by name, "" = the cluster's choice
-	bool skip_stage_in;	     // `file_stage_in`, whose meaning is inverted
+	bool refresh_apply; // `image_refresh`: the registry is asked when the service is made or changed
+	int64_t refresh_s;  // and every so many seconds; 0 = never
+	bool skip_stage_in; // `file_stage_in`, whose meaning is inverted
 	bool upload_on_failure;
 	bool network_host;   // `network: host`; else loopback only
 	uint32_t cpu_millis; // 1000 = one core, at least 1

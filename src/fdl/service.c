@@ -293,6 +293,33 @@ static int check_words(struct checker *c)
 	return 0;
 }
 
+// "never", "apply", or how often: "30s", "15m", "12h", "7d".
+static int check_refresh(struct checker *c)
+{
+	struct span text = span_of(field(c, "image_refresh"));
+	static const struct {
+		char unit;
+		unsigned seconds;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+	uint64_t n = 0;
+
+	snprintf(c->path, FDL_PATH_MAX, "image_refresh");
+	if (!text.n || span_eq_nocase(text, SPAN("never")))
+		return 0;
+	c->s->refresh_apply = true;
+	if (span_eq_nocase(text, SPAN("apply")))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(units); i++)
+		if (text.p[text.n - 1] == units[i].unit &&
+		    span_to_u64(span_head(text, text.n - 1), &n) && n <= FDL_TIMEOUT_MAX_S)
+			c->s->refresh_s = (int64_t)n * units[i].seconds;
+	if (c->s->refresh_s < FDL_REFRESH_MIN_S || c->s->refresh_s > 365 * 86400)
+		return err_set(c->e, ERR_INVALID,
+			       "\"" SPAN_FMT "\" is none of never, apply, or a time of 10s to 365d",
+			       SPAN_ARG(span_head(text, 40)));
+	return 0;
+}
+
 static int check_ios(struct checker *c, const char *key, bool is_input, const struct fdl_io **out,
 		     size_t *count)
 {
@@ -394,9 +421,9 @@ int fdl_service_check(struct fdl_service *s, char path[static FDL_PATH_MAX], str
 
 	read_plain(&c);
 	check_log_level(&c);
-	if (check_name(&c) < 0 || check_image(&c) < 0 || check_script(&c) < 0 ||
-	    check_quantities(&c) < 0 || check_numbers(&c) < 0 || check_words(&c) < 0 ||
-	    check_ios(&c, "input", true, &s->inputs, &s->input_count) < 0 ||
+	if (check_name(&c) < 0 || check_image(&c) < 0 || check_refresh(&c) < 0 ||
+	    check_script(&c) < 0 || check_quantities(&c) < 0 || check_numbers(&c) < 0 ||
+	    check_words(&c) < 0 || check_ios(&c, "input", true, &s->inputs, &s->input_count) < 0 ||
 	    check_ios(&c, "output", false, &s->outputs, &s->output_count) < 0 ||
 	    check_environment(&c, "variables", &s->variables, &s->variable_count) < 0 ||
 	    check_environment(&c, "secrets", &s->secrets, &s->secret_count) < 0)

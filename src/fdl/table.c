@@ -194,6 +194,7 @@ const struct fdl_field fdl_service_fields[] = {
 	{ "deployment", FDL_ANY, FDL_OMIT, NULL },
 	{ "kserve", FDL_ANY, FDL_OMIT, NULL },
 	// Ours; the peers know none of these names.
+	{ "image_refresh", FDL_STRING, FDL_OMIT, NULL },
 	{ "timeout", FDL_INT, FDL_OMIT, NULL },
 	{ "wait_timeout", FDL_INT, FDL_OMIT, NULL },
 	{ "retry", FDL_OBJECT, FDL_OMIT, retry_fields },

@@ -9,6 +9,7 @@
 #include "image/catalog.h"
 #include "image/manifest.h"
 #include "image/private.h"
+#include "image/progress.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,20 +21,6 @@
 enum { ENTRIES_MAX = 2000000, KEEP_MS = 3600000 };
 
 // ---- opening -------------------------------------------------------------------------------------------
-
-// A folder whose image was never recorded, or whose removal a crash cut off.
-static int is_orphan(struct db_conn *c, const char *folder, bool *orphan, struct err *e)
-{
-	int64_t used;
-
-	if (db_get_int(c,
-		       "SELECT EXISTS(SELECT 1 FROM images WHERE id=?1) OR "
-		       "EXISTS(SELECT 1 FROM service_revisions WHERE image_id=?1)",
-		       DB_ARGS(db_str(folder)), 0, &used, e) < 0)
-		return -1;
-	*orphan = !used;
-	return 0;
-}
 
 // Folders "new-…" are of imports that a crash cut off.
 static int drop_unfinished(struct images *m, struct err *e)
@@ -55,7 +42,7 @@ static int drop_unfinished(struct images *m, struct err *e)
 		if (d->d_name[0] == '.' || strcmp(d->d_name, "blobs") == 0)
 			continue;
 		if (strncmp(d->d_name, "new-", 4) != 0)
-			bad = is_orphan(c, d->d_name, &drop, e);
+			bad = folder_unused(c, d->d_name, &drop, e);
 		if (!bad && drop)
 			bad = file_remove_tree(m->dir, d->d_name, e);
 	}
@@ -184,6 +171,12 @@ void images_close(struct images *m)
 	mem_free(m);
 }
 
+void images_leave(struct images *m)
+{
+	if (m)
+		m->leaving = true;
+}
+
 void images_set_hosts(struct images *m, const char *const *hosts)
 {
 	size_t n = 0;
@@ -247,18 +240,25 @@ static int find(struct db_conn *c, struct span name, struct image *out, struct e
 	return 1;
 }
 
+// What follows one of our registry's own names, or all of it.
+static struct span after_host(const struct images *m, struct span name)
+{
+	for (char **h = m->hosts; h && *h; h++)
+		if (span_starts(name, span_of(*h)) && name.n > strlen(*h) &&
+		    name.p[strlen(*h)] == '/')
+			return span_from(name, strlen(*h) + 1);
+	return name;
+}
+
+bool image_is_own(const struct images *m, const char *name)
+{
+	return after_host(m, span_of(name)).n < strlen(name);
+}
+
 int image_local_name(const struct images *m, const char *name, char out[static IMAGE_NAME_MAX],
 		     struct err *e)
 {
-	struct span rest = span_of(name);
-
-	for (char **h = m->hosts; h && *h; h++)
-		if (span_starts(rest, span_of(*h)) && rest.n > strlen(*h) &&
-		    rest.p[strlen(*h)] == '/') {
-			rest = span_from(rest, strlen(*h) + 1);
-			break;
-		}
-	return image_name_check(rest, out, e);
+	return image_name_check(after_host(m, span_of(name)), out, e);
 }
 
 static int publish_folder(struct image_work *w, const struct image *out, struct err *e)
@@ -336,15 +336,18 @@ static int publish_unpacked(struct image_work *w, const struct image *out, const
 	return publish_folder(w, out, e) < 0 ? -1 : db_write(w->m->db, unpacked_in, &u, e);
 }
 
-static int unpack_pushed(struct images *m, const struct image *found, char *id, size_t id_size,
-			 struct err *e)
+static int unpack_pushed(struct images *m, const struct image *found, const char *progress_id,
+			 char *id, size_t id_size, struct err *e)
 {
+	auto_progress struct progress progress;
 	auto_image struct image out = *found;
 	struct image_work w;
 	int bad;
 
+	progress_begin(&progress, m, progress_id);
 	if (work_begin(m, &w, e) < 0)
 		return -1;
+	w.progress = &progress;
 	bad = unpack_named(&w, &out, e);
 	if (!bad)
 		bad = publish_unpacked(&w, &out, found->digest, e);
@@ -354,7 +357,8 @@ static int unpack_pushed(struct images *m, const struct image *found, char *id, 
 	return 0;
 }
 
-int image_resolve(struct images *m, const char *name, char *id, size_t id_size, struct err *e)
+int image_resolve(struct images *m, const char *name, const char *progress, char *id,
+		  size_t id_size, struct err *e)
 {
 	struct db_conn *c = db_reader(m->db, e);
 	auto_arena struct arena mem = { 0 };
@@ -380,7 +384,7 @@ int image_resolve(struct images *m, const char *name, char *id, size_t id_size, 
 			       full, full, full);
 	if (found.id[0])
 		snprintf(id, id_size, "%s", found.id);
-	else if (unpack_pushed(m, &found, id, id_size, e) < 0)
+	else if (unpack_pushed(m, &found, progress, id, id_size, e) < 0)
 		return -1;
 	// Whoever makes a service hears now that its jobs could never run.
 	return image_runtime(m, id, &mem, &runs, e) < 0 ? err_wrap(e, "image %.120s", full) : 0;
@@ -452,21 +456,8 @@ struct change {
 	const struct image_work *work;
 	char name[IMAGE_NAME_MAX];
 	char old_id[IMAGE_ID_MAX]; // what the name stood for before, "" = nothing
-	bool old_used;		   // a service or another name still needs it
+	bool old_unused;	   // no service and no other name needs it
 };
-
-static int still_used(struct db_conn *c, struct change *w, struct err *e)
-{
-	int64_t used;
-
-	if (db_get_int(c,
-		       "SELECT EXISTS(SELECT 1 FROM images WHERE id=?1) OR "
-		       "EXISTS(SELECT 1 FROM service_revisions WHERE image_id=?1)",
-		       DB_ARGS(db_str(w->old_id)), 0, &used, e) < 0)
-		return -1;
-	w->old_used = used;
-	return 0;
-}
 
 static int record(struct db_conn *c, void *arg, struct err *e)
 {
@@ -484,30 +475,30 @@ static int record(struct db_conn *c, void *arg, struct err *e)
 			      w->image->owner, 0, e) < 0)
 		return -1;
 	if (db_exec(c,
-		    "INSERT OR REPLACE INTO images(name,id,digest,size,config,owner,created_ns) "
-		    "VALUES(?1,?2,?3,?4,?5,?6,?7)",
+		    "INSERT OR REPLACE INTO images(name,id,digest,size,config,owner,created_ns,"
+		    "source) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
 		    DB_ARGS(db_str(w->image->name), db_str(w->image->id), db_str(w->image->digest),
 			    db_int((int64_t)w->image->size), db_str(w->image->config),
-			    db_int(w->image->owner), db_int(w->image->created_ns)),
+			    db_int(w->image->owner), db_int(w->image->created_ns),
+			    db_str(w->image->source)),
 		    e) < 0)
 		return -1;
 	if (got && !span_is(span_of(old.digest), w->image->digest) &&
 	    catalog_drop_in(c, repo, old.digest, e) < 0)
 		return -1;
-	return w->old_id[0] ? still_used(c, w, e) : 0;
+	return w->old_id[0] ? folder_unused(c, w->old_id, &w->old_unused, e) : 0;
 }
 
 int image_folder_drop(struct images *m, const char *id, struct err *e)
 {
 	struct db_conn *c = db_reader(m->db, e);
-	struct change w = { 0 };
+	bool unused;
 
-	snprintf(w.old_id, sizeof(w.old_id), "%s", id);
 	if (!*id)
 		return 0;
-	if (!c || still_used(c, &w, e) < 0)
+	if (!c || folder_unused(c, id, &unused, e) < 0)
 		return -1;
-	return w.old_used ? 0 : file_remove_tree(m->dir, w.old_id, e);
+	return unused ? file_remove_tree(m->dir, id, e) : 0;
 }
 
 int work_begin(struct images *m, struct image_work *w, struct err *e)
@@ -552,7 +543,7 @@ int work_publish(struct image_work *w, struct image *out, struct err *e)
 
 	if (publish_folder(w, out, e) < 0 || db_write(m->db, record, &change, e) < 0)
 		return -1; // a folder without a name is dropped at the next start
-	if (change.old_id[0] && !change.old_used && file_remove_tree(m->dir, change.old_id, e) < 0)
+	if (change.old_unused && file_remove_tree(m->dir, change.old_id, e) < 0)
 		return err_wrap(e, "the older image of that name");
 	return 0;
 }
@@ -604,7 +595,7 @@ static int forget(struct db_conn *c, void *arg, struct err *e)
 	snprintf(w->old_id, sizeof(w->old_id), "%s", old.id);
 	if (db_exec(c, "DELETE FROM images WHERE name=?1", DB_ARGS(db_str(w->name)), e) < 0 ||
 	    catalog_drop_in(c, catalog_repo_of(span_of(w->name)), old.digest, e) < 0 ||
-	    still_used(c, w, e) < 0)
+	    folder_unused(c, w->old_id, &w->old_unused, e) < 0)
 		return -1;
 	int64_t service;
 
@@ -622,7 +613,7 @@ int image_remove(struct images *m, struct span name, struct err *e)
 
 	if (image_name_check(name, w.name, e) < 0 || db_write(m->db, forget, &w, e) < 0)
 		return -1;
-	if (w.old_id[0] && !w.old_used && file_remove_tree(m->dir, w.old_id, e) < 0)
+	if (w.old_id[0] && w.old_unused && file_remove_tree(m->dir, w.old_id, e) < 0)
 		return -1;
 	return m->busy ? 0 : sweep_blobs(m, false, &gone, e);
 }

@@ -41,6 +41,7 @@ struct image {
 	uint64_t size;	 // unpacked bytes, 0 = not unpacked yet
 	int64_t owner, created_ns;
 	// Filled by import and pull only:
+	const char *source; // the reference that it was pulled from, NULL = none
 	const char *config; // JSON of what is kept of the image's configuration, NULL = none
 	unsigned layers;
 	uint64_t transferred; // bytes that a pull fetched
@@ -58,9 +59,9 @@ must_check int image_local_name(const struct images *m, const char *name,
 				char out[static IMAGE_NAME_MAX], struct err *e);
 
 // The id of an image, "host" for "host". One that was pushed and never used is unpacked now, which takes long.
-// ERR_NOT_FOUND says how to import it. Fails as image_runtime() does.
-must_check int image_resolve(struct images *m, const char *name, char *id, size_t id_size,
-			     struct err *e);
+// ERR_NOT_FOUND says how to import it. Fails as image_runtime() does. `progress`: as struct image_pull's.
+must_check int image_resolve(struct images *m, const char *name, const char *progress, char *id,
+			     size_t id_size, struct err *e);
 // The digest of an unpacked image's manifest (of a root file system: of its archive); "" for "host" and unknown ids.
 must_check int image_digest(struct images *m, const char *id, char out[static 80], struct err *e);
 
@@ -79,7 +80,7 @@ must_check int image_import(struct images *m, const char *name, int fd, int64_t 
 
 // How far a pull or push is.
 struct image_progress {
-	char id[40];
+	char id[64];
 	char step[16];		// "manifest", "layer", "unpack", "send"
 	unsigned number, count; // which of how many; 0 = not of several
 	uint64_t done, total;	// bytes; total 0 = not known
@@ -114,6 +115,14 @@ struct image_push {
 	const char *progress;
 };
 struct image_pushed {
+// Brings an image that was pulled before up to what its registry has under that tag now; one that is not here is
+// pulled. p->reference is its name here. What came by a file or a push stays as it is, for no registry is known to
+// have it; so does what was pulled by a digest. Fails as image_pull().
+must_check int image_refresh(struct images *m, const struct image_pull *p, struct err *e);
+
+// Pulls that are on their way end soon, with ERR_CANCELLED; new ones do not begin.
+void images_leave(struct images *m);
+
 	char digest[80];
 	unsigned blobs;
 	uint64_t transferred;

@@ -24,6 +24,7 @@ struct images {
 	const char *docker_config;
 	int64_t keep_ns; // how long an upload and a blob without manifest are kept
 	pthread_mutex_t lock;
+	atomic_bool leaving;	// images_leave()
 	unsigned busy;		// works in progress; blobs are swept only when there is none
 	_Atomic(char **) hosts; // what this machine's registry is called, ends with NULL
 
@@ -76,6 +77,9 @@ must_check int image_registry_login(const struct images *m, const struct referen
 				    struct arena *mem, const char **user, const char **password,
 				    struct err *e);
 
+// image.c: whether the name begins with what this machine's own registry is called.
+bool image_is_own(const struct images *m, const char *name);
+
 // catalog.c, inside a write: a manifest whose blobs are all here becomes the repository's.
 must_check int catalog_record_in(struct db_conn *c, struct span repo, const char *digest,
 				 uint64_t size, const struct manifest *man, int64_t owner,
@@ -90,6 +94,8 @@ struct span catalog_repo_of(struct span name);
 must_check int image_folder_drop(struct images *m, const char *id, struct err *e);
 
 // sweep.c
+// Whether neither a name nor a service's revision needs the folder of an image.
+must_check int folder_unused(struct db_conn *c, const char *id, bool *unused, struct err *e);
 must_check int sweep_blobs(struct images *m, bool opening, struct image_pruned *out, struct err *e);
 void sweeper_start(struct images *m);
 void sweeper_stop(struct images *m);

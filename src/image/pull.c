@@ -4,6 +4,9 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "codec/docker_auth.h"
+#include "db/db.h"
+#include "image/blob.h"
+#include "image/manifest.h"
 #include "image/private.h"
 #include "image/progress.h"
 #include "image/registry.h"
@@ -61,23 +64,22 @@ static int fetch_image(struct pull *p, struct span manifest, const struct manife
 	return assemble(p->w, manifest, p->out, e);
 }
 
-static int fetch(struct pull *p, const struct reference *ref, struct err *e)
+// Down from a tag or digest to the manifest for this machine, by an index where there is one.
+static int find_manifest(struct registry *r, const struct reference *ref, struct arena *mem,
+			 struct buf *text, struct manifest *out, struct err *e)
 {
-	auto_arena struct arena mem = { 0 };
 	const char *which = ref->digest[0] ? ref->digest : ref->tag;
 
 	for (unsigned depth = 0; depth <= NESTED_MAX; depth++) {
 		const struct descriptor *child;
-		struct manifest m;
-		auto_buf struct buf text;
 
-		buf_init(&text, MANIFEST_BYTES_MAX);
-		if (registry_manifest(p->registry, which, &text, e) < 0 ||
-		    manifest_parse(buf_span(&text), &mem, &m, e) < 0)
+		buf_clear(text);
+		if (registry_manifest(r, which, text, e) < 0 ||
+		    manifest_parse(buf_span(text), mem, out, e) < 0)
 			return -1;
-		if (!m.is_index)
-			return fetch_image(p, buf_span(&text), &m, e);
-		if (manifest_select(&m, NULL, &child, e) < 0)
+		if (!out->is_index)
+			return 0;
+		if (manifest_select(out, NULL, &child, e) < 0)
 			return -1;
 		which = child->digest;
 	}
@@ -137,27 +139,59 @@ int image_registry_login(const struct images *m, const struct reference *ref, st
 	return got < 0 ? err_wrap(e, "the daemon's Docker configuration") : 0;
 }
 
+struct asker {
+	const struct images *m;
+	const struct image_pull *p;
+	struct arena secrets; // what the registry's client borrows
+};
+
+static void asker_release(struct asker *a)
+{
+	arena_release(&a->secrets);
+}
+#define auto_asker at_scope_exit(asker_release)
+
+static bool is_over(void *owner)
+{
+	const struct asker *a = owner;
+
+	return a->m->leaving || (a->p->cancelled && a->p->cancelled(a->p->owner));
+}
+
+static int connect_to(struct asker *a, const struct reference *ref, struct progress *progress,
+		      struct registry **out, struct err *e)
+{
+	struct registry_options o = { .ref = ref,
+				      .plain = image_registry_plain(a->m, ref),
+				      .user = a->p->user,
+				      .password = a->p->password,
+				      .idle_ms = a->p->idle_ms,
+				      .cancelled = is_over,
+				      .owner = a,
+				      .moved = progress_add,
+				      .moved_owner = progress };
+
+	if (!o.user && image_registry_login(a->m, ref, &a->secrets, &o.user, &o.password, e) < 0)
+		return -1;
+	return registry_open(out, &o, e);
+}
+
 static int pull_into(struct image_work *w, const struct image_pull *p, const struct reference *ref,
 		     struct image *out, struct err *e)
 {
-	auto_arena struct arena secrets = { 0 };
-	struct registry_options o = { .ref = ref,
-				      .plain = image_registry_plain(w->m, ref),
-				      .user = p->user,
-				      .password = p->password,
-				      .idle_ms = p->idle_ms,
-				      .cancelled = p->cancelled,
-				      .owner = p->owner,
-				      .moved = progress_add,
-				      .moved_owner = w->progress };
+	auto_asker struct asker asker = { w->m, p, { 0 } };
 	auto_registry struct registry *registry = NULL;
+	auto_arena struct arena mem = { 0 };
 	struct pull pull = { .w = w, .out = out };
+	struct manifest m;
+	auto_buf struct buf text;
 
-	if ((!o.user && image_registry_login(w->m, ref, &secrets, &o.user, &o.password, e) < 0) ||
-	    registry_open(&registry, &o, e) < 0)
+	buf_init(&text, MANIFEST_BYTES_MAX);
+	if (connect_to(&asker, ref, w->progress, &registry, e) < 0)
 		return -1;
 	pull.registry = registry;
-	if (fetch(&pull, ref, e) < 0)
+	if (find_manifest(registry, ref, &mem, &text, &m, e) < 0 ||
+	    fetch_image(&pull, buf_span(&text), &m, e) < 0)
 		return -1;
 	return work_publish(w, out, e);
 }
@@ -174,6 +208,9 @@ int image_pull(struct images *m, const struct image_pull *p, struct image *out, 
 	if (reference_parse(span_of(p->reference), &ref, e) < 0 ||
 	    local_name(p, &ref, out->name, e) < 0)
 		return -1;
+	out->source = arena_strdup(&out->mem, p->reference);
+	if (m->leaving)
+		return err_set(e, ERR_CANCELLED, "the daemon is leaving");
 	if (work_count(m) >= WORKS_MAX)
 		return err_set(e, ERR_BUSY, "%d images are on their way already: try again later",
 			       WORKS_MAX);
@@ -183,4 +220,76 @@ int image_pull(struct images *m, const struct image_pull *p, struct image *out, 
 	return work_end(&w, pull_into(&w, p, &ref, out, e), e) < 0
 		       ? err_wrap(e, "%.120s", p->reference)
 		       : 0;
+}
+
+// ---- news ----------------------------------------------------------------------------------------------
+
+// What the registry has for this machine under that tag now.
+static int ask_digest(struct asker *a, const struct reference *ref, char out[static 80],
+		      struct err *e)
+{
+	auto_progress struct progress progress;
+	auto_registry struct registry *registry = NULL;
+	auto_arena struct arena mem = { 0 };
+	struct manifest m;
+	auto_buf struct buf text;
+
+	buf_init(&text, MANIFEST_BYTES_MAX);
+	progress_begin(&progress, (struct images *)a->m, NULL);
+	if (connect_to(a, ref, &progress, &registry, e) < 0 ||
+	    find_manifest(registry, ref, &mem, &text, &m, e) < 0)
+		return -1;
+	blob_digest(buf_span(&text), out);
+	return 0;
+}
+
+// Where an image here came from; "" = by a file or a push. 1 = it is here.
+static int find_source(struct images *m, const char *name, struct arena *mem, const char **source,
+		       struct span *digest, struct err *e)
+{
+	struct db_conn *c = db_reader(m->db, e);
+	auto_query struct db_stmt *q =
+		c ? db_query(c, "SELECT source,digest FROM images WHERE name=?1",
+			     DB_ARGS(db_str(name)), e)
+		  : NULL;
+	int got = q ? db_step(q, e) : -1;
+
+	if (got > 0) {
+		*source = arena_span(mem, db_col_span(q, 0)).p;
+		*digest = arena_span(mem, db_col_span(q, 1));
+	}
+	return got;
+}
+
+int image_refresh(struct images *m, const struct image_pull *p, struct err *e)
+{
+	auto_asker struct asker asker = { m, p, { 0 } };
+	auto_arena struct arena mem = { 0 };
+	char full[IMAGE_NAME_MAX], now[80];
+	auto_image struct image made = { 0 };
+	struct image_pull pull = *p;
+	struct reference ref;
+	struct span digest;
+	int got;
+
+	if (image_local_name(m, p->reference, full, e) < 0)
+		return -1;
+	got = find_source(m, full, &mem, &pull.reference, &digest, e);
+	if (got < 0)
+		return -1;
+	pull.name = full;
+	if (!got) {
+		if (image_is_own(m, p->reference))
+			return 0; // image_resolve() says what is missing
+		return image_pull(m, p, &made, e);
+	}
+	if (!*pull.reference)
+		return 0;
+	if (reference_parse(span_of(pull.reference), &ref, e) < 0)
+		return err_wrap(e, "%.120s", full);
+	if (ref.digest[0])
+		return 0;
+	if (ask_digest(&asker, &ref, now, e) < 0)
+		return err_wrap(e, "%.120s", pull.reference);
+	return span_is(digest, now) ? 0 : image_pull(m, &pull, &made, e);
 }

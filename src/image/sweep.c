@@ -125,6 +125,42 @@ static int remove_blob(struct images *m, const char *name, struct image_pruned *
 	return 0;
 }
 
+int folder_unused(struct db_conn *c, const char *id, bool *unused, struct err *e)
+{
+	int64_t used;
+
+	if (db_get_int(c,
+		       "SELECT EXISTS(SELECT 1 FROM images WHERE id=?1) OR "
+		       "EXISTS(SELECT 1 FROM service_revisions WHERE image_id=?1)",
+		       DB_ARGS(db_str(id)), 0, &used, e) < 0)
+		return -1;
+	*unused = !used;
+	return 0;
+}
+
+// Unpacked images whose last service has gone after their name had moved on.
+static int sweep_folders(struct images *m, struct err *e)
+{
+	struct db_conn *c = db_reader(m->db, e);
+	DIR *list = c ? list_folder(m->dir, e) : NULL;
+	int bad = list ? 0 : -1;
+	struct dirent *d;
+
+	while (!bad && (d = readdir(list))) {
+		bool unused = false;
+
+		if (d->d_name[0] == '.' || strcmp(d->d_name, "blobs") == 0 ||
+		    strncmp(d->d_name, "new-", 4) == 0)
+			continue;
+		bad = folder_unused(c, d->d_name, &unused, e);
+		if (!bad && unused)
+			bad = file_remove_tree(m->dir, d->d_name, e);
+	}
+	if (list)
+		closedir(list);
+	return bad;
+}
+
 // Under the lock, so that nothing is named while it goes.
 int sweep_blobs(struct images *m, bool opening, struct image_pruned *out, struct err *e)
 {
@@ -197,7 +233,7 @@ int image_prune(struct images *m, bool untagged, bool now, struct image_pruned *
 	if (untagged && db_write(m->db, untagged_in, &manifests, e) < 0)
 		return -1;
 	m->keep_ns = now ? 0 : keep;
-	bad = sweep_blobs(m, false, out, e);
+	bad = sweep_folders(m, e) < 0 ? -1 : sweep_blobs(m, false, out, e);
 	m->keep_ns = keep;
 	out->manifests = manifests.manifests;
 	return bad;
@@ -215,7 +251,7 @@ static void pass(struct images *m)
 
 	if (m->busy)
 		return;
-	if (sweep_blobs(m, false, &gone, &e) < 0)
+	if (sweep_folders(m, &e) < 0 || sweep_blobs(m, false, &gone, &e) < 0)
 		log_warn("image", "blobs could not be swept: %s", e.msg);
 	else if (gone.blobs)
 		log_info("image", "%u blobs that nothing needs are gone, %llu bytes", gone.blobs,

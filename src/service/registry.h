@@ -3,6 +3,7 @@
 #pragma once
 #include "base/lock.h"
 #include "base/map.h"
+#include "service/image.h"
 #include "service/service.h"
 
 // An input of a service that objects of one bucket may trigger.
@@ -22,6 +23,8 @@ struct services {
 	struct map by_bucket;	// bucket id -> first struct trigger
 	struct map flows;	// id -> struct service_flow of a service that is paused
 	pthread_mutex_t change; // one change of definitions at a time
+	struct image_notes notes;
+	struct chore refresher;
 };
 
 // Builds a definition from a stored document and its secrets.

@@ -17,6 +17,7 @@
 enum {
 	DEPTH_MAX = 64,
 	PURGE_BATCH = 256,
+	REPLACED_KEEP_S = 3600, // a revision that nobody needs any more
 };
 
 int services_open(struct services **out, const struct service_options *o, struct err *e)
@@ -27,6 +28,7 @@ int services_open(struct services **out, const struct service_options *o, struct
 	s->o.depth_max = o->depth_max ? o->depth_max : DEPTH_MAX;
 	pthread_rwlock_init(&s->lock, NULL);
 	pthread_mutex_init(&s->change, NULL);
+	image_notes_init(&s->notes);
 	if (registry_load(s, e) < 0) {
 		services_close(s);
 		return err_wrap(e, "services");
@@ -35,10 +37,17 @@ int services_open(struct services **out, const struct service_options *o, struct
 	return 0;
 }
 
+void services_start(struct services *s)
+{
+	chore_start(&s->refresher, "image-refresh", image_refresher, s);
+}
+
 void services_close(struct services *s)
 {
 	if (!s)
 		return;
+	chore_stop(&s->refresher);
+	image_notes_release(&s->notes);
 	registry_release(s);
 	pthread_rwlock_destroy(&s->lock);
 	pthread_mutex_destroy(&s->change);
@@ -244,16 +253,14 @@ static int check_buckets(struct services *s, const struct service_caller *who,
 }
 
 static int check_all(struct services *s, const struct service_caller *who,
-		     const struct fdl_service *f, char image[static SERVICE_IMAGE_MAX],
-		     struct err *e)
+		     const struct fdl_service *f, struct err *e)
 {
-	if (check_io(f, e) < 0 || check_capacity(s, f, e) < 0 || check_loop(s, f, e) < 0 ||
-	    check_buckets(s, who, f->inputs, f->input_count, AUTH_READ | AUTH_LIST, e) < 0 ||
-	    check_buckets(s, who, f->outputs, f->output_count, AUTH_WRITE, e) < 0)
-		return -1;
-	if (s->o.resolve_image(s->o.owner, who->user, f->image, image, e) < 0)
-		return err_wrap(e, "image");
-	return 0;
+	return check_io(f, e) < 0 || check_capacity(s, f, e) < 0 || check_loop(s, f, e) < 0 ||
+			       check_buckets(s, who, f->inputs, f->input_count,
+					     AUTH_READ | AUTH_LIST, e) < 0 ||
+			       check_buckets(s, who, f->outputs, f->output_count, AUTH_WRITE, e) < 0
+		       ? -1
+		       : 0;
 }
 
 // ---- writing -------------------------------------------------------------------------------------------
@@ -265,7 +272,7 @@ struct change {
 	char image[SERVICE_IMAGE_MAX];
 	int64_t id, revision, owner;
 	char token[SERVICE_TOKEN_LEN + 1];
-	bool create;
+	bool create, repin;
 };
 
 static void hash_script(const char *script, char out[static 65])
@@ -335,6 +342,21 @@ static int wire_in(struct change *w, struct db_conn *c, struct err *e)
 	return 0;
 }
 
+// Between finding the image and this transaction its name may have moved on, and its folder gone.
+static int image_in(struct change *w, struct db_conn *c, struct err *e)
+{
+	int64_t there;
+
+	if (strcmp(w->image, "host") == 0)
+		return 0;
+	if (db_get_int(c,
+		       "SELECT EXISTS(SELECT 1 FROM images WHERE id=?1) OR "
+		       "EXISTS(SELECT 1 FROM service_revisions WHERE image_id=?1)",
+		       DB_ARGS(db_str(w->image)), 0, &there, e) < 0)
+		return -1;
+	return there ? 0 : err_set(e, ERR_CONFLICT, "image: it was changed just now: try again");
+}
+
 static int revision_in(struct change *w, struct db_conn *c, struct err *e)
 {
 	auto_json json_t *doc = fdl_service_json(w->fdl, FDL_PRINT_CREDENTIALS, NULL);
@@ -362,11 +384,27 @@ static int tell_in(struct change *w, struct db_conn *c, const char *what, struct
 	return feed_append(c, "service", w->owner, span_of(doc), e);
 }
 
+// Revisions that were replaced a while ago and that no job names any more, so that a service that follows its image
+// does not keep every one of them. Whoever holds an older definition in memory has long made its job by then.
+static int forget_old_in(struct change *w, struct db_conn *c, int64_t now, struct err *e)
+{
+	return db_exec(c,
+		       "DELETE FROM service_revisions AS r WHERE service=?1 AND EXISTS(SELECT 1 "
+		       "FROM service_revisions n WHERE n.service=?1 AND n.revision=r.revision+1 "
+		       "AND n.created_ns<?2) AND NOT EXISTS(SELECT 1 FROM jobs j WHERE "
+		       "j.service=?1 AND j.revision=r.revision)",
+		       DB_ARGS(db_int(w->id), db_int(now - REPLACED_KEEP_S * NS_PER_S)), e) < 0
+		       ? -1
+		       : 0;
+}
+
 static int write_in(struct db_conn *c, void *arg, struct err *e)
 {
 	struct change *w = arg;
 	int64_t now = clock_wall_ns();
 
+	if (!w->create && forget_old_in(w, c, now, e) < 0)
+		return -1;
 	if (w->create) {
 		if (db_exec(c,
 			    "INSERT INTO services(name,owner,revision,token,created_ns,changed_ns) "
@@ -380,9 +418,10 @@ static int write_in(struct db_conn *c, void *arg, struct err *e)
 			   DB_ARGS(db_int(w->id), db_int(w->revision), db_int(now)), e) < 0) {
 		return -1;
 	}
-	if (revision_in(w, c, e) < 0 || secrets_in(w, c, e) < 0 || wire_in(w, c, e) < 0)
+	if (image_in(w, c, e) < 0 || revision_in(w, c, e) < 0 || secrets_in(w, c, e) < 0 ||
+	    wire_in(w, c, e) < 0)
 		return -1;
-	return tell_in(w, c, w->create ? "created" : "changed", e);
+	return tell_in(w, c, w->create ? "created" : w->repin ? "image" : "changed", e);
 }
 
 // A folder is an empty object whose key ends with a slash, so that browsers of buckets show it.
@@ -426,19 +465,28 @@ static int commit(struct change *w, struct err *e)
 	return registry_put(w->s, c, d, e);
 }
 
+static int no_twin(struct services *s, const struct fdl_service *fdl, struct err *e)
+{
+	auto_service_def struct service_def *old = current(s, span_of(fdl->name));
+
+	return old ? err_set(e, ERR_EXISTS, "A service with the provided name already exists") : 0;
+}
+
+// The image is looked for before the lock is taken: that may take minutes. What was right before is asked again then.
 int service_create(struct services *s, const struct service_caller *who, struct fdl_service *fdl,
 		   struct err *e)
 {
 	auto_fdl_service struct fdl_service *mine unused_arg = fdl;
-	auto_lock held = lock_hold(&s->change);
-	auto_service_def struct service_def *old = current(s, span_of(fdl->name));
 	struct change w = {
 		.s = s, .who = who, .fdl = fdl, .owner = who->user, .revision = 1, .create = true
 	};
 
-	if (old)
-		return err_set(e, ERR_EXISTS, "A service with the provided name already exists");
-	if (check_all(s, who, fdl, w.image, e) < 0)
+	if (no_twin(s, fdl, e) < 0 || check_all(s, who, fdl, e) < 0 ||
+	    image_find(s, w.owner, fdl, false, w.image, e) < 0)
+		return -1;
+	auto_lock held = lock_hold(&s->change);
+
+	if (no_twin(s, fdl, e) < 0 || check_all(s, who, fdl, e) < 0)
 		return -1;
 	rand_hex(w.token, SERVICE_TOKEN_LEN / 2);
 	fdl_service_set(fdl, "owner", who->user == AUTH_ADMIN_ID ? "cluster_admin" : who->name);
@@ -447,29 +495,55 @@ int service_create(struct services *s, const struct service_caller *who, struct 
 	return commit(&w, e);
 }
 
-int service_update(struct services *s, const struct service_caller *who, struct fdl_service *fdl,
-		   struct err *e)
+static int find_own(struct services *s, const struct service_caller *who,
+		    const struct fdl_service *fdl, struct service_def **out, struct err *e)
 {
-	auto_fdl_service struct fdl_service *mine unused_arg = fdl;
-	auto_lock held = lock_hold(&s->change);
 	auto_service_def struct service_def *old = current(s, span_of(fdl->name));
-	struct change w = { .s = s, .who = who, .fdl = fdl };
 
 	if (!old)
 		return no_service(span_of(fdl->name), e);
 	if (!who->admin && who->user != old->owner)
 		return err_set(e, ERR_DENIED,
 			       "User %s doesn't have permision to modify this service", who->name);
+	*out = mem_take(&old);
+	return 0;
+}
+
+int service_update(struct services *s, const struct service_caller *who, struct fdl_service *fdl,
+		   struct err *e)
+{
+	auto_fdl_service struct fdl_service *mine unused_arg = fdl;
+	auto_service_def struct service_def *old = NULL, *before = NULL;
+	struct change w = { .s = s, .who = who, .fdl = fdl };
+
+	if (find_own(s, who, fdl, &before, e) < 0 || check_all(s, who, fdl, e) < 0 ||
+	    image_find(s, who->user, fdl, false, w.image, e) < 0)
+		return -1;
+	auto_lock held = lock_hold(&s->change);
+
+	if (find_own(s, who, fdl, &old, e) < 0 || check_all(s, who, fdl, e) < 0)
+		return -1;
 	w.id = old->id;
 	w.owner = old->owner;
 	w.revision = old->revision + 1;
-	if (check_all(s, who, fdl, w.image, e) < 0)
-		return -1;
 	fdl_service_set(fdl, "owner", old->fdl->owner);
 	fdl_service_set(fdl, "namespace", old->fdl->namespace_name);
 	fdl_service_set_labels(fdl, who->name);
 	if (!fdl_service_names_secrets(fdl))
 		fdl_service_keep_secrets(fdl, old->fdl);
+	return commit(&w, e);
+}
+
+int service_repin(struct services *s, const struct service_def *d, const char *image, struct err *e)
+{
+	auto_lock held = lock_hold(&s->change);
+	auto_service_def struct service_def *now = current(s, span_of(d->fdl->name));
+	struct change w = { .s = s, .fdl = d->fdl, .id = d->id, .owner = d->owner, .repin = true };
+
+	if (!now || now->id != d->id || now->revision != d->revision)
+		return 0;
+	w.revision = d->revision + 1;
+	snprintf(w.image, sizeof(w.image), "%s", image);
 	return commit(&w, e);
 }
 
@@ -581,6 +655,7 @@ int service_remove(struct services *s, const struct service_caller *who, struct 
 	w.owner = d->owner;
 	w.revision = d->revision;
 	registry_remove(s, d->fdl->name); // no new jobs from here on
+	image_notes_drop(&s->notes, d->fdl->name);
 	if (db_write(s->o.db, remove_in, &w, e) < 0)
 		return -1;
 	flow_forget(s, w.id);

@@ -43,6 +43,14 @@ static inline void service_def_put_ptr(struct service_def **d)
 }
 #define auto_service_def at_scope_exit(service_def_put_ptr)
 
+// What the image of a service is wanted for.
+struct service_image_wish {
+	int64_t user; // whose service it is
+	const char *name;
+	bool ask;	   // the registry that it came from is asked for news, where the user may
+	char progress[64]; // an id to look at the work by
+};
+
 struct service_options {
 	struct db *db;
 	struct store *store;
@@ -53,7 +61,7 @@ struct service_options {
 	// Plugged in by app. The id of the root file system of an image name; ERR_NOT_FOUND when it must be
 	// imported first, ERR_DENIED when it is not for this user.
 	void *owner;
-	int (*resolve_image)(void *owner, int64_t user, const char *name,
+	int (*resolve_image)(void *owner, const struct service_image_wish *wish,
 			     char out[static SERVICE_IMAGE_MAX], struct err *e);
 	// What the machines have, 0 = not known: more is refused.
 	void (*capacity)(void *owner, uint32_t *cpu_millis, uint64_t *memory_bytes);
@@ -87,6 +95,26 @@ must_check int service_get(struct services *s, const struct service_caller *who,
 must_check int service_list(struct services *s, const struct service_caller *who, struct arena *mem,
 			    struct service_def ***out, size_t *n, struct err *e);
 void service_list_put(struct service_def **list, size_t n);
+
+// What is going on with a service's image, and the last that was heard of it in this life of the daemon; also of a
+// service that is being made, for who makes it. ERR_NOT_FOUND, ERR_DENIED. The arena holds the texts.
+enum { SERVICE_IMAGE_LINES = 32 };
+struct service_image_state {
+	bool busy;
+	const char *progress; // id of the work
+	int64_t checked_ns;   // 0 = not in this life
+	const char *error;    // why the last time failed, "" = it did not
+	struct service_image_line {
+		int64_t time_ns;
+		const char *text;
+	} lines[SERVICE_IMAGE_LINES];
+	size_t line_count;
+};
+must_check int service_image_state(struct services *s, const struct service_caller *who,
+				   struct span name, struct arena *mem,
+				   struct service_image_state *out, struct err *e);
+// Begins to look after services that want their image asked for now and then.
+void services_start(struct services *s);
 
 // Compares in constant time; ERR_UNAUTH.
 must_check int service_by_token(struct services *s, struct span name, struct span token,

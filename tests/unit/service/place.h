@@ -26,11 +26,11 @@ struct place {
 	struct auth_user ann;
 };
 
-static inline int place_image(void *owner unused_arg, int64_t user unused_arg, const char *name,
+static inline int place_image(void *owner unused_arg, const struct service_image_wish *wish,
 			      char out[static SERVICE_IMAGE_MAX], struct err *e)
 {
-	if (strcmp(name, "host") != 0)
-		return err_set(e, ERR_NOT_FOUND, "image %s does not exist here", name);
+	if (strcmp(wish->name, "host") != 0)
+		return err_set(e, ERR_NOT_FOUND, "image %s does not exist here", wish->name);
 	snprintf(out, SERVICE_IMAGE_MAX, "host");
 	return 0;
 }

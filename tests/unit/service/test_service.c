@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 // clang-format on
+#include "base/clock.h"
 #include "place.h"
 
 static int setup(void **state)
@@ -200,6 +201,39 @@ static void an_update_is_a_new_revision(void **state)
 	assert_int_equal(place_jobs(p, "plants", NULL), 1);
 }
 
+// What a service was goes, when nobody can ask for it any more.
+static void replaced_revisions_go_when_no_job_names_them(void **state)
+{
+	struct place *p = *state;
+	struct service_caller admin = place_admin();
+	int64_t id, left = 0;
+	struct err e = { 0 };
+
+	place_create(p, admin, PLANTS);
+	id = place_service_id(p, "plants");
+	for (int i = 0; i < 4; i++) { // revisions 2, 3, 4, 5; of 2 there is a job
+		assert_int_equal(service_update(p->services, &admin, place_fdl(p, PLANTS), &e), 0);
+		if (i == 0)
+			place_put(p, "plants", "in/a", SPAN("x"));
+	}
+	for (int64_t r = 1; r <= 5; r++) { // as yet somebody may hold the older ones
+		auto_service_def struct service_def *d = NULL;
+
+		left += service_revision(p->services, id, r, &d, &e) == 0;
+	}
+	assert_int_equal(left, 5);
+	clock_wall_shift(2 * 3600 * NS_PER_S);
+	assert_int_equal(service_update(p->services, &admin, place_fdl(p, PLANTS), &e), 0);
+	clock_wall_shift(0);
+	for (int64_t r = 1; r <= 6; r++) {
+		auto_service_def struct service_def *d = NULL;
+
+		// 5 has been replaced just now.
+		assert_int_equal(service_revision(p->services, id, r, &d, &e) == 0,
+				 r == 2 || r >= 5);
+	}
+}
+
 static void definitions_outlive_a_restart(void **state)
 {
 	struct place *p = *state;
@@ -284,6 +318,7 @@ int main(void)
 		CASE(services_of_others_are_not_seen_nor_changed),
 		CASE(visibility_is_as_the_definition_says),
 		CASE(an_update_is_a_new_revision),
+		CASE(replaced_revisions_go_when_no_job_names_them),
 		CASE(definitions_outlive_a_restart),
 		CASE(removing_keeps_data_unless_asked),
 		CASE(a_shared_bucket_stays_for_the_other_service),
