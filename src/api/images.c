@@ -71,6 +71,22 @@ void api_images_list(struct req *q)
 	reply_json(q, 200, v);
 }
 
+static int import(struct req *q, const char *name, struct image *made, struct err *e)
+{
+	struct span prefix = query_text(q, "conda"), base = query_text(q, "base");
+	struct arena *mem = http_arena(q->http);
+	struct image_conda c = { .name = name, .fd = q->body_fd, .owner = q->who.user };
+
+	if (!prefix.n)
+		return image_import(q->api->o.images, name, q->body_fd, q->who.user, made, e);
+	if (!base.n)
+		return err_set(e, ERR_INVALID,
+			       "base: an environment is put on top of an image: name one");
+	c.prefix = arena_span(mem, prefix).p;
+	c.base = arena_span(mem, base).p;
+	return image_import_conda(q->api->o.images, &c, made, e);
+}
+
 void api_images_import(struct req *q)
 {
 	struct span name = query_text(q, "name");
@@ -87,8 +103,7 @@ void api_images_import(struct req *q)
 	if (lseek(q->body_fd, 0, SEEK_SET) < 0) {
 		err_sys(&e, ERR_IO, errno, "archive");
 		reply_error(q, &e);
-	} else if (image_name_check(name, text, &e) < 0 ||
-		   image_import(q->api->o.images, text, q->body_fd, q->who.user, &made, &e) < 0) {
+	} else if (image_name_check(name, text, &e) < 0 || import(q, text, &made, &e) < 0) {
 		if (e.code == ERR_PROTOCOL)
 			e.code = ERR_INVALID;
 		image_error(q, &e);

@@ -113,6 +113,13 @@ static const struct cli_option limits_options[] = {
 	{ 0, NULL, NULL, NULL },
 };
 
+static const struct cli_option import_options[] = {
+	{ 0, "conda", NULL, "the archive is an environment that conda-pack made" },
+	{ 0, "base", "IMAGE", "the image here that it is put on top of" },
+	{ 0, "prefix", "DIR", "where it lies in the image (default /opt/env)" },
+	{ 0, NULL, NULL, NULL },
+};
+
 static const struct cli_option map_options[] = {
 	{ 0, "image", "IMAGE", "host (this machine's programs) or an imported image" },
 	{ 's', "script", "FILE", "runs once a file: $INPUT_FILE_PATH in, $TMP_OUTPUT_DIR out" },
@@ -142,6 +149,9 @@ const struct cli_command cli_commands[] = {
 	{ "service get", NULL, "NAME", 1, 1, "one service, as YAML",
 	  "  oscar service get detect\n  oscar service get detect -o json\n", NULL,
 	  cli_service_get },
+	{ "service deployment", NULL, "NAME", 1, 1,
+	  "how a service comes to its image: what is going on, what has been",
+	  "  oscar service deployment detect\n", NULL, cli_service_deployment },
 	{ "service remove", "service delete|service rm", "NAME…", 1, -1, "remove services",
 	  "  oscar service remove detect people\n", NULL, cli_service_remove },
 	{ "service run", NULL, "NAME", 1, 1, "call a service and print its result",
@@ -149,9 +159,6 @@ const struct cli_command cli_commands[] = {
 	  call_options, cli_service_run },
 	{ "service job", NULL, "NAME", 1, 1, "queue a job of a service",
 	  "  oscar service job cowsay -i hello\n  oscar service job cowsay -f event.json --wait\n",
-	{ "service deployment", NULL, "NAME", 1, 1,
-	  "how a service comes to its image: what is going on, what has been",
-	  "  oscar service deployment detect\n", NULL, cli_service_deployment },
 	  call_options, cli_service_job },
 	{ "service pause", NULL, "NAME…", 1, -1, "start no more jobs; events are queued", NULL,
 	  NULL, cli_service_pause },
@@ -219,10 +226,12 @@ const struct cli_command cli_commands[] = {
 	{ "queue take", NULL, "NAME ID", 2, 2, "remove the events up to this one", NULL, NULL,
 	  cli_queue_take },
 	{ "image import", NULL, "FILE|DIR|- NAME:TAG", 2, 2,
-	  "make an image of what docker save wrote, an OCI layout, a root file system or a SIF",
+	  "make an image of what docker save wrote, an OCI layout, a root file system, a SIF or "
+	  "conda-pack's archive",
 	  "  docker save lab/tools:1 | oscar image import - lab/tools:1\n"
-	  "  oscar image import rootfs.tar tools:1\n",
-	  NULL, cli_image_import },
+	  "  oscar image import rootfs.tar tools:1\n"
+	  "  oscar image import env.tar.gz lab/env:1 --conda --base debian:12\n",
+	  import_options, cli_image_import },
 	{ "image pull", NULL, "REFERENCE", 1, 1, "fetch an image from a registry",
 	  "  oscar image pull python:3.12-slim\n"
 	  "  oscar image pull --name tools:1 ghcr.io/lab/tools@sha256:…\n",

@@ -66,9 +66,13 @@ static int spawn_tar(const char *dir, int *fd, pid_t *pid, struct err *e)
 static int send_image(struct cli *c, struct upload *u, int64_t size, const char *name,
 		      struct http_answer *a, struct err *e)
 {
+	const char *base = cli_opt(c, "base"), *prefix = cli_opt(c, "prefix");
 	struct cli_request r = {
 		.method = "POST",
-		.path = cli_path(c, "/system/images/import?name=%s", name),
+		.path = cli_opt(c, "conda")
+				? cli_path(c, "/system/images/import?name=%s&base=%s&conda=%s",
+					   name, base, prefix ? prefix : "/opt/env")
+				: cli_path(c, "/system/images/import?name=%s", name),
 		.content_type = "application/x-tar",
 		.send = send_upload,
 		.send_size = size,
@@ -212,6 +216,9 @@ static int import(struct cli *c, const char *from, const char *name, struct err 
 
 int cli_image_import(struct cli *c, struct err *e)
 {
+	if (!cli_opt(c, "conda") != !cli_opt(c, "base") ||
+	    (cli_opt(c, "prefix") && !cli_opt(c, "conda")))
+		return cli_usage(c, e, "--conda and --base IMAGE belong together");
 	return import(c, c->words[0], c->words[1], e);
 }
 

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "codec/json.h"
+#include "image/edit.h"
 #include "image/registry.h"
 
 #include <errno.h>
@@ -138,34 +139,13 @@ static int read_base(struct append *x, struct err *e)
 
 // ---- the new documents ---------------------------------------------------------------------------------
 
-static json_t *object_of(json_t *parent, const char *key)
-{
-	json_t *v = json_object_get(parent, key);
-
-	if (json_is_object(v))
-		return v;
-	v = json_object();
-	json_object_set_new(parent, key, v);
-	return v;
-}
-
 static int change_config(struct append *x, const struct layer *layer, struct err *e)
 {
-	json_t *diffs = json_object_get(object_of(x->config, "rootfs"), "diff_ids");
-	json_t *history = json_object_get(x->config, "history");
-	json_t *config = object_of(x->config, "config");
+	json_t *config = edit_object(x->config, "config");
 	const char *by = x->a->created_by ? x->a->created_by : "oscar image append";
 
-	if (!json_is_array(diffs) || json_array_size(diffs) != x->man.count)
-		return err_set(e, ERR_INVALID,
-			       "the base's configuration does not fit its %zu layers",
-			       x->man.count);
-	if (x->man.count >= MANIFEST_LAYERS_MAX)
-		return err_set(e, ERR_LIMIT, "the base has %zu layers already", x->man.count);
-	json_array_append_new(diffs, json_string(layer->diff_id));
-	if (json_is_array(history))
-		json_array_append_new(history, json_pack("{s:s,s:s}", "created",
-							 "1970-01-01T00:00:00Z", "created_by", by));
+	if (edit_add_layer(x->config, x->man.count, layer->diff_id, by, e) < 0)
+		return -1;
 	if (x->a->entrypoint) {
 		json_t *list = json_array();
 
@@ -200,7 +180,7 @@ static const char *layer_media(const struct append *x)
 static int send_documents(struct append *x, const struct layer *layer, struct err *e)
 {
 	auto_free char *config = codec_json_text(x->config, CODEC_JSON_PLAIN), *manifest = NULL;
-	json_t *slot = object_of(x->manifest, "config");
+	json_t *slot = edit_object(x->manifest, "config");
 	struct descriptor d = { .media = "" };
 
 	tell(x, "send", "", strlen(config), 0);
@@ -209,9 +189,7 @@ static int send_documents(struct append *x, const struct layer *layer, struct er
 	json_object_set_new(slot, "digest", json_string(d.digest));
 	json_object_set_new(slot, "size", json_integer((json_int_t)d.size));
 	json_array_append_new(json_object_get(x->manifest, "layers"),
-			      json_pack("{s:s,s:I,s:s}", "mediaType", layer_media(x), "size",
-					(json_int_t)layer->blob.size, "digest",
-					layer->blob.digest));
+			      blob_descriptor_json(layer_media(x), &layer->blob));
 	manifest = codec_json_text(x->manifest, CODEC_JSON_PLAIN);
 	blob_digest(span_of(manifest), x->out->digest);
 	tell(x, "manifest", x->out->digest, strlen(manifest), 0);

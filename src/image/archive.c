@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "codec/json.h"
+#include "image/archive_read.h"
 #include "image/blob.h"
 #include "image/private.h"
 
@@ -31,12 +32,12 @@ struct members {
 	size_t count;
 };
 
-static void archive_drop(struct archive **a)
+void archive_drop(struct archive **a)
 {
 	archive_read_free(*a);
 }
 
-static int fail(struct archive *a, struct err *e)
+int archive_fail(struct archive *a, struct err *e)
 {
 	const char *text = archive_error_string(a);
 
@@ -44,7 +45,7 @@ static int fail(struct archive *a, struct err *e)
 		       text ? text : "unknown form");
 }
 
-static struct archive *open_archive(int fd, struct err *e)
+struct archive *archive_open(int fd, struct err *e)
 {
 	struct archive *a = archive_read_new();
 
@@ -56,15 +57,14 @@ static struct archive *open_archive(int fd, struct err *e)
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		err_sys(e, ERR_IO, errno, "archive");
 	else if (archive_read_open_fd(a, fd, CHUNK) != ARCHIVE_OK)
-		fail(a, e);
+		archive_fail(a, e);
 	else
 		return a;
 	archive_read_free(a);
 	return NULL;
 }
 
-// The name as the documents in the archive write it: no "./" and no "/" in front. NULL when there is none.
-static const char *plain_name(struct archive_entry *entry)
+const char *archive_plain_name(struct archive_entry *entry)
 {
 	const char *name = archive_entry_pathname(entry);
 
@@ -93,7 +93,7 @@ static bool is_root_folder(const char *name)
 // read once only.
 static int is_image(int fd, struct err *e)
 {
-	at_scope_exit(archive_drop) struct archive *a = open_archive(fd, e);
+	at_scope_exit(archive_drop) struct archive *a = archive_open(fd, e);
 	struct archive_entry *entry;
 	int rc = ARCHIVE_EOF;
 
@@ -105,7 +105,7 @@ static int is_image(int fd, struct err *e)
 		rc = archive_read_next_header(a, &entry);
 		if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
 			break;
-		name = plain_name(entry);
+		name = archive_plain_name(entry);
 		if (!name || is_root_folder(name))
 			return 0;
 		if (archive_entry_filetype(entry) == AE_IFREG &&
@@ -113,7 +113,7 @@ static int is_image(int fd, struct err *e)
 		     strcmp(name, "manifest.json") == 0))
 			return 1;
 	}
-	return rc == ARCHIVE_FATAL ? fail(a, e) : 0;
+	return rc == ARCHIVE_FATAL ? archive_fail(a, e) : 0;
 }
 
 // ---- into the blob store -------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ static int store_data(struct members *s, struct archive *a, struct blob_writer *
 		if (!blob_write(b, span_make(block, n)))
 			goto full;
 	}
-	return rc == ARCHIVE_EOF ? 0 : fail(a, e);
+	return rc == ARCHIVE_EOF ? 0 : archive_fail(a, e);
 full:
 	*e = b->err;
 	return -1;
@@ -180,7 +180,7 @@ static const char *link_target(struct arena *mem, const char *name, const char *
 static int store_entry(struct members *s, struct archive *a, struct archive_entry *entry,
 		       struct err *e)
 {
-	const char *name = plain_name(entry), *to = archive_entry_hardlink(entry);
+	const char *name = archive_plain_name(entry), *to = archive_entry_hardlink(entry);
 	struct member *m;
 
 	if (!name || !*name)
@@ -203,7 +203,7 @@ static int store_entry(struct members *s, struct archive *a, struct archive_entr
 
 static int store_all(struct members *s, int fd, struct err *e)
 {
-	at_scope_exit(archive_drop) struct archive *a = open_archive(fd, e);
+	at_scope_exit(archive_drop) struct archive *a = archive_open(fd, e);
 	struct archive_entry *entry;
 	int rc;
 
@@ -212,7 +212,7 @@ static int store_all(struct members *s, int fd, struct err *e)
 	while ((rc = archive_read_next_header(a, &entry)) == ARCHIVE_OK || rc == ARCHIVE_WARN)
 		if (store_entry(s, a, entry, e) < 0)
 			return -1;
-	return rc == ARCHIVE_EOF ? 0 : fail(a, e);
+	return rc == ARCHIVE_EOF ? 0 : archive_fail(a, e);
 }
 
 static const struct member *find(const struct members *s, const char *name)
@@ -270,12 +270,6 @@ static int take_layout(struct members *s, const struct member *index, struct ima
 
 // ---- docker save ---------------------------------------------------------------------------------------
 
-static json_t *descriptor_json(const char *media, const struct descriptor *d)
-{
-	return json_pack("{s:s,s:I,s:s}", "mediaType", media, "size", (json_int_t)d->size, "digest",
-			 d->digest);
-}
-
 // The configuration names the layers by the digest of their tar; such archives hold them uncompressed as a rule.
 static int check_layers(struct members *s, const struct saved_image *saved,
 			const struct descriptor *config, json_t *layers, struct err *e)
@@ -312,9 +306,9 @@ static int check_layers(struct members *s, const struct saved_image *saved,
 				       "layer %zu of %zu has another digest than its configuration "
 				       "says",
 				       i + 1, saved->layer_count);
-		json_array_append_new(layers, descriptor_json(packed ? MEDIA_OCI_LAYER "+gzip"
-								     : MEDIA_OCI_LAYER,
-							      &m->blob));
+		json_array_append_new(layers, blob_descriptor_json(packed ? MEDIA_OCI_LAYER "+gzip"
+									  : MEDIA_OCI_LAYER,
+								   &m->blob));
 	}
 	return 0;
 }
@@ -340,7 +334,8 @@ static int take_saved(struct members *s, const struct member *list, struct image
 	if (check_layers(s, &saved, &config->blob, layers, e) < 0)
 		return -1;
 	v = json_pack("{s:i,s:s,s:o,s:O}", "schemaVersion", 2, "mediaType", MEDIA_OCI_MANIFEST,
-		      "config", descriptor_json(MEDIA_OCI_CONFIG, &config->blob), "layers", layers);
+		      "config", blob_descriptor_json(MEDIA_OCI_CONFIG, &config->blob), "layers",
+		      layers);
 	manifest = codec_json_text(v, CODEC_JSON_PLAIN);
 	return assemble(s->w, span_of(manifest), out, e);
 }

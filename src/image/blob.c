@@ -141,3 +141,9 @@ int blob_read(int dir, const char *digest, struct buf *out, struct err *e)
 		       ? 0
 		       : err_set(e, ERR_CORRUPT, "blob %s changed on disk", digest);
 }
+
+json_t *blob_descriptor_json(const char *media, const struct descriptor *d)
+{
+	return json_pack("{s:s,s:I,s:s}", "mediaType", media, "size", (json_int_t)d->size, "digest",
+			 d->digest);
+}

@@ -44,5 +44,7 @@ bool blob_have(int dir, const struct descriptor *want);
 must_check int blob_open(int dir, const char *digest, struct err *e);
 // Appends all of it to `out`, with its digest checked once more. ERR_CORRUPT when it changed on disk.
 must_check int blob_read(int dir, const char *digest, struct buf *out, struct err *e);
+// As documents name it. New reference.
+json_t *blob_descriptor_json(const char *media, const struct descriptor *d);
 // The digest of some bytes as text.
 char *blob_digest(struct span bytes, char out[static REFERENCE_DIGEST_MAX]);

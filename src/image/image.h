@@ -78,6 +78,16 @@ static inline void image_release(struct image *i)
 must_check int image_import(struct images *m, const char *name, int fd, int64_t owner,
 			    struct image *out, struct err *e);
 
+// An archive of conda-pack, whose environment is put into the folder `prefix` ("/opt/env") on top of an image that is
+// here. The programs in it are made to know their new place without running any of them; PATH begins with them.
+struct image_conda {
+	const char *name, *base, *prefix;
+	int fd; // seekable
+	int64_t owner;
+};
+must_check int image_import_conda(struct images *m, const struct image_conda *c, struct image *out,
+				  struct err *e);
+
 // How far a pull or push is.
 struct image_progress {
 	char id[64];
@@ -105,6 +115,14 @@ struct image_pull {
 must_check int image_pull(struct images *m, const struct image_pull *p, struct image *out,
 			  struct err *e);
 
+// Brings an image that was pulled before up to what its registry has under that tag now; one that is not here is
+// pulled. p->reference is its name here. What came by a file or a push stays as it is, for no registry is known to
+// have it; so does what was pulled by a digest. Fails as image_pull().
+must_check int image_refresh(struct images *m, const struct image_pull *p, struct err *e);
+
+// Pulls that are on their way end soon, with ERR_CANCELLED; new ones do not begin.
+void images_leave(struct images *m);
+
 struct image_push {
 	const char *name;      // of an image here that was pulled, pushed or imported as an image
 	const char *reference; // where to: "ghcr.io/lab/tool:2"
@@ -115,14 +133,6 @@ struct image_push {
 	const char *progress;
 };
 struct image_pushed {
-// Brings an image that was pulled before up to what its registry has under that tag now; one that is not here is
-// pulled. p->reference is its name here. What came by a file or a push stays as it is, for no registry is known to
-// have it; so does what was pulled by a digest. Fails as image_pull().
-must_check int image_refresh(struct images *m, const struct image_pull *p, struct err *e);
-
-// Pulls that are on their way end soon, with ERR_CANCELLED; new ones do not begin.
-void images_leave(struct images *m);
-
 	char digest[80];
 	unsigned blobs;
 	uint64_t transferred;
