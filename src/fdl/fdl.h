@@ -85,13 +85,13 @@ struct fdl_service {
 	uint64_t queue_max;	   // `queue.max`: queued jobs, 0 = any number
 	uint32_t concurrency;	   // `queue.concurrency`: jobs at once, 0 = any number
 	int32_t priority;	   // `queue.priority`, -100 to 100, among the services of one owner
-	uint32_t weight;	   // `queue.weight`: share beside services of the same priority, at least 1
-	int64_t timeout_s;	   // run time, 0 = the cluster's default
-	int64_t wait_timeout_s;	   // time in the queue, 0 = no bound
-	uint32_t retry_attempts;   // attempts in all, 0 = the cluster's default, 1 = never again
-	uint32_t retry_backoff_s;  // before the second attempt, doubled for each further one
-	unsigned retry_on;	   // bits of fdl_retry_on, 0 = the cluster's default
-	uint32_t retry_codes[8];   // exit statuses as bits, with FDL_RETRY_CODES
+	uint32_t weight;   // `queue.weight`: share beside services of the same priority, at least 1
+	int64_t timeout_s; // run time, 0 = the cluster's default
+	int64_t wait_timeout_s;	  // time in the queue, 0 = no bound
+	uint32_t retry_attempts;  // attempts in all, 0 = the cluster's default, 1 = never again
+	uint32_t retry_backoff_s; // before the second attempt, doubled for each further one
+	unsigned retry_on;	  // bits of fdl_retry_on, 0 = the cluster's default
+	uint32_t retry_codes[8];  // exit statuses as bits, with FDL_RETRY_CODES
 	const struct fdl_io *inputs;
 	size_t input_count;
 	const struct fdl_io *outputs;
