@@ -16,7 +16,7 @@ int db_conn_fail(struct db_conn *c, int rc, const char *what, struct err *e)
 		return err_set(e, ERR_FULL, "%s: no space left for the database", what);
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
-		c->damaged = true;
+		db_found_damage(c->db);
 		return err_set(e, ERR_CORRUPT, "%s: the database is damaged: %s", what, text);
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:

@@ -18,12 +18,14 @@ struct db_conn {
 	sqlite3 *sqlite;
 	struct db *db;
 	struct db_stmt *cache[CONN_CACHE];
-	bool damaged; // a statement met SQLITE_CORRUPT or SQLITE_NOTADB
 };
 
 must_check int db_conn_open(struct db_conn *c, struct db *d, const char *path, bool write,
 			    struct err *e);
 void db_conn_release(struct db_conn *c);
+
+// db.c: a statement met damage: from now on nothing is written. NULL is fine.
+void db_found_damage(struct db *d);
 
 // Fills *e from the connection's last error.
 int db_conn_fail(struct db_conn *c, int rc, const char *what, struct err *e);

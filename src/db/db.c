@@ -8,6 +8,7 @@
 #include "db/reserve.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -453,12 +454,18 @@ static void run_request(struct db_conn *c, struct db_request *r)
 		memset(c->db->sequences, 0, sizeof(c->db->sequences));
 }
 
+void db_found_damage(struct db *d)
+{
+	if (d && !atomic_exchange(&d->damaged, true))
+		log_error("db", "%s is damaged; writes are refused from now on", d->path);
+}
+
 static int may_write(struct db *d, struct err *e)
 {
 	if (d->damaged)
 		return err_set(e, ERR_UNAVAILABLE,
-			       "the database is damaged and read-only: restore a backup, or run "
-			       "`sqlite3 oscar.db .recover` into a new file");
+			       "the database is damaged and read-only: restore a backup (oscar "
+			       "restore), or run `sqlite3 oscar.db .recover` into a new file");
 	if (d->wal_bytes > d->o.wal_hard_bytes)
 		return err_set(e, ERR_UNAVAILABLE, "the log of changes is full: try again later");
 	return 0;
@@ -502,10 +509,6 @@ static void run_batch(struct db *d, struct db_request *batch)
 	struct err e = { 0 };
 	bool bad = run_transaction(d, batch, &e) < 0;
 
-	if (d->writer.damaged && !d->damaged) {
-		d->damaged = true;
-		log_error("db", "%s is damaged; writes are refused from now on", d->path);
-	}
 	for (struct db_request *r = batch, *next; r; r = next) {
 		next = r->next; // `done` may free the request
 		if (bad) {

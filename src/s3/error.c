@@ -189,11 +189,11 @@ enum s3_code s3_code_of_store(const struct err *e)
 	case ERR_UNAVAILABLE:
 	case ERR_TIMEOUT:
 	case ERR_CANCELLED:
+	case ERR_IO: // of the disk: it may go better later
 		return S3_UNAVAILABLE;
 	case ERR_FULL:
 		return S3_STORAGE_FULL;
 	case ERR_NONE:
-	case ERR_IO:
 	case ERR_CORRUPT:
 	case ERR_BUG:
 		break;
