@@ -116,7 +116,8 @@ static int trigger_in(struct services *s, struct db_conn *c, const struct trigge
 		return feed_append(c, "service", t->def->owner, span_of(doc), e);
 	}
 	if (!store_event_write(ev, ev->version, &record))
-		return err_set(e, ERR_LIMIT, "the event record is over %d bytes", STORE_EVENT_TEXT_MAX);
+		return err_set(e, ERR_LIMIT, "the event record is over %d bytes",
+			       STORE_EVENT_TEXT_MAX);
 	n.payload = buf_span(&record);
 	return queue_add_in(s->o.queue, c, &n, &job, e) < 0
 		       ? err_wrap(e, "service %s", t->def->fdl->name)

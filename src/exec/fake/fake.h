@@ -26,13 +26,13 @@ void exec_fake_world_free(struct exec_fake_world *w); // after close() of the dr
 struct exec_fake_options {
 	uint64_t seed;
 	int64_t delay_min_ms,
-		delay_max_ms;	       // from submit to end, where an answer leaves it to chance
-	unsigned lost_per_mille;       // ends with EXEC_LOST instead
-	unsigned busy_per_mille;       // submit says ERR_BUSY
-	unsigned down_per_mille;       // any operation says ERR_UNAVAILABLE
-	unsigned silent_per_mille;     // `started` is never told
-	unsigned room;		       // jobs at once, then ERR_BUSY; 0 = no bound
-	uint32_t cpu_millis;	       // what it says it has; 0 = 4000
+		delay_max_ms;	   // from submit to end, where an answer leaves it to chance
+	unsigned lost_per_mille;   // ends with EXEC_LOST instead
+	unsigned busy_per_mille;   // submit says ERR_BUSY
+	unsigned down_per_mille;   // any operation says ERR_UNAVAILABLE
+	unsigned silent_per_mille; // `started` is never told
+	unsigned room;		   // jobs at once, then ERR_BUSY; 0 = no bound
+	uint32_t cpu_millis;	   // what it says it has; 0 = 4000
 	uint32_t gpus;
 	struct exec_fake_world *world; // borrowed; NULL = one of its own
 	// Decides what a job does; NULL = zeroed answer. Called inside submit(); must not call the driver.
