@@ -31,7 +31,9 @@ struct serve_options {
 	// Limits of both ports; 0 = as http has them.
 	unsigned connections, address_max, head_s, body_rate;
 	unsigned head_max;
-	unsigned jobs_max; // at once; 0 = as dispatch has it
+	unsigned keep_jobs, keep_job_days; // 0 = all, for ever
+	unsigned keep_feed;		   // 0 = as dispatch has it
+	unsigned jobs_max;		   // at once; 0 = as dispatch has it
 	uint32_t cpu_millis_max;
 	uint64_t memory_bytes_max; // what running jobs may ask for; 0 = what the machine has
 	unsigned upload_days, lifecycle_day_s; // 0 = as the store has them

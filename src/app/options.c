@@ -56,6 +56,10 @@ static const char serve_help[] =
 	"  --max-jobs N          jobs at once (default 256)\n"
 	"  --max-cpu N           cores that running jobs may ask for (default: all)\n"
 	"  --max-memory SIZE     memory likewise\n"
+	"  --keep-jobs N         finished jobs that are kept with their logs (default 1000000,\n"
+	"                        0: all)\n"
+	"  --keep-job-days N     and for how long (default 30, 0: for ever)\n"
+	"  --keep-feed N         entries of the event feed that are kept (default 1000000)\n"
 	"  --log-level LEVEL     debug, info, warn or error (default info)\n"
 	"\n"
 	"Credentials come from OSCAR_USERNAME, OSCAR_PASSWORD, MINIO_ACCESS_KEY and\n"
@@ -119,6 +123,9 @@ enum {
 	OPT_MAX_JOBS,
 	OPT_MAX_CPU,
 	OPT_MAX_MEMORY,
+	OPT_KEEP_JOBS,
+	OPT_KEEP_DAYS,
+	OPT_KEEP_FEED,
 	OPT_HELP
 };
 
@@ -132,6 +139,15 @@ static bool take_number(const char *option, unsigned max, unsigned *out)
 		return false;
 	}
 	*out = (unsigned)n;
+	return true;
+}
+
+// The same from 0 on.
+static bool take_count(const char *option, unsigned max, unsigned *out)
+{
+	if (strcmp(optarg, "0") != 0)
+		return take_number(option, max, out);
+	*out = 0;
 	return true;
 }
 
@@ -157,6 +173,12 @@ static bool take_job_option(int c, struct serve_options *out)
 			return true;
 		fprintf(stderr, "oscar serve: --max-memory: %s\n", e.msg);
 		return false;
+	case OPT_KEEP_JOBS:
+		return take_count("--keep-jobs", 2000000000, &out->keep_jobs);
+	case OPT_KEEP_DAYS:
+		return take_count("--keep-job-days", 36500, &out->keep_job_days);
+	case OPT_KEEP_FEED:
+		return take_number("--keep-feed", 2000000000, &out->keep_feed);
 	default:
 		fprintf(stderr, "Try `oscar serve --help`.\n");
 		return false;
@@ -213,6 +235,9 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "max-jobs", 1, NULL, OPT_MAX_JOBS },
 		{ "max-cpu", 1, NULL, OPT_MAX_CPU },
 		{ "max-memory", 1, NULL, OPT_MAX_MEMORY },
+		{ "keep-jobs", 1, NULL, OPT_KEEP_JOBS },
+		{ "keep-job-days", 1, NULL, OPT_KEEP_DAYS },
+		{ "keep-feed", 1, NULL, OPT_KEEP_FEED },
 		{ "help", 0, NULL, OPT_HELP },
 		{ "insecure-registry", 1, NULL, OPT_INSECURE },
 		{ "upload-days", 1, NULL, OPT_UPLOAD_DAYS },
@@ -230,6 +255,8 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 	*out = (struct serve_options){ .listen = "127.0.0.1:8080",
 				       .s3_listen = "127.0.0.1:9000",
 				       .log_level = "info",
+				       .keep_jobs = 1000000,
+				       .keep_job_days = 30,
 				       .insecure_registries = insecure,
 				       .registry_names = names };
 	optind = 0;

@@ -207,6 +207,9 @@ static int open_jobs(struct daemon *d, struct err *e)
 					.data_dir = d->o->data,
 					.workers = d->o->workers,
 					.active_max = d->o->jobs_max,
+					.keep_jobs = d->o->keep_jobs,
+					.keep_jobs_s = (int64_t)d->o->keep_job_days * 24 * 3600,
+					.keep_feed = d->o->keep_feed,
 					.cpu_millis_max = d->o->cpu_millis_max,
 					.memory_bytes_max = d->o->memory_bytes_max };
 	struct exec_sandbox_options xo = { .data_dir = d->o->data,

@@ -232,6 +232,11 @@
 // images.source: the reference that it was pulled from, NULL for what came by a file or a push.
 #define IMAGE_SOURCE "ALTER TABLE images ADD COLUMN source TEXT;"
 
+// queue: logs of attempts that are over, those too large for a row lie in files.
+#define JOB_LOGS                                                                                   \
+	"CREATE TABLE job_logs(job INTEGER NOT NULL, attempt INTEGER NOT NULL,"                    \
+	" data BLOB NOT NULL, PRIMARY KEY(job, attempt));"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
@@ -244,5 +249,6 @@ const char *const schema_migrations[] = {
 	TABLES_NOTIFY,
 	QUEUE_LANES,
 	IMAGE_SOURCE,
+	JOB_LOGS,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

@@ -34,6 +34,7 @@ struct collection {
 	struct store_put **puts;
 	size_t n, cap;
 	struct queue_result result;
+	struct span log; // to be written with the outcome, "" = none
 	enum queue_state to;
 	int64_t run_after_ns;
 	bool over;  // accounted before, or the job is gone
@@ -128,6 +129,8 @@ static int write_outcome(struct db_conn *conn, void *arg, struct err *e)
 		c->over = e->code == ERR_CONFLICT || e->code == ERR_NOT_FOUND;
 		return -1;
 	}
+	if (c->log.n && queue_log_put_in(conn, c->j->row.id, c->j->row.attempt, c->log, e) < 0)
+		return -1;
 	for (size_t i = 0; i < c->n; i++)
 		if (store_put_apply(c->puts[i], conn, e) < 0)
 			return -1;
@@ -248,7 +251,7 @@ void collect_job(struct dispatch *d, struct job *j)
 
 	queue_uploading(d->o.queue, j->row.id, j->row.attempt);
 	describe(&c);
-	if (joblog_keep(d, j, &e) < 0)
+	if (joblog_keep(d, j, &c.mem, &c.log, &e) < 0)
 		log_warn("dispatch", "log of job %s: %s", j->row.name, e.msg);
 	collect_outputs(&c, &answer);
 	if (account(&c) < 0) {

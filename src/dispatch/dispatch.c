@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "db/db.h"
-#include "db/feed.h"
 #include "dispatch/job.h"
 #include "fdl/fdl.h"
 
@@ -23,8 +22,7 @@ enum {
 	OUTPUTS_MAX = 10000,
 	TICK_MS = 1000,
 	END_WAIT_MS = 15000, // for jobs to end when we are told to end them
-	FEED_KEEP = 1000000, // entries of the event feed
-	FEED_TRIM = 20000,   // dropped at a time
+	KEEP_FEED = 1000000, // entries of the event feed
 };
 #define OUTPUT_MAX (UINT64_C(10) << 30)
 #define LOG_MAX (UINT64_C(16) << 20)
@@ -271,19 +269,10 @@ struct exec_events dispatch_events(struct dispatch *d)
 
 // ---- the controller ------------------------------------------------------------------------------------
 
-static int trim_feed(struct db_conn *c, void *arg unused_arg, struct err *e)
-{
-	return feed_trim(c, FEED_KEEP, FEED_TRIM, e);
-}
-
 static void renew_leases(struct dispatch *d)
 {
-	struct err e = { 0 };
 	size_t at = 0;
 	void *value;
-
-	if (db_write_lazy(d->o.db, trim_feed, NULL, &e) < 0)
-		log_warn("dispatch", "trimming the feed: %s", e.msg);
 
 	pthread_mutex_lock(&d->lock);
 	while (map_next(&d->active, &at, NULL, &value))
@@ -373,6 +362,7 @@ int dispatch_open(struct dispatch **out, const struct dispatch_options *o, struc
 	DEFAULT(pids_max, PIDS_MAX);
 	DEFAULT(grace_ms, GRACE_MS);
 	DEFAULT(outputs_max, OUTPUTS_MAX);
+	DEFAULT(keep_feed, KEEP_FEED);
 #undef DEFAULT
 	d->todo_tail = &d->todo;
 	pthread_mutex_init(&d->lock, NULL);
@@ -444,6 +434,7 @@ int dispatch_start(struct dispatch *d, struct exec_driver *driver, struct err *e
 	strays_find(d);
 	db_on_commit(d->o.db, on_commit, d);
 	lock_thread_start(&d->controller, "dispatch", controller_main, d);
+	retain_start(d);
 	d->started = true;
 	return 0;
 }
@@ -477,6 +468,7 @@ void dispatch_stop(struct dispatch *d, bool end_jobs)
 {
 	if (!d->started)
 		return;
+	retain_stop(d);
 	pthread_mutex_lock(&d->lock);
 	d->stopping = true;
 	pthread_cond_broadcast(&d->wake);

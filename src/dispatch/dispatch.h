@@ -32,6 +32,11 @@ struct dispatch_options {
 	uint64_t memory_bytes_max;
 	int64_t lease_ms;	// renewed while a job is active; 0 = 60,000
 	unsigned lost_attempts; // tries of a job whose engine lost it; 0 = 5
+	// Retention of finished jobs with logs and events, and of the feed; 0 = for ever, any number, 1,000,000.
+	int64_t keep_jobs_s;
+	uint64_t keep_jobs;
+	int64_t keep_feed;
+	int64_t retain_ms; // between two looks; 0 = 5,000
 	// where a service says nothing:
 	uint64_t output_bytes_max;  // 0 = 10 GiB
 	uint64_t log_bytes_max;	    // 0 = 16 MiB

@@ -1,6 +1,7 @@
 // job: an active job and what the files of this module share. Private to dispatch.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include "base/chore.h"
 #include "base/lock.h"
 #include "base/map.h"
 #include "dispatch/dispatch.h"
@@ -60,6 +61,7 @@ struct dispatch {
 	struct dispatch_figures figures;
 	bool started, stopping, end_jobs, workers_stop, look;
 	uint64_t added_seen;
+	struct chore retain;
 	pthread_t controller;
 	pthread_t *workers;
 	unsigned worker_count;
@@ -132,8 +134,13 @@ struct output_file {
 must_check int output_walk(int dir, unsigned max, struct arena *mem, struct output_file **out,
 			   size_t *n, struct err *e);
 
-// joblogs.c
-must_check int joblog_keep(struct dispatch *d, const struct job *j, struct err *e);
+// joblogs.c: keeps the log of a job that ended: as a file, or in *small, to be written with its outcome; "" = none.
+must_check int joblog_keep(struct dispatch *d, const struct job *j, struct arena *mem,
+			   struct span *small, struct err *e);
+
+// retain.c: deletes what is older or more than shall be kept, on a thread of its own.
+void retain_start(struct dispatch *d);
+void retain_stop(struct dispatch *d);
 
 // Lets a job go: it is accounted, or back in the queue.
 void job_release(struct dispatch *d, struct job *j);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// joblogs: logs of attempts that are over: DATA/logs/HH/JOB.ATTEMPT, linked there before the driver forgets.
+// joblogs: logs of attempts that are over. Small ones are rows of the database, written with the job's outcome; larger
+// ones are files, DATA/logs/HH/JOB.ATTEMPT, linked there before the driver forgets.
 #include "base/file.h"
 #include "base/mem.h"
 #include "dispatch/job.h"
@@ -7,11 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LOG_NAME_MAX = 64 };
+enum { LOG_NAME_MAX = 64, LOG_ROW_MAX = 16 << 10 };
 
 static char *log_name(int64_t job, unsigned attempt, char out[static LOG_NAME_MAX])
 {
@@ -33,14 +35,33 @@ static int copy(struct dispatch *d, int from, const char *name, struct err *e)
 	return k < 0 ? err_sys(e, ERR_IO, errno, "copy log") : 0;
 }
 
-int joblog_keep(struct dispatch *d, const struct job *j, struct err *e)
+// A log that goes on growing (something outlived its job) is taken as far as it was.
+static int read_small(int fd, size_t size, struct arena *mem, struct span *small, struct err *e)
+{
+	char *p = arena_alloc(mem, size + 1);
+	ssize_t got = pread(fd, p, size, 0);
+
+	if (got < 0)
+		return err_sys(e, ERR_IO, errno, "read log");
+	*small = span_make(p, (size_t)got);
+	return 0;
+}
+
+int joblog_keep(struct dispatch *d, const struct job *j, struct arena *mem, struct span *small,
+		struct err *e)
 {
 	char name[LOG_NAME_MAX], proc[32];
 	auto_fd int fd = -1;
+	struct stat st;
 
+	*small = span_make("", 0);
 	fd = d->driver->ops->open_log(d->driver, j->id, j->row.attempt, e);
 	if (fd < 0)
 		return e->code == ERR_UNSUPPORTED || e->code == ERR_NOT_FOUND ? 0 : -1;
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, ERR_IO, errno, "log");
+	if (st.st_size <= LOG_ROW_MAX)
+		return read_small(fd, (size_t)st.st_size, mem, small, e);
 	log_name(j->row.id, j->row.attempt, name);
 	name[2] = '\0';
 	if (mkdirat(d->logs_dir, name, 0700) < 0 && errno != EEXIST)
@@ -52,20 +73,34 @@ int joblog_keep(struct dispatch *d, const struct job *j, struct err *e)
 	return copy(d, fd, name, e);
 }
 
+// A descriptor for bytes that are in memory.
+static int as_file(struct span bytes, struct err *e)
+{
+	auto_fd int fd = memfd_create("log", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, ERR_IO, errno, "log");
+	return file_write_all(fd, bytes.p, bytes.n, e) < 0 ? -1 : file_take(&fd);
+}
+
 int dispatch_log(struct dispatch *d, int64_t job, unsigned attempt, struct err *e)
 {
+	auto_arena struct arena mem = { 0 };
 	char name[LOG_NAME_MAX], id[EXEC_JOB_ID_MAX];
+	struct exec_driver *drv = d->driver;
+	struct span small;
 	int fd = openat(d->logs_dir, log_name(job, attempt, name), O_RDONLY | O_CLOEXEC);
 
+	// The driver before the row, which is there before the driver forgets.
+	if (fd < 0 && drv && drv->ops->open_log)
+		fd = drv->ops->open_log(drv, job_id_text(job, id), attempt, e);
 	if (fd >= 0)
 		return fd;
-	snprintf(id, sizeof(id), "j%lld", (long long)job);
-	if (!d->driver || d->driver->ops->open_log == NULL)
-		return err_set(e, ERR_NOT_FOUND, "no log");
-	fd = d->driver->ops->open_log(d->driver, id, attempt, e);
-	if (fd >= 0)
-		return fd;
-	// It may have ended between the two looks.
+	if (queue_log_get(d->o.queue, job, attempt, &mem, &small, e) == 0)
+		return as_file(small, e);
+	if (e->code != ERR_NOT_FOUND)
+		return -1;
+	// A large one may have been put in its place between the first two looks.
 	fd = openat(d->logs_dir, name, O_RDONLY | O_CLOEXEC);
 	return fd >= 0 ? fd : err_set(e, ERR_NOT_FOUND, "no log of this attempt");
 }

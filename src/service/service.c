@@ -559,6 +559,8 @@ static int remove_in(struct db_conn *c, void *arg, struct err *e)
 	    db_exec(c, "DELETE FROM service_revisions WHERE service=?1", DB_ARGS(id), e) < 0 ||
 	    db_exec(c, "DELETE FROM payloads WHERE job IN (SELECT id FROM jobs WHERE service=?1)",
 		    DB_ARGS(id), e) < 0 ||
+	    db_exec(c, "DELETE FROM job_logs WHERE job IN (SELECT id FROM jobs WHERE service=?1)",
+		    DB_ARGS(id), e) < 0 ||
 	    db_exec(c, "DELETE FROM attempts WHERE job IN (SELECT id FROM jobs WHERE service=?1)",
 		    DB_ARGS(id), e) < 0 ||
 	    db_exec(c, "DELETE FROM jobs WHERE service=?1", DB_ARGS(id), e) < 0 ||

@@ -1,5 +1,6 @@
 """The queue as users see it: pausing, limits, push-back, what jobs took."""
 import os
+import pathlib
 import subprocess
 import time
 
@@ -174,3 +175,18 @@ def test_cli_knows_the_words(daemon, oscar):
     daemon.call("POST", "/system/users", json={"name": "kim", "password": "password-of-kim"})
     assert "weight: 4" in oscar("user", "limits", "kim", "--weight", "4", "--memory", "2Gi")
     assert f"memory: {2 << 30}" in oscar("user", "limits", "kim")
+
+
+def test_old_jobs_go_and_new_ones_stay():
+    d = conftest.Daemon(None, "--keep-jobs", "3")
+    try:
+        d.create("many", "echo number; head -c 40000 /dev/zero | tr '\\0' x", output=[])
+        for _ in range(6):
+            call(d, "many")
+        wait_for("the old ones to go", lambda: d.summary("many")["queued"] + d.summary("many")["running"] == 0
+                 and d.summary("many")["succeeded"] == 3)
+        assert all(len(d.joblog(j["name"])) == 40007 for j in d.jobs("many"))
+        logs = [p for p in (pathlib.Path(d.data) / "logs").rglob("*") if p.is_file()]
+        assert len(logs) == 3
+    finally:
+        d.close()

@@ -24,15 +24,18 @@ struct bed {
 	const struct exec_ops *of_fake; // the driver's own
 };
 
-// The first word of the script: "ok" ends well and leaves the input as file "out"; "print" only prints its event;
+// The first word of the script: "ok" ends well and leaves the input as file "out"; "print" only prints a line, "print-much" 16,384
+// bytes;
 // "fail" exits with 7, "fail-once" the first time only; "oom", "timeout", "lost", "lost-once" say it themselves;
 // "never" runs until it is cancelled; "bad-name" leaves an output that cannot be stored; "slow" takes 300 ms.
 static inline void bed_rule(void *owner, const struct exec_spec *s, struct exec_fake_answer *out)
 {
 	struct bed *b = owner;
 	struct span rest = s->script, word = span_cut(&rest, '\n');
+	static char much[16385];
 	bool first = s->attempt == 1;
 
+	memset(much, 'm', sizeof(much) - 1);
 	atomic_fetch_add(&b->asked, 1);
 	if (span_is(word, "ok") || span_is(word, "slow") || span_is(word, "fail-once") ||
 	    span_is(word, "lost-once")) {
@@ -41,6 +44,8 @@ static inline void bed_rule(void *owner, const struct exec_spec *s, struct exec_
 	}
 	out->delay_ms = span_is(word, "slow") ? 300 : b->fake.delay_max_ms ? -1 : 0;
 	out->log = span_is(word, "print") ? "printed\n" : NULL;
+	if (span_is(word, "print-much")) // the log is copied; more than is kept as a row
+		out->log = much;
 	out->never = span_is(word, "never");
 	if (span_is(word, "bad-name")) {
 		out->output_name = "a\nb";

@@ -1,0 +1,166 @@
+// What is kept of jobs that are over, and where their logs lie.
+// SPDX-License-Identifier: Apache-2.0
+// clang-format off
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+#include "bed.h"
+#include "db/feed.h"
+#include "exec/joblog.h"
+
+static uint64_t finished(struct bed *b)
+{
+	uint64_t counts[QUEUE_STATES];
+	struct err e = { 0 };
+
+	if (queue_counts(b->place.queue, 0, 0, counts, &e) < 0)
+		fail_msg("%s", e.msg);
+	return counts[QUEUE_SUCCEEDED] + counts[QUEUE_FAILED] + counts[QUEUE_DEAD] +
+	       counts[QUEUE_CANCELLED];
+}
+
+static void wait_finished(struct bed *b, uint64_t n)
+{
+	int64_t deadline = clock_mono_ns() + BED_WAIT_S * NS_PER_S;
+
+	while (finished(b) != n) {
+		if (clock_mono_ns() > deadline)
+			fail_msg("%llu finished jobs are kept, not %llu",
+				 (unsigned long long)finished(b), (unsigned long long)n);
+		usleep(5000);
+	}
+}
+
+static bool log_is(struct bed *b, int64_t job, const char *text)
+{
+	char data[JOBLOG_RECORD_MAX];
+	struct joblog_record r;
+	struct err e = { 0 };
+	auto_fd int fd = dispatch_log(b->d, job, 1, &e);
+	off_t at = 0;
+
+	return fd >= 0 && joblog_read(fd, &at, &r, data, &e) == 1 && r.size == strlen(text) &&
+	       memcmp(data, text, r.size) == 0;
+}
+
+static unsigned log_files(struct bed *b)
+{
+	auto_free char *command = mem_printf("find %s/logs -type f | wc -l", b->place.dir);
+	FILE *out = popen(command, "r");
+	char line[32] = "";
+
+	assert_non_null(out);
+	assert_non_null(fgets(line, sizeof(line), out));
+	pclose(out);
+	return (unsigned)strtoul(line, NULL, 10);
+}
+
+static void a_small_log_is_kept_without_a_file(void **state)
+{
+	struct bed *b = *state;
+	struct err e = { 0 };
+	int64_t job;
+
+	b->world = exec_fake_world_new();
+	bed_service(b, "prints", "print", "");
+	bed_service(b, "large", "print-much", "");
+	bed_start(b);
+	job = bed_call(b, "prints", "x", false);
+	bed_wait(b, job, QUEUE_SUCCEEDED);
+	bed_wait_idle(b);
+	assert_true(log_is(b, job, "printed\n"));
+	assert_int_equal(log_files(b), 0);
+	int64_t large = bed_call(b, "large", "x", false);
+
+	bed_wait(b, large, QUEUE_SUCCEEDED);
+	bed_wait_idle(b);
+	assert_int_equal(log_files(b), 1);
+	bed_stop(b, false);
+	bed_reopen(b);
+	assert_true(log_is(b, job, "printed\n"));
+	assert_int_equal(queue_delete(b->place.queue, job, &e), 0);
+	assert_int_equal(dispatch_log(b->d, job, 1, &e), -1);
+	assert_int_equal(e.code, ERR_NOT_FOUND);
+}
+
+static void the_newest_jobs_are_kept_with_their_logs(void **state)
+{
+	struct bed *b = *state;
+	int64_t jobs[8], queued;
+	struct queue_job j;
+	struct err e = { 0 };
+
+	b->world = exec_fake_world_new();
+	bed_service(b, "large", "print-much", "");
+	bed_service(b, "fails", "fail", "");
+	bed_service(b, "never", "never", "");
+	bed_start(b);
+	queued = bed_call(b, "never", "x", false);
+	for (int i = 0; i < 8; i++) {
+		jobs[i] = bed_call(b, i % 2 ? "large" : "fails", "x", false);
+		bed_wait(b, jobs[i], i % 2 ? QUEUE_SUCCEEDED : QUEUE_FAILED);
+	}
+	bed_stop(b, false);
+	b->o.keep_jobs = 3;
+	b->o.keep_feed = 4;
+	b->o.retain_ms = 20;
+	bed_reopen(b);
+	wait_finished(b, 3);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(queue_job_get(b->place.queue, jobs[i], &b->place.mem, &j, &e) == 0,
+				 i >= 5);
+	assert_int_equal(log_files(b), 2);
+	bed_wait(b, queued, QUEUE_RUNNING); // whatever is not over stays
+	int64_t deadline = clock_mono_ns() + BED_WAIT_S * NS_PER_S;
+	struct feed_entry *feed;
+	size_t n;
+
+	do {
+		assert_int_equal(feed_read(b->place.db, 0, 100, &b->place.mem, &feed, &n, &e), 0);
+	} while (n > 4 && clock_mono_ns() < deadline);
+	assert_int_equal(n, 4);
+}
+
+static void old_jobs_go_and_what_was_sent_again_stays(void **state)
+{
+	struct queue_old old[QUEUE_OLD_MAX];
+	struct bed *b = *state;
+	int64_t first, second;
+	struct err e = { 0 };
+	struct queue_job j;
+	size_t n;
+
+	bed_service(b, "fails", "fail", "");
+	bed_start(b);
+	first = bed_call(b, "fails", "x", false);
+	second = bed_call(b, "fails", "x", false);
+	bed_wait(b, first, QUEUE_FAILED);
+	bed_wait(b, second, QUEUE_FAILED);
+	bed_wait_idle(b);
+	assert_int_equal(
+		queue_old(b->place.queue, clock_wall_ns() - 3600 * NS_PER_S, 0, old, &n, &e), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(queue_old(b->place.queue, clock_wall_ns(), 0, old, &n, &e), 0);
+	assert_int_equal(n, 2);
+	bed_stop(b, false);
+	assert_int_equal(queue_redrive(b->place.queue, first, &e), 0);
+	assert_int_equal(queue_forget(b->place.queue, old, n, &e), 0);
+	assert_int_equal(queue_job_get(b->place.queue, first, &b->place.mem, &j, &e), 0);
+	assert_int_equal(queue_job_get(b->place.queue, second, &b->place.mem, &j, &e), -1);
+	assert_int_equal(queue_forget(b->place.queue, old, n, &e), 0);
+}
+
+int main(void)
+{
+#define CASE(f) cmocka_unit_test_setup_teardown(f, bed_setup, bed_teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(a_small_log_is_kept_without_a_file),
+		CASE(the_newest_jobs_are_kept_with_their_logs),
+		CASE(old_jobs_go_and_what_was_sent_again_stays),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
