@@ -444,6 +444,48 @@ static void jobs_are_found_by_name_and_listed_newest_first(void **state)
 	assert_int_equal(queue_job_find(p->q, span_of(jobs[0].name), &p->mem, &j, &e), -1);
 }
 
+static int old_jobs(struct db_conn *c, void *arg unused_arg, struct err *e)
+{
+	return db_exec(c,
+		       "INSERT INTO jobs(uuid,service,revision,owner,state,attempt,sync,priority,"
+		       "run_after_ns,lease_ns,run,depth,created_ns) VALUES"
+		       "(x'00000000000000000000000000000001',3,1,1,0,0,0,0,0,0,1,0,1),"
+		       "(x'00000000000000000000000000000002',3,1,1,0,1,0,0,77,0,2,0,1),"
+		       "(x'00000000000000000000000000000003',3,1,1,4,1,0,0,0,0,3,0,1)",
+		       DB_NO_ARGS, e) < 0
+		       ? -1
+		       : 0;
+}
+
+static void a_database_of_an_older_schema_keeps_its_queue(void **state)
+{
+	enum { BEFORE_LANES = 9 };
+	struct place *p = *state;
+	auto_free char *path = mem_printf("%s/older.db", p->dir);
+	struct db_options o = { .path = path,
+				.migrations = schema_migrations,
+				.migration_count = BEFORE_LANES };
+	struct queue_lane *l;
+	struct queue_job *jobs;
+	struct err e = { 0 };
+	int64_t next;
+
+	queue_close(p->q);
+	db_close(p->db);
+	assert_int_equal(db_open(&p->db, &o, &e), 0);
+	assert_int_equal(db_write(p->db, old_jobs, NULL, &e), 0);
+	db_close(p->db);
+	o.migration_count = schema_migration_count;
+	assert_int_equal(db_open(&p->db, &o, &e), 0);
+	assert_int_equal(queue_open(&p->q, p->db, &e), 0);
+	assert_int_equal(lanes(p, &l), 1);
+	assert_int_equal(ready(p, &jobs), 1);
+	assert_int_equal(queue_wake(p->q, 78, &next, &e), 0);
+	assert_int_equal(next, 77);
+	settle(p);
+	assert_int_equal(ready(p, &jobs), 3);
+}
+
 static void every_step_is_in_the_feed(void **state)
 {
 	struct place *p = *state;
@@ -475,6 +517,7 @@ int main(void)
 		CASE(cancel_and_redrive_follow_the_states),
 		CASE(many_are_cancelled_and_sent_again_once),
 		CASE(jobs_are_found_by_name_and_listed_newest_first),
+		CASE(a_database_of_an_older_schema_keeps_its_queue),
 		CASE(every_step_is_in_the_feed),
 	};
 
