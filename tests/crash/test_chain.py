@@ -89,8 +89,8 @@ def kill_one(daemon, rng):
 
 
 def left_in(daemon, folder):
-    """Folders named .spare-N are kept for the jobs to come."""
-    return [n for n in os.listdir(os.path.join(daemon.data, folder)) if not n.startswith(".spare-")]
+    """Folders named .spare-N are kept for the jobs to come, .boot says when they ran."""
+    return [n for n in os.listdir(os.path.join(daemon.data, folder)) if not n.startswith((".spare-", ".boot"))]
 
 
 def ended(daemon, service):
@@ -111,13 +111,22 @@ def all_jobs(daemon, service):
         query = {"after": page["next"]}
 
 
+def twice(daemon, service, jobs):
+    """The jobs that have the same input, and the jobs that made it, for the message of a failure."""
+    by = {}
+    for j in jobs:
+        detail = daemon.detail(j["id"])
+        by.setdefault(str(detail.get("input") or detail.get("event")), []).append(detail)
+    return {k: v for k, v in by.items() if len(v) > 1}
+
+
 def test_a_chain_under_random_kills_accounts_every_input_once():
     print(f"SEED={SEED}")
     rng = random.Random(SEED)
     daemon = e2e.Daemon()
     try:
         pause = 'sleep 0.0$(od -An -N1 -tu1 /dev/urandom | tr -d " "); '
-        daemon.create("first", pause + 'cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/"; echo log of first', retry=RETRY,
+        daemon.create("first", pause + 'cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/" && echo log of first', retry=RETRY,
                       output=[{"storage_provider": "minio", "path": "second/in"}])
         daemon.create("second", pause + 'sed s/^/seen:/ "$INPUT_FILE_PATH" > "$TMP_OUTPUT_DIR/$(basename "$INPUT_FILE_PATH")"',
                       retry=RETRY)
@@ -139,7 +148,7 @@ def test_a_chain_under_random_kills_accounts_every_input_once():
         print("kills:", kills)
         for service in ("first", "second"):
             jobs = all_jobs(daemon, service)
-            assert len(jobs) == FILES, f"{service}: {len(jobs)} jobs"
+            assert len(jobs) == FILES, f"{service}: {len(jobs)} jobs, {twice(daemon, service, jobs)}"
             assert {j["state"] for j in jobs} == {"succeeded"}, [j for j in jobs if j["state"] != "succeeded"][:3]
         names = sorted(str(i) for i in range(FILES))
         assert sorted(k.split("/")[1] for k in daemon.keys("second", "in/")) == names
@@ -154,7 +163,7 @@ def test_a_chain_under_random_kills_accounts_every_input_once():
         daemon.stop()
         e2e.wait_for("the runner's end", lambda: not any(parts(daemon).values()), 20)
         assert not mounts(daemon)
-        assert not os.listdir(os.path.join(daemon.data, "jobs"))
+        assert os.listdir(os.path.join(daemon.data, "jobs")) == [".boot"]
     finally:
         daemon.close()
 

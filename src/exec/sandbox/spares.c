@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "runner/jobdir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -119,12 +120,25 @@ static bool clear_output(int dir)
 				      mkdirat(dir, "oscar/output", 0755) == 0);
 }
 
+// Of an attempt whose shim was killed nobody knows when the last process of its sandbox is gone: until then it may
+// write into the folder.
+static bool nobody_writes(int dir)
+{
+	struct jobdir_exit x = { 0 };
+	enum jobdir_state state;
+	struct err ignored = { 0 };
+	int64_t started;
+
+	return jobdir_look(dir, &state, &x, &started, &ignored) == 0 && state == JOBDIR_ENDED &&
+	       x.outcome != JOBDIR_LOST;
+}
+
 static bool strip(int jobs, const char *spare)
 {
 	auto_fd int dir = openat(jobs, spare, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	// The log is never written over: it may be linked to where logs are kept, and somebody may follow it.
-	return dir >= 0 && not_there_or_gone(unlinkat(dir, "log", 0)) &&
+	return dir >= 0 && nobody_writes(dir) && not_there_or_gone(unlinkat(dir, "log", 0)) &&
 	       not_there_or_gone(renameat(dir, "alive", dir, "alive.new")) &&
 	       not_there_or_gone(renameat(dir, "exit", dir, "exit.new")) && remove_inputs(dir) &&
 	       clear_output(dir);

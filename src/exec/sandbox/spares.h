@@ -26,5 +26,6 @@ void spares_release(struct spares *s);
 
 // Makes a spare the folder `name`; false when there is none. ERR_EXISTS when `name` is there.
 must_check int spares_take(struct spares *s, const char *name, bool *taken, struct err *e);
-// The folder `name` is forgotten at once, and becomes a spare, or is removed. A missing one is success.
+// The folder `name` is forgotten at once, and becomes a spare if its shim saw the end of all that ran in it, else it is
+// removed. A missing one is success.
 must_check int spares_give(struct spares *s, const char *name, struct err *e);
