@@ -128,7 +128,7 @@ static const char *input_of(struct req *q, const struct queue_job *j)
 	return arena_strndup(http_arena(q->http), j->key.p, j->key.n);
 }
 
-static json_t *json_of(struct req *q, const struct queue_job *j)
+json_t *req_job_json(struct req *q, const struct queue_job *j)
 {
 	json_t *v = json_pack("{s:s,s:s,s:s,s:s,s:I,s:s}", "id", j->name, "name", j->name,
 			      "service", j->service_name, "state", queue_state_name(j->state),
@@ -199,7 +199,7 @@ void api_jobs_list(struct req *q)
 	}
 	list = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(list, json_of(q, &rows[i]));
+		json_array_append_new(list, req_job_json(q, &rows[i]));
 	all = json_pack("{s:o}", "jobs", list);
 	if (n == f.limit && n)
 		json_object_set_new(all, "next", json_sprintf("%lld", (long long)rows[n - 1].id));
@@ -258,8 +258,9 @@ static json_t *attempts_of(struct req *q, const struct queue_job *j)
 	return list;
 }
 
-static json_t *outputs_of(struct req *q, const struct queue_job *j)
+json_t *req_job_outputs(struct req *q, const struct queue_job *j)
 {
+	char version[STORE_VERSION_TEXT];
 	struct store_made *made;
 	json_t *list = json_array();
 	struct err e = { 0 };
@@ -267,15 +268,18 @@ static json_t *outputs_of(struct req *q, const struct queue_job *j)
 
 	if (store_made_by(q->api->o.store, j->id, PAGE_MAX, http_arena(q->http), &made, &n, &e) < 0)
 		return list;
-	for (size_t i = 0; i < n; i++)
-		json_array_append_new(list, json_pack("{s:s,s:s%,s:I}", "bucket", made[i].bucket,
-						      "key", made[i].key.p, made[i].key.n, "size",
-						      (json_int_t)made[i].size));
+	for (size_t i = 0; i < n; i++) {
+		store_version_text(made[i].version, false, version);
+		json_array_append_new(list,
+				      json_pack("{s:s,s:s%,s:I,s:s}", "bucket", made[i].bucket,
+						"key", made[i].key.p, made[i].key.n, "size",
+						(json_int_t)made[i].size, "version", version));
+	}
 	return list;
 }
 
 // What made the outputs, to the bit: the service's revision with its script, and the image's manifest.
-static void add_provenance(struct req *q, const struct queue_job *j, json_t *v)
+void req_job_provenance(struct req *q, const struct queue_job *j, json_t *v)
 {
 	auto_service_def struct service_def *d = NULL;
 	struct err none = { 0 };
@@ -295,10 +299,10 @@ void api_jobs_get(struct req *q)
 
 	if (!req_job(q, q->param[0], &j))
 		return;
-	v = json_of(q, &j);
+	v = req_job_json(q, &j);
 	json_object_set_new(v, "attempts", attempts_of(q, &j));
-	json_object_set_new(v, "outputs", outputs_of(q, &j));
-	add_provenance(q, &j, v);
+	json_object_set_new(v, "outputs", req_job_outputs(q, &j));
+	req_job_provenance(q, &j, v);
 	reply_json(q, 200, v);
 }
 

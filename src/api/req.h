@@ -102,6 +102,11 @@ bool req_job(struct req *q, struct span name, struct queue_job *out);
 // The job of param[1], which must be of the service of param[0].
 bool req_job_of_service(struct req *q, struct queue_job *out);
 
+// A job as lists show it; the objects it made that are there; what made them, added to `v`.
+json_t *req_job_json(struct req *q, const struct queue_job *j);
+json_t *req_job_outputs(struct req *q, const struct queue_job *j);
+void req_job_provenance(struct req *q, const struct queue_job *j, json_t *v);
+
 // ---- handlers ------------------------------------------------------------------------------------------
 
 void api_health(struct req *q);
@@ -137,6 +142,7 @@ void api_jobs_list(struct req *q);
 void api_jobs_summary(struct req *q);
 void api_jobs_get(struct req *q);
 void api_jobs_cancel(struct req *q);
+void api_runs_get(struct req *q);
 void api_jobs_redrive(struct req *q);
 void api_jobs_cancel_all(struct req *q);
 void api_jobs_redrive_all(struct req *q);

@@ -199,6 +199,8 @@ const struct cli_command cli_commands[] = {
 	  "  oscar jobs redrive --service detect --state dead\n", many_options, cli_jobs_redrive },
 	{ "jobs wait", NULL, "", 0, 0, "until no job (of a service, of a run) is left",
 	  "  oscar jobs wait --service detect --timeout 10m\n", jobs_options, cli_jobs_wait },
+	{ "run show", NULL, "RUN|JOB", 1, 1, "what followed from one upload: inputs, jobs, outputs",
+	  "  oscar run show 4711\n", NULL, cli_run_show },
 	{ "logs", "service logs", "SERVICE|JOB", 1, 1,
 	  "a job's log; of a service, its newest job's", "  oscar logs -f detect\n", logs_options,
 	  cli_logs },

@@ -34,7 +34,8 @@ struct collection {
 	struct store_put **puts;
 	size_t n, cap;
 	struct queue_result result;
-	struct span log; // to be written with the outcome, "" = none
+	struct span made; // what every output says of its making, packed
+	struct span log;  // to be written with the outcome, "" = none
 	enum queue_state to;
 	int64_t run_after_ns;
 	bool over;  // accounted before, or the job is gone
@@ -79,8 +80,9 @@ static int put_one(struct collection *c, int dir, const struct output_file *f,
 
 	o.key = span_of(io->folder[0] ? arena_printf(&c->mem, "%s/%s", io->folder, f->name)
 				      : f->name);
-	buf_init(&meta, 4096);
+	buf_init(&meta, STORE_META_MAX);
 	store_meta_add(&meta, SPAN("content-type"), span_of(guess_type(f->name)));
+	buf_add_span(&meta, c->made);
 	o.meta.packed = buf_span(&meta);
 	o.cause = (struct store_cause){ .principal = c->j->def->fdl->owner,
 					.user_agent = "oscar",
@@ -101,6 +103,16 @@ static int put_one(struct collection *c, int dir, const struct output_file *f,
 	return 0;
 }
 
+static void say_how_made(struct collection *c)
+{
+	auto_buf struct buf b;
+
+	buf_init(&b, STORE_META_MAX / 2);
+	provenance_add(c->d, c->j, &b);
+	if (!b.over)
+		c->made = arena_span(&c->mem, buf_span(&b));
+}
+
 // A file goes to every output whose filters let it pass.
 static int put_outputs(struct collection *c, int dir, struct err *e)
 {
@@ -110,6 +122,7 @@ static int put_outputs(struct collection *c, int dir, struct err *e)
 
 	if (output_walk(dir, c->d->o.outputs_max, &c->mem, &files, &n, e) < 0)
 		return -1;
+	say_how_made(c);
 	for (struct output_file *file = files; file; file = file->next)
 		for (size_t i = 0; i < f->output_count; i++)
 			if (fdl_io_matches(&f->outputs[i], span_of(file->name)) &&

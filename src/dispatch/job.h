@@ -138,6 +138,10 @@ must_check int output_walk(int dir, unsigned max, struct arena *mem, struct outp
 must_check int joblog_keep(struct dispatch *d, const struct job *j, struct arena *mem,
 			   struct span *small, struct err *e);
 
+// provenance.c: adds what a job's outputs say of their making to their packed metadata.
+struct buf;
+void provenance_add(struct dispatch *d, const struct job *j, struct buf *b);
+
 // retain.c: deletes what is older or more than shall be kept, on a thread of its own.
 void retain_start(struct dispatch *d);
 void retain_stop(struct dispatch *d);

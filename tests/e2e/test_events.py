@@ -16,6 +16,8 @@ def test_an_upload_becomes_a_result(daemon):
     assert job["state"] == "succeeded" and job["input"] == "upper/in/hello wörld+&.txt"
     assert daemon.get("upper", "out/hello wörld+&.txt") == b"SOME TEXT"
     made = daemon.detail(job["name"])
+    version = made["outputs"][0].pop("version")
+    assert len(version) == 16 and int(version, 16) > 0
     assert made["outputs"] == [{"bucket": "upper", "key": "out/hello wörld+&.txt", "size": 9}]
     assert made["attempts"][0]["driver"] == "sandbox"
 

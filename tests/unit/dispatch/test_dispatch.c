@@ -32,6 +32,10 @@ static void an_object_becomes_a_result(void **state)
 	assert_int_equal(o.run, j.run);
 	assert_int_equal(o.depth, 1);
 	assert_true(span_is(store_meta_get(o.meta, "content-type"), "image/jpeg"));
+	assert_true(span_is(store_meta_get(o.meta, "x-amz-meta-oscar-job"), j.name));
+	assert_true(
+		span_is(store_meta_get(o.meta, "x-amz-meta-oscar-input"), "plants/in/rose.jpg"));
+	assert_int_equal(store_meta_get(o.meta, "x-amz-meta-oscar-input-version").n, 16);
 	assert_int_equal(bed_attempts(b, j.id, &a), 1);
 	assert_string_equal(a[0].outcome, "exited");
 	assert_string_equal(a[0].driver, "fake");

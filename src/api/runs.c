@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// runs: all that follows from one upload or call: its jobs with what they read and what they made.
+#include "api/req.h"
+#include "base/mem.h"
+#include "queue/queue.h"
+#include "store/store.h"
+
+static json_t *one(struct req *q, const struct queue_job *j)
+{
+	char version[STORE_VERSION_TEXT];
+	json_t *v = req_job_json(q, j);
+
+	if (j->version)
+		json_object_set_new(v, "input_version",
+				    json_string(store_version_text(j->version, false, version)));
+	json_object_set_new(v, "outputs", req_job_outputs(q, j));
+	req_job_provenance(q, j, v);
+	return v;
+}
+
+void api_runs_get(struct req *q)
+{
+	struct queue_filter f = { .state = -1, .owner = q->who.admin ? 0 : q->who.user };
+	auto_free char *text = mem_strndup(q->param[0].p, q->param[0].n);
+	struct queue_job *rows;
+	struct err e = { 0 };
+	json_t *list, *all;
+	char *end;
+	size_t n;
+
+	f.run = strtoll(text, &end, 10);
+	if (*end || !f.run) {
+		reply_text(q, 400, "a run is a number, as jobs show it");
+		return;
+	}
+	f.limit = (size_t)query_int(q, "limit", 100, 1, PAGE_MAX);
+	f.before = query_int(q, "after", 0, 0, INT64_MAX);
+	if (queue_list(q->api->o.queue, &f, http_arena(q->http), &rows, &n, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	if (!n && !f.before) {
+		reply_text(q, 404, "no such run");
+		return;
+	}
+	list = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, one(q, &rows[i]));
+	all = json_pack("{s:s,s:o}", "run", text, "jobs", list);
+	if (n == f.limit)
+		json_object_set_new(all, "next", json_sprintf("%lld", (long long)rows[n - 1].id));
+	reply_json(q, 200, all);
+}
