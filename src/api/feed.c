@@ -75,6 +75,7 @@ static void feed_stream_close(void *owner)
 void api_feed(struct req *q)
 {
 	struct http_stream s = { .read = feed_stream_read,
+				 .block = 1024,
 				 .close = feed_stream_close,
 				 .topic = TOPIC_FEED };
 	struct span last = http_header(q->http, "Last-Event-ID");

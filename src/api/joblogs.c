@@ -18,14 +18,12 @@ struct log_stream {
 	off_t at;
 	unsigned stream; // 0 = both
 	bool times, follow, line_start;
-	char record[JOBLOG_RECORD_MAX];
 	struct buf text; // not yet sent
 	size_t sent;
 };
 
-static void add_text(struct log_stream *l, const struct joblog_record *r)
+static void add_text(struct log_stream *l, struct span rest, const struct joblog_record *r)
 {
-	struct span rest = span_make(l->record, r->size);
 	char when[CLOCK_TEXT_MAX];
 
 	if (!l->times) {
@@ -51,11 +49,12 @@ static void add_text(struct log_stream *l, const struct joblog_record *r)
 // Reads one more record into l->text; 0 = none there now.
 static int next_record(struct log_stream *l, struct err *e)
 {
+	char record[JOBLOG_RECORD_MAX]; // not in the stream: thousands of them may wait
 	struct joblog_record r;
-	int got = joblog_read(l->fd, &l->at, &r, l->record, e);
+	int got = joblog_read(l->fd, &l->at, &r, record, e);
 
 	if (got > 0 && (!l->stream || r.stream == l->stream))
-		add_text(l, &r);
+		add_text(l, span_make(record, r.size), &r);
 	return got;
 }
 
@@ -65,6 +64,8 @@ static bool attempt_over(struct log_stream *l)
 	struct queue_job j;
 	struct err e = { 0 };
 
+	if (dispatch_active(l->api->o.dispatch, l->job, l->attempt))
+		return false; // thousands may ask five times a second
 	if (queue_job_get(l->api->o.queue, l->job, &mem, &j, &e) < 0)
 		return true;
 	return j.state >= QUEUE_SUCCEEDED || j.attempt != l->attempt || j.state == QUEUE_QUEUED;
@@ -116,7 +117,10 @@ static void log_close(void *owner)
 
 static void stream_log(struct req *q, const struct queue_job *j, bool follow, unsigned stream)
 {
-	struct http_stream s = { .read = log_read, .close = log_close, .topic = TOPIC_LOGS };
+	struct http_stream s = { .read = log_read,
+				 .close = log_close,
+				 .topic = TOPIC_LOGS,
+				 .block = follow ? 1024 : 0 };
 	struct log_stream *l;
 	struct err e = { 0 };
 	int fd = dispatch_log(q->api->o.dispatch, j->id, j->attempt, &e);

@@ -88,6 +88,14 @@ struct job *job_add(struct dispatch *d, const struct queue_job *row, struct serv
 	return j;
 }
 
+bool dispatch_active(struct dispatch *d, int64_t job, unsigned attempt)
+{
+	auto_lock held = lock_hold(&d->lock);
+	const struct job *j = job_find(d, job);
+
+	return j && j->row.attempt == attempt;
+}
+
 bool job_cancelled(struct dispatch *d, const struct job *j)
 {
 	auto_lock held = lock_hold(&d->lock);

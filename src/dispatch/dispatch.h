@@ -91,6 +91,9 @@ must_check int dispatch_wait(struct dispatch *d, int64_t job, dispatch_answer_fn
 // for it). The job is cancelled when `cancel` says so.
 void dispatch_wait_forget(struct dispatch *d, int64_t job, bool cancel);
 
+// Is this attempt being staged, run or collected now?
+bool dispatch_active(struct dispatch *d, int64_t job, unsigned attempt);
+
 // The log of an attempt, running or over: a descriptor of records of exec/joblog.h. ERR_NOT_FOUND.
 must_check int dispatch_log(struct dispatch *d, int64_t job, unsigned attempt, struct err *e);
 void dispatch_log_remove(struct dispatch *d, int64_t job, unsigned attempts);
