@@ -16,6 +16,7 @@ struct bed {
 	struct place place;
 	struct exec_fake_world *world; // NULL: one of each driver's own
 	struct exec_driver *driver;
+	char much[16385]; // a log
 	struct dispatch *d;
 	struct exec_fake_options fake;
 	struct dispatch_options o;
@@ -32,10 +33,8 @@ static inline void bed_rule(void *owner, const struct exec_spec *s, struct exec_
 {
 	struct bed *b = owner;
 	struct span rest = s->script, word = span_cut(&rest, '\n');
-	static char much[16385];
 	bool first = s->attempt == 1;
 
-	memset(much, 'm', sizeof(much) - 1);
 	atomic_fetch_add(&b->asked, 1);
 	if (span_is(word, "ok") || span_is(word, "slow") || span_is(word, "fail-once") ||
 	    span_is(word, "lost-once")) {
@@ -45,7 +44,7 @@ static inline void bed_rule(void *owner, const struct exec_spec *s, struct exec_
 	out->delay_ms = span_is(word, "slow") ? 300 : b->fake.delay_max_ms ? -1 : 0;
 	out->log = span_is(word, "print") ? "printed\n" : NULL;
 	if (span_is(word, "print-much")) // the log is copied; more than is kept as a row
-		out->log = much;
+		out->log = b->much;
 	out->never = span_is(word, "never");
 	if (span_is(word, "bad-name")) {
 		out->output_name = "a\nb";
@@ -248,6 +247,7 @@ static inline int bed_setup(void **state)
 {
 	struct bed *b = mem_zalloc(sizeof(*b));
 
+	memset(b->much, 'm', sizeof(b->much) - 1);
 	place_init(&b->place);
 	b->fake.seed = 20261123;
 	*state = b;
