@@ -276,3 +276,10 @@ void conn_close(struct conn *c)
 	file_close(c->fd);
 	mem_free(c);
 }
+
+bool conn_comes(struct conn *c, int64_t ms)
+{
+	struct err ignored = { 0 };
+
+	return stop_wait(c->stop, c->fd, POLLIN, clock_mono_ns() + ms * NS_PER_MS, &ignored) != 0;
+}

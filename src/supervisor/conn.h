@@ -22,6 +22,8 @@ must_check int conn_open(struct stop *stop, const char *host, uint16_t port, str
 			 struct conn **out, struct err *e);
 void conn_close(struct conn *c);
 
+// Whether something comes within that time; an error is for the next read to tell.
+bool conn_comes(struct conn *c, int64_t ms);
 // What has come, at least one byte; 0 at the end.
 must_check ssize_t conn_read(struct conn *c, void *p, size_t n, struct err *e);
 must_check int conn_write(struct conn *c, const void *p, size_t n, struct err *e);

@@ -8,7 +8,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { BUFFER = 64 << 10, LINE_MAX_BYTES = 4096, REST_MAX = 256 << 10, INTERIM_MAX = 5 };
+enum {
+	BUFFER = 64 << 10,
+	LINE_MAX_BYTES = 4096,
+	REST_MAX = 256 << 10,
+	INTERIM_MAX = 5,
+	EXPECT_MS = 2000
+};
 
 enum body_kind { BODY_NONE, BODY_SIZED, BODY_CHUNKED, BODY_UNTIL_CLOSE };
 
@@ -73,6 +79,43 @@ int http_url_parse(const char *text, struct http_url *out, struct err *e)
 		snprintf(out->path, sizeof(out->path), "/" SPAN_FMT, SPAN_ARG(rest));
 	if (port == (out->tls ? 443 : 80) && (size_t)end < strlen(out->authority))
 		out->authority[end] = 0;
+	return 0;
+}
+
+int http_redirect(const struct http_url *from, struct span location, struct http_url *out,
+		  struct span *target, struct err *e)
+{
+	char base[sizeof("https://") + sizeof(out->host) + 8];
+	struct span rest = location;
+	size_t scheme, n = 0;
+
+	for (size_t i = 0; i < location.n; i++)
+		if ((unsigned char)location.p[i] <= 0x20 || (unsigned char)location.p[i] >= 0x7f)
+			return err_set(e, ERR_PROTOCOL, "a redirect with blanks in it");
+	*out = *from;
+	*target = location;
+	if (location.n && location.p[0] == '/' && !span_starts(location, SPAN("//")))
+		return 0;
+	scheme = span_starts_nocase(rest, SPAN("https://"))  ? 8
+		 : span_starts_nocase(rest, SPAN("http://")) ? 7
+							     : 0;
+	if (!scheme)
+		return err_set(e, ERR_PROTOCOL, "a redirect to nowhere");
+	rest = span_from(rest, scheme);
+	while (n < rest.n && !strchr("/?#", rest.p[n]))
+		n++;
+	*target = n < rest.n && rest.p[n] == '/' ? span_from(rest, n) : SPAN("/");
+	if (scheme + n >= sizeof(base))
+		return err_set(e, ERR_PROTOCOL, "a redirect to a host of too long a name");
+	snprintf(base, sizeof(base), SPAN_FMT, SPAN_ARG(span_head(location, scheme + n)));
+	if (http_url_parse(base, out, e) < 0) {
+		e->code = ERR_PROTOCOL;
+		return err_wrap(e, "redirect");
+	}
+	if (from->tls && !out->tls)
+		return err_set(e, ERR_PROTOCOL,
+			       "a redirect from https to plain http, to %.100s: not followed",
+			       out->authority);
 	return 0;
 }
 
@@ -154,7 +197,8 @@ static bool is_empty_line(const char *p, size_t n)
 	return n == 1 || (n == 2 && p[0] == '\r');
 }
 
-static int read_head(struct http *h, struct err *e)
+// take_interim: 100 Continue is an answer, too.
+static int read_head(struct http *h, bool take_interim, struct err *e)
 {
 	for (unsigned interim = 0; interim < INTERIM_MAX; interim++) {
 		size_t n = 0, line = 0;
@@ -166,6 +210,8 @@ static int read_head(struct http *h, struct err *e)
 		} while (!is_empty_line(h->head_text + n, line));
 		if (http_head_parse(span_make(h->head_text, n + line), &h->head, e) < 0)
 			return -1;
+		if (h->head.status == 100 && take_interim)
+			return 0;
 		if (h->head.status < 200)
 			continue; // 100 Continue and its like
 		h->left = h->head.length > 0 ? (uint64_t)h->head.length : 0;
@@ -276,6 +322,7 @@ int http_send(struct http *h, const struct http_request *r, const struct http_he
 {
 	auto_buf struct buf text = { 0 };
 	struct err fault = { 0 };
+	bool unsent = false;
 
 	if (h->kind != BODY_NONE)
 		disconnect(h); // an answer that nobody read to its end
@@ -286,23 +333,33 @@ int http_send(struct http *h, const struct http_request *r, const struct http_he
 		   SPAN_ARG(r->target), h->url.authority);
 	if (r->body >= 0)
 		buf_printf(&text, "Content-Length: %llu\r\n", (unsigned long long)r->body_size);
+	if (r->expect)
+		buf_add_str(&text, "Expect: 100-continue\r\n");
 	buf_add_span(&text, r->headers);
 	buf_add_str(&text, "\r\n");
 	if (text.over)
 		return err_set(e, ERR_LIMIT, "a request of over %d bytes", HTTP_HEAD_MAX);
-	if (conn_write(h->conn, text.p, text.n, e) < 0 ||
-	    (r->body >= 0 && send_body(h, r, &fault) < 0 && fault.code != ERR_UNAVAILABLE)) {
-		if (fault.code)
-			*e = fault;
-		disconnect(h);
-		return -1;
+	if (conn_write(h->conn, text.p, text.n, e) < 0)
+		goto lost;
+	// Servers that do not know the word say nothing: then the body goes all the same (RFC 9110 10.1.1).
+	if (r->expect && conn_comes(h->conn, EXPECT_MS)) {
+		if (read_head(h, true, e) < 0)
+			goto lost;
+		unsent = h->head.status != 100;
+	}
+	if (r->body >= 0 && !unsent && send_body(h, r, &fault) < 0 &&
+	    fault.code != ERR_UNAVAILABLE) {
+		*e = fault;
+		goto lost;
 	}
 	// A server that refuses a body may close while we send; it said why before.
-	if (read_head(h, e) < 0) {
-		disconnect(h);
-		return -1;
-	}
-	h->head.close = h->head.close || fault.code;
+	if (!unsent && read_head(h, false, e) < 0)
+		goto lost;
+	// Whether it still waits for a body that will not come is not known.
+	h->head.close = h->head.close || fault.code || unsent;
 	*out = &h->head;
 	return 0;
+lost:
+	disconnect(h);
+	return -1;
 }

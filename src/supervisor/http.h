@@ -1,5 +1,5 @@
 // http: a small HTTP/1.1 client for one server: one connection, kept between requests, bodies streamed from
-// and to descriptors. It neither retries nor follows; whoever calls knows what may be repeated.
+// and to descriptors. It neither retries nor follows redirects; whoever calls knows what may be repeated.
 // Owner: the caller. Threads: one. Errors: those of conn.h and http_head.h; ERR_IO for our own files.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -22,6 +22,11 @@ struct http_url {
 // http://HOST[:PORT][/PATH] or https; ERR_INVALID. User names in it are refused.
 must_check int http_url_parse(const char *text, struct http_url *out, struct err *e);
 
+// Where an answer of `from` sends to: the server, and the target on it, which lives in `location`. ERR_PROTOCOL, also when
+// it leads from TLS to a place without.
+must_check int http_redirect(const struct http_url *from, struct span location,
+			     struct http_url *out, struct span *target, struct err *e);
+
 must_check int http_new(struct stop *stop, const struct http_url *url, bool verify,
 			struct http **out, struct err *e);
 void http_free(struct http *h);
@@ -32,6 +37,7 @@ struct http_request {
 	struct span headers; // lines with CR LF, without Host and Content-Length
 	int body;	     // read from its start; -1 = none
 	uint64_t body_size;
+	bool expect; // asks first whether the body is wanted: a server that sends elsewhere says so before it comes
 };
 
 // Sends it and reads the answer's head, which is valid until the next call of http_send().

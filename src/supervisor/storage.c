@@ -21,6 +21,7 @@ enum {
 	CHUNK = 64 << 10,
 	FAULT_BODY_MAX = 16 << 10,
 	ETAG_MAX = 128,
+	HOPS_MAX = 3, // of a redirect
 };
 
 int storage_open(struct stop *stop, const struct report *report, const struct config_store *store,
@@ -46,12 +47,54 @@ void storage_close(struct storage *s)
 	if (!s)
 		return;
 	http_free(s->http);
+	http_free(s->pool);
 	mem_free(s->folder);
 	mem_free(s->chunk);
 	mem_free(s);
 }
 
 // ---- requests ----------------------------------------------------------------------------------------
+
+static bool is_redirect(const struct http_head *h)
+{
+	return h->status == 301 || h->status == 302 || h->status == 307 || h->status == 308;
+}
+
+// dCache's door sends to the pool that has the file, or will have it. The address there is the right to it: who we are
+// is for the door alone.
+static int follow(struct storage *s, struct http_request *http, const struct storage_request *r,
+		  const struct http_head **head, struct err *e)
+{
+	auto_arena struct arena mem = { 0 };
+	auto_buf struct buf lines = { 0 };
+	struct http_url at = s->url, to;
+
+	buf_init(&lines, HTTP_HEAD_MAX / 2);
+	if (r->from)
+		buf_printf(&lines, "Range: bytes=%llu-\r\nIf-Match: %s\r\n",
+			   (unsigned long long)r->from, r->etag);
+	buf_add_str(&lines, "User-Agent: oscar-supervisor\r\nAccept-Encoding: identity\r\n");
+	for (unsigned hops = 0; is_redirect(*head); hops++) {
+		struct span where = arena_span(&mem, http_head_get(*head, "location"));
+		struct http *next = NULL;
+
+		if (hops == HOPS_MAX)
+			return err_set(e, ERR_PROTOCOL, "over %d redirects", HOPS_MAX);
+		http_finish(s->last, NULL);
+		if (http_redirect(&at, where, &to, &http->target, e) < 0 ||
+		    http_new(s->stop, &to, s->store->verify, &next, e) < 0)
+			return -1;
+		http_free(s->pool);
+		s->pool = s->last = next;
+		at = to;
+		http->expect = false;
+		if (to.tls != s->url.tls || strcmp(to.authority, s->url.authority) != 0)
+			http->headers = buf_span(&lines);
+		if (http_send(next, http, head, e) < 0)
+			return err_wrap(e, "sent on to %.80s", to.authority);
+	}
+	return 0;
+}
 
 int storage_send(struct storage *s, const struct storage_request *r, const struct http_head **head,
 		 struct err *e)
@@ -72,7 +115,11 @@ int storage_send(struct storage *s, const struct storage_request *r, const struc
 			   (unsigned long long)r->from, r->etag);
 	buf_add_str(&text, "User-Agent: oscar-supervisor\r\nAccept-Encoding: identity\r\n");
 	http.headers = buf_span(&text);
-	return http_send(s->http, &http, head, e);
+	http.expect = s->store->kind == CONFIG_WEBDAV && r->body >= 0 && r->body_size;
+	s->last = s->http;
+	if (http_send(s->http, &http, head, e) < 0)
+		return -1;
+	return s->store->kind == CONFIG_WEBDAV ? follow(s, &http, r, head, e) : 0;
 }
 
 // What the store says about a refusal, and whether asking again may help (ERR_UNAVAILABLE).
@@ -93,7 +140,7 @@ int storage_refused(struct storage *s, const struct http_head *head, struct err 
 							      : ERR_PROTOCOL;
 
 	buf_init(&body, FAULT_BODY_MAX);
-	http_finish(s->http, &body);
+	http_finish(s->last, &body);
 	if (xml_parse(&mem, buf_span(&body), NULL, &root, &ignored) < 0)
 		return err_set(e, kind, "status %d", status);
 	code = xml_text(root, "Code");
@@ -181,7 +228,7 @@ static int fetch_body(struct storage *s, struct fetch *f, struct patience *p, st
 {
 	ssize_t n;
 
-	while ((n = http_body(s->http, s->chunk, CHUNK, e)) > 0) {
+	while ((n = http_body(s->last, s->chunk, CHUNK, e)) > 0) {
 		if (file_write_all(f->fd, s->chunk, (size_t)n, e) < 0)
 			return -1;
 		f->at += (uint64_t)n;
@@ -195,7 +242,7 @@ static int fetch_body(struct storage *s, struct fetch *f, struct patience *p, st
 	if (f->total != UINT64_MAX && f->at != f->total)
 		return err_set(e, ERR_UNAVAILABLE, "%llu bytes of %llu came",
 			       (unsigned long long)f->at, (unsigned long long)f->total);
-	http_finish(s->http, NULL);
+	http_finish(s->last, NULL);
 	return 0;
 }
 
@@ -283,7 +330,7 @@ static int put_once(struct storage *s, const struct storage_request *r, struct p
 		heed(p, head);
 		return storage_refused(s, head, e);
 	}
-	http_finish(s->http, NULL);
+	http_finish(s->last, NULL);
 	return 0;
 }
 

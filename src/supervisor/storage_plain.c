@@ -67,7 +67,7 @@ static int about_folder(struct storage *s, const char *method, const char *path,
 	status = head->status;
 	// 405: WebDAV's word for "it is there"; 404 is an answer to the question.
 	if ((status >= 200 && status < 300) || status == 405 || status == 404 || status == 409) {
-		http_finish(s->http, NULL);
+		http_finish(s->last, NULL);
 		return status;
 	}
 	return storage_refused(s, head, e);

@@ -10,6 +10,8 @@ struct storage {
 	const struct config_store *store;
 	struct http_url url;
 	struct http *http;
+	struct http *pool; // where the last answer sent us; NULL = nowhere
+	struct http *last; // whose answer is being read: one of the two
 	char *chunk;
 	char *folder; // the last one that is known to be there; NULL = none
 };

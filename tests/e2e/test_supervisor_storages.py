@@ -117,6 +117,115 @@ def test_webdav_over_tls_trusts_its_bundle_only(bench, tmp_path_factory):
         dav.close()
 
 
+class Pool(http.server.BaseHTTPRequestHandler):
+    """A dCache pool: whoever has the address of a transfer may make it."""
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def answer(self, status, body=b"", **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        self.server.seen.append((self.command, self.path, dict(self.headers)))
+        path, _, query = urllib.parse.unquote(self.path).partition("?")
+        data = self.server.files.get(path)
+        self.answer(200, data) if data is not None and query == "dcache-http-uuid=1" else self.answer(404)
+
+    def do_PUT(self):
+        self.server.seen.append((self.command, self.path, dict(self.headers)))
+        self.server.files[urllib.parse.unquote(self.path).partition("?")[0]] = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(201)
+
+
+class Door(Pool):
+    """A dCache door: it knows who one is, and sends to the pool before any byte of a file passes."""
+
+    def known(self):
+        self.server.seen.append((self.command, self.path, dict(self.headers)))
+        if self.headers.get("Authorization") != "Basic YW5hOnNlY3JldA==":
+            self.answer(401)
+        return self.headers.get("Authorization") == "Basic YW5hOnNlY3JldA=="
+
+    def send_on(self):
+        self.answer(self.server.status, Location=self.server.pool + self.path + "?dcache-http-uuid=1")
+
+    def do_MKCOL(self):
+        if self.known():
+            self.answer(405)
+
+    def do_GET(self):
+        if self.known():
+            self.send_on()
+
+    def handle_expect_100(self):
+        if self.server.waits:
+            return super().handle_expect_100()
+        if self.known():
+            self.send_on()
+        return False
+
+    def do_PUT(self):  # by who did not ask, or was told to go on
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.bodies += len(body)
+        if self.known():
+            self.send_on()
+
+
+class Dcache:
+    def __init__(self):
+        self.pool, self.door = (http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) for kind in (Pool, Door))
+        self.files = self.pool.files = {}
+        self.door.status, self.door.waits, self.door.bodies = 307, False, 0
+        for server in (self.pool, self.door):
+            server.seen, server.daemon_threads = [], True
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.door.pool = "http://127.0.0.1:%d" % self.pool.server_address[1]
+        self.url = "http://127.0.0.1:%d" % self.door.server_address[1]
+
+    def close(self):
+        for server in (self.pool, self.door):
+            server.shutdown()
+            server.server_close()
+
+
+@pytest.fixture
+def dcache():
+    d = Dcache()
+    yield d
+    d.close()
+
+
+@pytest.mark.parametrize("status,waits", [(307, False), (302, False), (307, True)])
+def test_a_dcache_door_sends_to_its_pool(dcache, bench, status, waits):
+    dcache.door.status, dcache.door.waits = status, waits
+    dcache.files["/lab/in/a b+ü.txt"] = b"hello\n"
+    bench.run(SCRIPT, dcache_event("a b+ü.txt"), dav_config(dcache))
+    assert dcache.files["/lab/out/new/a b+ü.txt"] == b"HELLO\n"
+    assert dcache.files["/lab/out/new/deep/a b+ü.txt"] == b"note\n"
+    # The pool hears no password, and the door no byte of the files, if it says so in time.
+    assert len(dcache.pool.seen) == 3 and not any("Authorization" in head for _, _, head in dcache.pool.seen)
+    puts = [head for method, _, head in dcache.door.seen if method == "PUT"]
+    assert puts and all(head.get("Expect") == "100-continue" for head in puts)
+    assert (dcache.door.bodies > 0) == waits
+
+
+def test_a_door_that_leads_astray(dcache, bench):
+    for pool, word in [(dcache.url, "redirects"), ("ftp://127.0.0.1", "nowhere"), ("http://127.0.0.1:1", "sent on to"),
+                       ("http://" + "x" * 300, "redirect"), ("//elsewhere", "nowhere")]:
+        dcache.door.pool = pool
+        dcache.door.seen.clear()
+        _, err = bench.run(SCRIPT, dcache_event("a"), dav_config(dcache), status=66)
+        assert word in err, (pool, err)
+        assert len(dcache.door.seen) < 8
+
+
 class Cdmi(http.server.BaseHTTPRequestHandler):
     """The CDMI calls of a Oneprovider that are used: objects without a version header, containers with one."""
     protocol_version = "HTTP/1.1"
