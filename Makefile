@@ -3,13 +3,14 @@ BUILD ?= build
 PREFIX ?= /usr/local
 export PATH := /usr/bin:/bin:/usr/sbin:/sbin:$(PATH)
 
-.PHONY: all help build demo run test unit e2e lint format bench fuzz install clean weights
+.PHONY: all help build demo dist-demo run test unit e2e lint format bench fuzz install clean weights
 
 all: build
 
 help:
 	@echo "build    $(BUILD)/oscar and $(BUILD)/oscar-supervisor"
 	@echo "demo     the case study: a video becomes detected shapes (PICTURES=10|100|1000, CRASH=1)"
+	@echo "dist-demo  its three images (IMAGES=1) as one archive for machines without network: demo-images.tar"
 	@echo "run      oscar serve on its default ports"
 	@echo "test     everything that CI runs"
 	@echo "unit     unit tests and replayed fuzz corpora    e2e   the daemon as users meet it"
@@ -28,6 +29,9 @@ build: $(BUILD)/build.ninja
 
 demo: build
 	@tools/demo $(BUILD)/oscar
+
+dist-demo:
+	@tools/demo-images demo-images.tar
 
 run: build
 	$(BUILD)/oscar serve
