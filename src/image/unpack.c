@@ -25,6 +25,11 @@ struct unpack {
 	struct unpack_total *total;
 	struct whiteout *over; // a layer over others; NULL = the tree is all ours
 	bool layer;	       // of a container image: what comes later replaces what is there
+	// The folder of the file before. Only plain files come between it and the next use: whatever could change where
+	// its path leads lets it go.
+	int near;
+	bool replaced; // … or something made way for the file: perhaps a link that the path goes through
+	char near_path[PATH_BYTES_MAX + 1];
 };
 
 // ---- the stream ----------------------------------------------------------------------------------------
@@ -128,15 +133,40 @@ static int open_parent(int root, const char *path, const char **name, struct err
 	return fd;
 }
 
+static void forget_near(struct unpack *u)
+{
+	file_close(u->near);
+	u->near = -1;
+}
+
+// As open_parent(), borrowed until the next call.
+static int near_parent(struct unpack *u, const char *path, const char **name, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	size_t n = slash ? (size_t)(slash - path) : 0;
+
+	*name = slash ? slash + 1 : path;
+	if (u->near >= 0 && !u->replaced && strncmp(u->near_path, path, n) == 0 && !u->near_path[n])
+		return u->near;
+	forget_near(u);
+	u->replaced = false;
+	u->near = open_parent(u->root, path, name, e);
+	memcpy(u->near_path, path, n);
+	u->near_path[n] = '\0';
+	return u->near;
+}
+
 // ---- entries -------------------------------------------------------------------------------------------
 
-static int write_data(struct unpack *u, struct archive *a, int fd, struct err *e)
+// *end: behind the last byte that was written; a file may end in a hole.
+static int write_data(struct unpack *u, struct archive *a, int fd, la_int64_t *end, struct err *e)
 {
 	const void *block;
 	size_t n;
 	la_int64_t at;
 	int rc;
 
+	*end = 0;
 	while ((rc = archive_read_data_block(a, &block, &n, &at)) == ARCHIVE_OK) {
 		u->total->size += n;
 		if (u->total->size > u->limits.size_max || (uint64_t)at > u->limits.size_max)
@@ -144,6 +174,7 @@ static int write_data(struct unpack *u, struct archive *a, int fd, struct err *e
 				       (unsigned long long)u->limits.size_max);
 		if (file_pwrite_all(fd, block, n, at, e) < 0)
 			return -1;
+		*end = at + (la_int64_t)n;
 	}
 	return rc == ARCHIVE_EOF ? 0 : archive_fail(u, a, e);
 }
@@ -164,13 +195,19 @@ static int make_file(struct unpack *u, struct archive *a, struct archive_entry *
 				       archive_entry_mtime_nsec(entry) } };
 	mode_t mode = archive_entry_perm(entry) & 0777;
 	auto_fd int fd = -1;
+	la_int64_t end;
 
-	if (clear_place(u, dir, name, e) < 0)
-		return -1;
 	fd = file_open(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, e);
-	if (fd < 0 || write_data(u, a, fd, e) < 0)
+	if (fd < 0 && e->code == ERR_EXISTS) {
+		*e = (struct err){ 0 };
+		u->replaced = true;
+		if (clear_place(u, dir, name, e) < 0)
+			return -1;
+		fd = file_open(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, e);
+	}
+	if (fd < 0 || write_data(u, a, fd, &end, e) < 0)
 		return -1;
-	if (archive_entry_size(entry) > 0 && ftruncate(fd, archive_entry_size(entry)) < 0)
+	if (archive_entry_size(entry) > end && ftruncate(fd, archive_entry_size(entry)) < 0)
 		return err_sys(e, ERR_IO, errno, "write %s", name);
 	if (fchmod(fd, mode | S_IRUSR) < 0 || futimens(fd, times) < 0)
 		return err_sys(e, ERR_IO, errno, "write %s", name);
@@ -245,7 +282,7 @@ static int take_entry(struct unpack *u, struct archive *a, struct archive_entry 
 {
 	const char *raw = archive_entry_pathname(entry), *name;
 	char path[PATH_BYTES_MAX + 1];
-	auto_fd int dir = -1;
+	int dir;
 
 	if (++u->total->entries > u->limits.entries_max)
 		return err_set(e, ERR_LIMIT, "the image has over %llu entries",
@@ -256,7 +293,7 @@ static int take_entry(struct unpack *u, struct archive *a, struct archive_entry 
 		return -1;
 	if (!path[0])
 		return 0; // the root itself
-	dir = open_parent(u->root, path, &name, e);
+	dir = near_parent(u, path, &name, e);
 	if (dir < 0)
 		return -1;
 	if (u->layer && span_starts(span_of(name), SPAN(".wh.")))
@@ -264,6 +301,15 @@ static int take_entry(struct unpack *u, struct archive *a, struct archive_entry 
 	if (make_entry(u, a, entry, dir, name, e) < 0)
 		return err_wrap(e, "%.100s", path);
 	return u->over ? whiteout_keep(u->over, dir, name, e) : 0;
+}
+
+// Whether the entry can have changed nothing but the one file of its name: no path leads elsewhere after it.
+static bool is_plain_file(struct archive_entry *entry)
+{
+	const char *raw = archive_entry_pathname(entry), *slash = raw ? strrchr(raw, '/') : NULL;
+
+	return raw && archive_entry_filetype(entry) == AE_IFREG && !archive_entry_hardlink(entry) &&
+	       !span_starts(span_of(slash ? slash + 1 : raw), SPAN(".wh."));
 }
 
 static int read_all(struct unpack *u, struct archive *a, struct err *e)
@@ -274,6 +320,8 @@ static int read_all(struct unpack *u, struct archive *a, struct err *e)
 	while ((rc = archive_read_next_header(a, &entry)) == ARCHIVE_OK || rc == ARCHIVE_WARN)
 		if (take_entry(u, a, entry, e) < 0)
 			return -1;
+		else if (!is_plain_file(entry))
+			forget_near(u);
 	if (rc != ARCHIVE_EOF)
 		return archive_fail(u, a, e);
 	// What follows the end marks belongs to the digest.
@@ -304,6 +352,7 @@ static int unpack_any(struct unpack *u, char digest[static 65], struct err *e)
 	bad = archive_read_open(a, u, NULL, feed, NULL) != ARCHIVE_OK ? archive_fail(u, a, e)
 								      : read_all(u, a, e);
 	archive_read_free(a);
+	forget_near(u);
 	digest_final(&u->digest, sum);
 	text_hex(digest, sum, 32);
 	return bad;
@@ -313,7 +362,9 @@ int unpack_tar(int fd, int root, const struct unpack_limits *limits, char digest
 	       uint64_t *size, struct err *e)
 {
 	struct unpack_total total = { 0 };
-	struct unpack u = { .fd = fd, .root = root, .limits = *limits, .total = &total };
+	struct unpack u = {
+		.fd = fd, .root = root, .limits = *limits, .total = &total, .near = -1
+	};
 
 	if (unpack_any(&u, digest, e) < 0)
 		return -1;
@@ -330,7 +381,8 @@ int unpack_layer(int fd, int root, bool lowest, const struct unpack_limits *limi
 			    .limits = *limits,
 			    .total = total,
 			    .over = lowest ? NULL : &over,
-			    .layer = true };
+			    .layer = true,
+			    .near = -1 };
 	int bad = unpack_any(&u, digest, e);
 
 	whiteout_release(&over);

@@ -140,6 +140,36 @@ static void links_never_lead_out(void **state)
 	assert_int_equal(lstat("/evil", &st), -1);
 }
 
+// Files of one folder come one after the other and the folder is opened once; not when its path changed meanwhile.
+static void a_path_that_changes_between_files_is_followed_anew(void **state)
+{
+	struct bed *b = *state;
+	struct archive_entry *link = entry("d/link", AE_IFLNK, 0777, 0),
+			     *again = entry("e", AE_IFLNK, 0777, 0);
+	struct err e = { 0 };
+	struct stat st;
+
+	begin(b, false);
+	put(b, entry("d", AE_IFDIR, 0755, 0), NULL, 0);
+	archive_entry_set_symlink(link, ".");
+	put(b, link, NULL, 0);
+	put(b, entry("f/one", AE_IFREG, 0644, 1), "1", 1);
+	put(b, entry("f/two", AE_IFREG, 0644, 1), "2", 1);
+	put(b, entry("e/one", AE_IFREG, 0644, 1), "1", 1);
+	archive_entry_set_symlink(again, "f"); // a folder makes way for a link
+	put(b, again, NULL, 0);
+	put(b, entry("e/three", AE_IFREG, 0644, 1), "3", 1);
+	put(b, entry("d/link/x", AE_IFREG, 0644, 1), "x", 1);	 // d/x
+	put(b, entry("d/link/link", AE_IFREG, 0644, 1), "l", 1); // in the place of the link
+	put(b, entry("d/link/y", AE_IFREG, 0644, 1), "y", 1);	 // below a file
+	assert_int_equal(unpack(b, 1000, 20, &e), -1);
+	assert_int_equal(e.code, ERR_INVALID);
+	assert_int_equal(fstatat(b->root, "d/x", &st, 0), 0);
+	assert_int_equal(fstatat(b->root, "d/y", &st, 0), -1);
+	assert_int_equal(fstatat(b->root, "f/two", &st, 0), 0);
+	assert_int_equal(fstatat(b->root, "f/three", &st, 0), 0);
+}
+
 static void hard_links_never_lead_out(void **state)
 {
 	struct bed *b = *state;
@@ -282,6 +312,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(names_that_climb_are_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_path_that_changes_between_files_is_followed_anew,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(links_never_lead_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(hard_links_never_lead_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(devices_and_rights_are_dropped, setup, teardown),
