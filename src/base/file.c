@@ -49,6 +49,22 @@ int file_open_in_root(int root, const char *path, int flags, struct err *e)
 		      : (int)fd;
 }
 
+int file_open_beneath(int dir, const char *path, int flags, struct err *e)
+{
+	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC),
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+					   RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV };
+	long fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
+
+	if (fd >= 0)
+		return (int)fd;
+	return err_sys(e,
+		       errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND
+		       : errno == ELOOP || errno == EXDEV  ? ERR_DENIED
+							   : ERR_IO,
+		       errno, "%s", path);
+}
+
 int file_write_all(int fd, const void *p, size_t n, struct err *e)
 {
 	const char *at = p;

@@ -38,6 +38,10 @@ must_check int file_open(int dir, const char *path, int flags, mode_t mode, stru
 // (openat2(2) RESOLVE_IN_ROOT). "" is the root itself. ERR_INVALID for what cannot be opened so, but for what is missing.
 must_check int file_open_in_root(int root, const char *path, int flags, struct err *e);
 
+// Opens what lies below `dir`: no link, no "..", no other file system on the way or at the end (openat2(2)). ERR_DENIED
+// for those, ERR_NOT_FOUND for what is missing.
+must_check int file_open_beneath(int dir, const char *path, int flags, struct err *e);
+
 must_check int file_write_all(int fd, const void *p, size_t n, struct err *e);
 must_check int file_pwrite_all(int fd, const void *p, size_t n, off_t at, struct err *e);
 
