@@ -102,7 +102,7 @@ static int copy_whole(struct dispatch *d, const struct job *j, struct store_read
 		at += (uint64_t)k;
 	}
 	in->content = arena_printf(mem, "tmp/%s", name);
-	return 0;
+	return store_reader_unchanged(r, e);
 }
 
 static int object_input(struct dispatch *d, const struct job *j, const struct fdl_event *ev,
@@ -122,6 +122,9 @@ static int object_input(struct dispatch *d, const struct job *j, const struct fd
 							 j->row.version, mem, &o, &r, e)
 			     : store_reader_open(d->o.store, span_of(ev->bucket), span_of(ev->key),
 						 0, mem, &o, &r, e);
+	// A file that changed is another input: waiting would not bring this one back.
+	if (bad < 0 && e->code == ERR_BUSY)
+		e->code = ERR_CONFLICT;
 	if (bad < 0)
 		return e->code == ERR_NOT_FOUND
 			       ? err_set(e, ERR_NOT_FOUND,

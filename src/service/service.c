@@ -433,9 +433,14 @@ static int make_folder(struct change *w, const struct fdl_io *io, struct err *e)
 				       .size = 0,
 				       .only_if.if_none_match = SPAN("*") };
 	struct store_object made;
+	struct store_bucket b;
 	struct store_put *p;
 
 	if (!io->folder[0])
+		return 0;
+	if (store_bucket_get(w->s->o.store, o.bucket, &b, e) < 0)
+		return -1;
+	if (b.directory) // its folders are real ones
 		return 0;
 	o.key = span_of(arena_printf(&mem, "%s/", io->folder));
 	o.cause.user = w->owner;

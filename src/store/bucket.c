@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // bucket: buckets and the documents kept with them.
 #include "base/clock.h"
-#include "store/engine.h"
+#include "store/place.h"
 
 // Amazon S3 User Guide, "General purpose bucket naming rules".
 int store_bucket_name_check(struct span name, struct err *e)
@@ -144,6 +144,15 @@ static int delete (struct db_conn *c, void *arg, struct err *e)
 	    db_get_int(c, "SELECT EXISTS(SELECT 1 FROM objects WHERE bucket=?1)",
 		       DB_ARGS(db_int(b.id)), 0, &used, e) < 0)
 		return -1;
+	if (used && b.directory) { // the files stay; a part of the index at a time
+		w->again = true;
+		return db_exec(c,
+			       "DELETE FROM objects WHERE bucket=?1 AND key IN (SELECT key FROM "
+			       "objects WHERE bucket=?1 LIMIT 1000)",
+			       DB_ARGS(db_int(b.id)), e) < 0
+			       ? -1
+			       : 0;
+	}
 	if (used)
 		return err_set(e, ERR_CONFLICT, "bucket %s is not empty", b.name);
 	aborted = abort_some(w->store, c, &b, e);
@@ -160,7 +169,10 @@ static int delete (struct db_conn *c, void *arg, struct err *e)
 int store_bucket_delete(struct store *s, struct span name, struct err *e)
 {
 	struct bucket_write w = { .store = s, .name = name };
+	struct store_bucket b;
 
+	if (store_bucket_get(s, name, &b, e) < 0 || (b.directory && place_leave(s, b.id, e) < 0))
+		return -1;
 	do {
 		if (db_write(s->db, delete, &w, e) < 0)
 			return -1;
@@ -218,6 +230,8 @@ static int set_versioning(struct db_conn *c, void *arg, struct err *e)
 	struct store_bucket b;
 
 	if (bucket_find(c, w->name, &b, e) < 0)
+		return -1;
+	if (place_refuse(&b, e) < 0)
 		return -1;
 	if (b.lockable && w->versioning != STORE_VERSIONED)
 		return err_set(e, ERR_CONFLICT, "bucket %s has object lock", b.name);

@@ -56,6 +56,8 @@ int delete_in(struct store *s, struct db_conn *c, const struct store_bucket *b,
 
 	it->result = 0;
 	it->done = (struct store_deleted){ 0 };
+	if (place_refuse(b, &it->err) < 0)
+		return refuse(it);
 	found = object_find(c, b, it->key, it->version, &mem, &o, &at, &it->err) == 0;
 	if (!found && it->err.code != ERR_NOT_FOUND) {
 		*e = it->err;
@@ -168,7 +170,7 @@ static int set_text(struct db_conn *c, void *arg, struct err *e)
 	struct store_object o;
 	struct content at;
 
-	if (bucket_find(c, w->bucket, &b, e) < 0 ||
+	if (bucket_find(c, w->bucket, &b, e) < 0 || place_refuse(&b, e) < 0 ||
 	    object_find(c, &b, w->key, w->version, &mem, &o, &at, e) < 0 ||
 	    object_not_marker(&o, e) < 0)
 		return -1;

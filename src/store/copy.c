@@ -85,6 +85,37 @@ static int copy_in(struct db_conn *c, void *arg, struct err *e)
 	return object_insert_in(w->store, c, &to, w->out, shared, &w->o->cause, e);
 }
 
+// A file of a directory belongs to others: its bytes are copied.
+static int copy_bytes(struct store *s, struct store_reader *r, const struct store_object *src,
+		      const struct copy_write *w, const struct store_hearer *hearer,
+		      struct store_object *out, struct err *e)
+{
+	auto_free char *chunk = mem_alloc(CHUNK);
+	struct store_put_options o = *w->o;
+	struct store_put *p;
+
+	o.meta = w->replace_meta ? o.meta : src->meta;
+	o.tags = w->replace_tags ? o.tags : src->tags;
+	o.size = src->size;
+	if (store_put_begin(s, &o, &p, e) < 0)
+		return -1;
+	for (uint64_t at = 0; at < src->size;) {
+		ssize_t n = store_reader_pread(r, at, chunk, CHUNK, e);
+		struct span piece = span_make(chunk, n > 0 ? (size_t)n : 0);
+
+		if (n <= 0 || store_put_write(p, piece, e) < 0) {
+			store_put_abort(p);
+			return n ? -1 : err_set(e, ERR_CORRUPT, "the file became shorter");
+		}
+		if (hearer && hearer->bytes)
+			hearer->bytes(hearer->owner, piece);
+		at += piece.n;
+	}
+	if (hearer && hearer->checksum)
+		store_put_set_checksum(p, hearer->checksum(hearer->owner));
+	return store_put_finish(p, w->mem, out, e);
+}
+
 int store_copy(struct store *s, const struct store_source *from, const struct store_put_options *o,
 	       bool replace_meta, bool replace_tags, const struct store_hearer *hearer,
 	       struct arena *mem, struct store_object *out, struct err *e)
@@ -107,6 +138,8 @@ int store_copy(struct store *s, const struct store_source *from, const struct st
 		if (store_reader_open(s, from->bucket, from->key, from->version, mem, &src, &r, e) <
 		    0)
 			return -1;
+		if (reader_is_external(r))
+			return copy_bytes(s, r, &src, &w, hearer, out, e);
 		if (src.parts || (hearer && hearer->bytes)) {
 			if (hear_range(r, 0, src.size, hearer, etag, e) < 0)
 				return -1;
@@ -238,7 +271,7 @@ int store_part_copy(struct store *s, struct span bucket, struct span key, struct
 	w.size = size == UINT64_MAX ? src.size - offset : size;
 	w.version = src.version;
 	*out = (struct store_part){ .number = number, .size = w.size, .checksum = SPAN("") };
-	if (store_reader_inline(r, &ignored) || w.size < CHUNK)
+	if (store_reader_inline(r, &ignored) || reader_is_external(r) || w.size < CHUNK)
 		return part_of_bytes(s, bucket, key, upload, r, offset, hearer, out, e);
 	if (w.size == src.size && !src.parts && !(hearer && hearer->bytes))
 		memcpy(out->etag, src.etag, sizeof(out->etag)); // is the MD5 of the bytes

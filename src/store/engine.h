@@ -11,6 +11,13 @@
 
 enum store_storage { STORE_INLINE = 0, STORE_SEGMENTS = 1, STORE_EXTERNAL = 2 };
 
+struct place;
+struct places {		       // directories served in place (place.h)
+	pthread_rwlock_t lock; // guards the list; held while one of their files is opened
+	struct place *first;
+	bool started;
+};
+
 struct store {
 	struct db *db;
 	struct store_options o;
@@ -36,6 +43,7 @@ struct store {
 	struct rules_cache *rules;
 	struct seen *seen; // content files that were found right
 	struct scrub *scrub;
+	struct places places;
 };
 
 // A piece of content: a range of a file.
@@ -120,6 +128,12 @@ must_check int upload_abort_in(struct store *s, struct db_conn *c, struct span b
 // doc.p == NULL removes it.
 must_check int config_set_in(struct db_conn *c, int64_t bucket, const char *kind, struct span doc,
 			     struct err *e);
+
+// The bytes are a file of a directory bucket.
+bool reader_is_external(const struct store_reader *r);
+
+// ERR_DENIED for a bucket that is a directory: nothing is written into it.
+must_check int place_refuse(const struct store_bucket *b, struct err *e);
 
 // ---- locks and quotas (lock.c, quota.c) ----------------------------------------------------------------
 

@@ -209,6 +209,8 @@ int object_insert_in(struct store *s, struct db_conn *c, const struct store_buck
 {
 	struct store_event ev;
 
+	if (at.storage != STORE_EXTERNAL && place_refuse(b, e) < 0)
+		return -1;
 	o->bucket_id = b->id;
 	o->content = at.id;
 	o->null_version = b->versioning != STORE_VERSIONED;
@@ -219,7 +221,7 @@ int object_insert_in(struct store *s, struct db_conn *c, const struct store_buck
 		return -1;
 	if (!o->delete_marker) {
 		lock_default(b, &o->lock, o->mtime_ns);
-		if (quota_check_in(c, b, o->size, 1, e) < 0)
+		if (at.storage != STORE_EXTERNAL && quota_check_in(c, b, o->size, 1, e) < 0)
 			return -1;
 	}
 	if (db_next(c, "version", &o->version, e) < 0)

@@ -92,7 +92,8 @@ int store_put_begin(struct store *s, const struct store_put_options *o, struct s
 	struct store_bucket b;
 
 	if (!c || put_options_check(o, e) < 0 || size_check(s, o->size, e) < 0 ||
-	    bucket_find(c, o->bucket, &b, e) < 0 || (!o->by_link && room_check(s, e) < 0))
+	    bucket_find(c, o->bucket, &b, e) < 0 || place_refuse(&b, e) < 0 ||
+	    (!o->by_link && room_check(s, e) < 0))
 		return -1;
 	*out = put_new(s, o);
 	return 0;

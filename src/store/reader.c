@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // reader: the bytes of an object.
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "store/blocks.h"
-#include "store/engine.h"
+#include "store/place.h"
 #include "store/scrub.h"
 
 #include <errno.h>
@@ -15,6 +16,8 @@ struct store_reader {
 	struct store *store;
 	struct arena mem;
 	struct content at;
+	const struct store_object *object; // while it is opened
+	int64_t mtime_ns;
 	uint64_t size;
 	struct span bytes;	  // inline
 	struct segment *segments; // else
@@ -122,6 +125,10 @@ static int load(struct store_reader *r, struct db_conn *c, struct err *e)
 {
 	if (r->at.storage == STORE_INLINE)
 		return load_inline(r, c, e);
+	if (r->at.storage == STORE_EXTERNAL) {
+		r->fd = place_open_file(r->store, r->object, r->at.id, e);
+		return r->fd < 0 ? -1 : 0;
+	}
 	if (content_segments(c, r->at.id, &r->mem, &r->segments, &r->count, e) < 0)
 		return -1;
 	if (r->size && !r->count)
@@ -131,12 +138,17 @@ static int load(struct store_reader *r, struct db_conn *c, struct err *e)
 	return r->count ? open_segment(r, 0, e) : 0;
 }
 
-static int reader_new(struct store *s, struct db_conn *c, struct content at, uint64_t size,
-		      struct store_reader **out, struct err *e)
+static int reader_new(struct store *s, struct db_conn *c, struct content at,
+		      const struct store_object *o, struct store_reader **out, struct err *e)
 {
 	struct store_reader *r = mem_zalloc(sizeof(*r));
 
-	*r = (struct store_reader){ .store = s, .at = at, .size = size, .fd = -1 };
+	*r = (struct store_reader){ .store = s,
+				    .at = at,
+				    .object = o,
+				    .mtime_ns = o->mtime_ns,
+				    .size = o->size,
+				    .fd = -1 };
 	if (load(r, c, e) < 0) {
 		store_reader_close(r);
 		return -1;
@@ -159,7 +171,7 @@ static int open_found(struct store *s, const struct store_bucket *b, struct span
 		if (object_find(c, b, key, version, mem, out, &at, e) < 0 ||
 		    object_not_marker(out, e) < 0)
 			return -1;
-		if (reader_new(s, c, at, out->size, reader, e) == 0)
+		if (reader_new(s, c, at, out, reader, e) == 0)
 			return 0;
 		if (e->code != ERR_NOT_FOUND)
 			return -1;
@@ -228,6 +240,13 @@ ssize_t store_reader_pread(struct store_reader *r, uint64_t at, void *p, size_t 
 		memcpy(p, r->bytes.p + at, n);
 		return (ssize_t)n;
 	}
+	if (r->at.storage == STORE_EXTERNAL) {
+		got = file_pread_full(r->fd, p, n, (off_t)at, e);
+		return got >= 0 && (size_t)got < n
+			       ? err_set(e, ERR_CORRUPT,
+					 "the file became shorter while it was read")
+			       : got;
+	}
 	i = segment_at(r, at, &into);
 	if (i == r->count)
 		return err_set(e, ERR_CORRUPT, "the content is shorter than its record");
@@ -262,6 +281,25 @@ int store_reader_verify(struct store_reader *r, struct err *e)
 	return 0;
 }
 
+int store_reader_unchanged(struct store_reader *r, struct err *e)
+{
+	struct stat st;
+
+	if (r->at.storage != STORE_EXTERNAL)
+		return 0;
+	if (fstat(r->fd, &st) < 0)
+		return err_sys(e, ERR_IO, errno, "look at a file again");
+	return (uint64_t)st.st_size == r->size &&
+			       st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec == r->mtime_ns
+		       ? 0
+		       : err_set(e, ERR_CONFLICT, "the file changed while it was read");
+}
+
+bool reader_is_external(const struct store_reader *r)
+{
+	return r->at.storage == STORE_EXTERNAL;
+}
+
 bool store_reader_inline(struct store_reader *r, struct span *bytes)
 {
 	*bytes = r->bytes;
@@ -274,6 +312,11 @@ bool store_reader_file(struct store_reader *r, uint64_t at, uint64_t n, int *fd,
 	uint64_t into;
 	size_t i;
 
+	if (r->at.storage == STORE_EXTERNAL && n) {
+		*fd = fcntl(r->fd, F_DUPFD_CLOEXEC, 3);
+		*offset = at;
+		return *fd >= 0;
+	}
 	if (r->at.storage != STORE_SEGMENTS || !n)
 		return false;
 	i = segment_at(r, at, &into);

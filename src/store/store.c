@@ -9,6 +9,7 @@
 #include "store/blocks.h"
 #include "store/engine.h"
 #include "store/keeper.h"
+#include "store/place.h"
 #include "store/scrub.h"
 
 #include <errno.h>
@@ -182,6 +183,7 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 	s->dirs.stop_percent = o->free_stop_percent ? o->free_stop_percent : FREE_STOP_PERCENT;
 	s->garbage = true;
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_rwlock_init(&s->places.lock, NULL);
 	lock_cond_init(&s->reap);
 	lock_cond_init(&s->reserved);
 	if (dirs_open(&s->dirs, s->db, o->data_dir, o->content_dirs, e) < 0) {
@@ -189,7 +191,9 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 		return err_wrap(e, "store");
 	}
 	s->backup_lock = backup_lock_open(o->data_dir, e);
-	if (s->backup_lock < 0 || drop_unfinished(s, e) < 0 || count_bad(s, e) < 0) {
+	if (s->backup_lock < 0 || drop_unfinished(s, e) < 0 || count_bad(s, e) < 0 ||
+	    places_load(s, e) < 0) {
+		places_free(s);
 		file_close(s->backup_lock);
 		dirs_close(&s->dirs);
 		mem_free(s);
@@ -209,6 +213,7 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
+	store_directories_stop(s);
 	keeper_stop(s->keeper);
 	scrub_stop(s->scrub);
 	pthread_mutex_lock(&s->lock);
@@ -224,6 +229,7 @@ void store_close(struct store *s)
 	pthread_mutex_destroy(&s->lock);
 	dirs_close(&s->dirs);
 	file_close(s->backup_lock);
+	places_free(s);
 	mem_free(s);
 }
 

@@ -201,6 +201,52 @@ must_check int store_user_set_quota(struct store *s, int64_t user, const struct 
 must_check int store_user_quota(struct store *s, int64_t user, struct store_quota *quota,
 				struct store_quota *used, struct err *e);
 
+// ---- directories served in place -----------------------------------------------------------------------
+// The bucket's objects are the regular files below a directory: its name is the key, its etag is made of inode, size
+// and time of change. Nothing is read to know them. Links, other file systems and names that cannot be keys are left
+// out. The bucket is changed by changing the files: writing through the store is ERR_DENIED. A file that is no longer
+// what was indexed cannot be read (ERR_BUSY) until it is indexed anew.
+
+enum { STORE_SENTINEL_MAX = 64 };
+// When a file is complete, so that it becomes an object: when its writer closed it (where nobody tells: as stable),
+// when it did not change for stable_s, or when a file of its name and the sentinel's lies beside it.
+enum store_directory_complete {
+	STORE_DIRECTORY_CLOSED,
+	STORE_DIRECTORY_STABLE,
+	STORE_DIRECTORY_SENTINEL,
+};
+const char *store_directory_complete_name(enum store_directory_complete c);
+bool store_directory_complete_parse(const char *text, enum store_directory_complete *out);
+
+struct store_directory {
+	const char *path;
+	enum store_directory_complete complete;
+	unsigned stable_s;    // 0 = 5
+	unsigned interval_s;  // all is looked at again after; 0 = 60
+	const char *sentinel; // NULL = ".done"
+	bool no_watch;	      // by looking alone, as on network file systems
+	int64_t inode;	      // of the directory, found when it is made a bucket
+};
+struct store_directory_state { // of the last look at all of it
+	uint64_t files, added, removed;
+	uint64_t incomplete;					// not indexed yet
+	uint64_t skipped_names, skipped_kinds, skipped_folders; // no key; no file; not readable
+	uint64_t scans;
+	int64_t scanned_ns, took_ms;
+	bool watching;
+	char fault[256]; // "" = none
+};
+// The path must lie below one of the roots (absolute, without links; ends with NULL): else ERR_DENIED. [sync]
+must_check int store_directory_create(struct store *s, struct span name, int64_t owner,
+				      const struct store_directory *d, const char *const *roots,
+				      struct store_bucket *out, struct err *e);
+must_check int store_directory_get(struct store *s, int64_t bucket, struct arena *mem,
+				   struct store_directory *out, struct store_directory_state *state,
+				   struct err *e);
+// Indexing begins, after the sink was set, and ends, before what the sink needs goes away.
+void store_directories_start(struct store *s);
+void store_directories_stop(struct store *s);
+
 // Documents kept with a bucket by kind ("tagging", "policy", "cors", "lifecycle", "notification", "acl", …).
 must_check int store_config_get(struct store *s, struct span bucket, const char *kind,
 				struct arena *mem, struct span *doc, struct err *e);
@@ -351,6 +397,9 @@ must_check ssize_t store_reader_pread(struct store_reader *r, uint64_t at, void 
 // Compares all of the content with what was written, unless that was done since the start: for content that
 // leaves by store_reader_path(). Takes as long as reading it. ERR_CORRUPT when it differs.
 must_check int store_reader_verify(struct store_reader *r, struct err *e);
+// Of a file of a directory: it still is what it was when it was opened, so that what was read is of one piece. Else
+// ERR_CONFLICT. Other content never changes.
+must_check int store_reader_unchanged(struct store_reader *r, struct err *e);
 // The bytes themselves when the content is inline; else false.
 bool store_reader_inline(struct store_reader *r, struct span *bytes);
 // When the range lies in one file that is known to be right: a new descriptor (the caller's) and the offset in it;

@@ -25,7 +25,7 @@ static int create(struct db_conn *c, void *arg, struct err *e)
 	char lock[LOCK_TEXT_MAX];
 	struct store_bucket b;
 
-	if (bucket_find(c, w->o->bucket, &b, e) < 0)
+	if (bucket_find(c, w->o->bucket, &b, e) < 0 || place_refuse(&b, e) < 0)
 		return -1;
 	return db_exec(c,
 		       "INSERT INTO uploads(bucket,key,id,owner,created_ns,meta,tags,checksum,"
