@@ -161,6 +161,32 @@ static json_t *bucket_json(struct req *q, const struct store_bucket *b)
 			 "complete");
 }
 
+// "directory": what it is and how far the index is; of other buckets nothing. For administrators.
+static void add_directory(struct req *q, json_t *v, const struct store_bucket *b)
+{
+	struct store_directory_state s;
+	struct store_directory d;
+	struct err ignored = { 0 };
+	json_t *o;
+
+	if (!b->directory || !q->who.admin ||
+	    store_directory_get(q->api->o.store, b->id, http_arena(q->http), &d, &s, &ignored) < 0)
+		return;
+	o = json_pack("{s:s,s:s,s:i,s:i,s:s,s:b,s:s}", "path", d.path, "complete",
+		      store_directory_complete_name(d.complete), "stable_s", (int)d.stable_s,
+		      "interval_s", (int)d.interval_s, "sentinel", d.sentinel, "watching",
+		      s.watching, "fault", s.fault);
+	json_object_update_new(o, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "files",
+					    (json_int_t)s.files, "incomplete",
+					    (json_int_t)s.incomplete, "skipped_names",
+					    (json_int_t)s.skipped_names, "skipped_kinds",
+					    (json_int_t)s.skipped_kinds, "skipped_folders",
+					    (json_int_t)s.skipped_folders, "scans",
+					    (json_int_t)s.scans, "scan_ms", (json_int_t)s.took_ms));
+	json_time(o, "scanned", s.scanned_ns);
+	json_object_set_new(v, "directory", o);
+}
+
 void api_buckets_list(struct req *q)
 {
 	struct span after = SPAN("");
@@ -177,12 +203,53 @@ void api_buckets_list(struct req *q)
 			reply_error(q, &e);
 			return;
 		}
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < n; i++) {
 			json_array_append_new(v, bucket_json(q, &b[i]));
+			add_directory(q, json_array_get(v, json_array_size(v) - 1), &b[i]);
+		}
 		if (n)
 			after = span_of(b[n - 1].name);
 	} while (n == PAGE_MAX);
 	reply_json(q, 200, v);
+}
+
+static int take_directory(const json_t *v, struct store_directory *d, struct err *e)
+{
+	const char *complete = "closed";
+	int64_t stable = 0, interval = 0;
+
+	if (codec_json_get_string(v, "path", &d->path, e) < 0 ||
+	    codec_json_get_string(v, "complete", &complete, e) < 0 ||
+	    codec_json_get_string(v, "sentinel", &d->sentinel, e) < 0 ||
+	    codec_json_get_int(v, "stable_s", 1, 86400, &stable, e) < 0 ||
+	    codec_json_get_int(v, "interval_s", 1, 86400, &interval, e) < 0 ||
+	    codec_json_get_bool(v, "no_watch", &d->no_watch, e) < 0)
+		return -1;
+	if (!d->path || d->path[0] != '/')
+		return err_set(e, ERR_INVALID, "directory.path: an absolute path");
+	if (!store_directory_complete_parse(complete, &d->complete))
+		return err_set(e, ERR_INVALID, "directory.complete: closed, stable or sentinel");
+	d->stable_s = (unsigned)stable;
+	d->interval_s = (unsigned)interval;
+	return 0;
+}
+
+static int create_bucket(struct req *q, const char *name, const json_t *body,
+			 struct store_bucket *made, struct err *e)
+{
+	struct store_directory d = { 0 };
+	json_t *directory = NULL;
+
+	if (codec_json_get_object(body, "directory", &directory, e) < 0)
+		return -1;
+	if (!directory)
+		return store_bucket_create(q->api->o.store, span_of(name), q->who.user, 0, made, e);
+	if (!q->who.admin)
+		return err_set(e, ERR_DENIED, "only the administrator may serve a directory");
+	if (take_directory(directory, &d, e) < 0)
+		return -1;
+	return store_directory_create(q->api->o.store, span_of(name), q->who.user, &d,
+				      q->api->o.directory_roots, made, e);
 }
 
 void api_buckets_create(struct req *q)
@@ -208,7 +275,7 @@ void api_buckets_create(struct req *q)
 				: "bucket_name: missing");
 		return;
 	}
-	if (store_bucket_create(q->api->o.store, span_of(name), q->who.user, 0, &made, &e) < 0 ||
+	if (create_bucket(q, name, body, &made, &e) < 0 ||
 	    (level && store_bucket_set_visibility(q->api->o.store, span_of(name), level, &e) < 0)) {
 		if (e.code == ERR_EXISTS)
 			reply_text(q, 400, e.msg);

@@ -28,9 +28,10 @@ struct api_options {
 	struct services *services;
 	struct dispatch *dispatch;
 	struct images *images;
-	const char *data_dir;	 // tmp/ below it takes uploads
-	const char *s3_endpoint; // as clients reach it: "http://127.0.0.1:9000"
-	const char *s3_region;	 // NULL = us-east-1
+	const char *data_dir;		    // tmp/ below it takes uploads
+	const char *const *directory_roots; // where buckets may be directories; ends with NULL
+	const char *s3_endpoint;	    // as clients reach it: "http://127.0.0.1:9000"
+	const char *s3_region;		    // NULL = us-east-1
 	const char *version;
 	int64_t sync_timeout_ms; // a waiting call is answered 504 after this; 0 = 300,000
 	uint64_t event_max;	 // bytes of a call's body; 0 = 16 MiB

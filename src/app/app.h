@@ -11,7 +11,7 @@
 
 // ---- options.c -----------------------------------------------------------------------------------------
 
-enum { REGISTRY_NAMES_MAX = 16 };
+enum { DIRECTORY_ROOTS_MAX = 16, REGISTRY_NAMES_MAX = 16 };
 
 struct serve_options {
 	const char *data; // absolute
@@ -24,7 +24,8 @@ struct serve_options {
 	const char *log_level;
 	const char *runtime;		  // exec driver
 	const char **insecure_registries; // ends with NULL
-	const char **registry_names; // what our own is called, beside this machine; ends with NULL
+	const char **registry_names;  // what our own is called, beside this machine; ends with NULL
+	const char **directory_roots; // where buckets may be directories; ends with NULL
 	unsigned workers;
 	const char *s3_domains;		// with commas; NULL = path style only
 	const char *tls_cert, *tls_key; // absolute; both or none

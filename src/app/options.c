@@ -39,6 +39,7 @@ static const char serve_help[] =
 	"                        (default 7)\n"
 	"  --lifecycle-day SECONDS\n"
 	"                        for tests: what lifecycle rules count as a day (default 86400)\n"
+	"  --directory-root DIR    buckets may be directories below it; may be repeated\n"
 	"  --registry-name HOST[:PORT]\n"
 	"                        what this machine's own registry is called by others "
 	"(repeatable)\n"
@@ -112,6 +113,7 @@ enum {
 	OPT_FREE_LOW,
 	OPT_FREE_STOP,
 	OPT_REGISTRY,
+	OPT_DIRECTORY_ROOT,
 	OPT_DOMAIN,
 	OPT_TLS_CERT,
 	OPT_TLS_KEY,
@@ -213,6 +215,18 @@ static bool take_listener_option(int c, struct arena *mem, struct serve_options 
 	}
 }
 
+// Without links, as the paths of buckets are compared with it; NULL when it is none, which is on stderr.
+static const char *real_directory(struct arena *mem, const char *path)
+{
+	char *real = realpath(path, NULL);
+	const char *kept = real ? arena_strdup(mem, real) : NULL;
+
+	if (!real)
+		fprintf(stderr, "oscar serve: --directory-root %s: %s\n", path, strerror(errno));
+	free(real);
+	return kept;
+}
+
 int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_options *out)
 {
 	static const struct option longs[] = {
@@ -245,11 +259,13 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "free-low", 1, NULL, OPT_FREE_LOW },
 		{ "free-stop", 1, NULL, OPT_FREE_STOP },
 		{ "registry-name", 1, NULL, OPT_REGISTRY },
+		{ "directory-root", 1, NULL, OPT_DIRECTORY_ROOT },
 		{ 0 },
 	};
 	const char **insecure = arena_alloc(mem, ((size_t)argc + 1) * sizeof(*insecure));
 	const char **names = arena_alloc(mem, (REGISTRY_NAMES_MAX + 1) * sizeof(*names));
-	size_t insecure_count = 0, name_count = 0;
+	const char **roots = arena_alloc(mem, (DIRECTORY_ROOTS_MAX + 1) * sizeof(*roots));
+	size_t insecure_count = 0, name_count = 0, root_count = 0;
 	int c;
 
 	*out = (struct serve_options){ .listen = "127.0.0.1:8080",
@@ -258,7 +274,8 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 				       .keep_jobs = 1000000,
 				       .keep_job_days = 30,
 				       .insecure_registries = insecure,
-				       .registry_names = names };
+				       .registry_names = names,
+				       .directory_roots = roots };
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) >= 0) {
 		switch (c) {
@@ -290,6 +307,12 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 			break;
 		case OPT_INSECURE:
 			insecure[insecure_count++] = optarg;
+			break;
+		case OPT_DIRECTORY_ROOT:
+			if (root_count == DIRECTORY_ROOTS_MAX ||
+			    !(roots[root_count] = real_directory(mem, optarg)))
+				return -1;
+			root_count++;
 			break;
 		case OPT_REGISTRY:
 			if (name_count == REGISTRY_NAMES_MAX) {

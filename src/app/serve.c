@@ -299,6 +299,7 @@ static int open_servers(struct daemon *d, struct err *e)
 				  .dispatch = d->dispatch,
 				  .images = d->images,
 				  .data_dir = d->o->data,
+				  .directory_roots = d->o->directory_roots,
 				  .version = OSCAR_VERSION };
 	struct registry_server_options ro = { .auth = d->auth, .images = d->images };
 	struct http_options ah = listener(d, d->o->listen, "api");
@@ -385,6 +386,7 @@ static int start(struct daemon *d, struct err *e)
 	    open_jobs(d, e) < 0 || open_servers(d, e) < 0)
 		return -1;
 	notify_start(d->notify);
+	store_directories_start(d->store);
 	mem_wipe(d->cred.password, sizeof(d->cred.password));
 	mem_wipe(d->cred.secret_key, sizeof(d->cred.secret_key));
 	tls_files_wipe(&d->tls);
@@ -401,6 +403,8 @@ static void finish(struct daemon *d, bool end_jobs)
 		api_detach(d->api);
 	http_server_close(d->api_server);
 	http_server_close(d->s3_server);
+	if (d->store)
+		store_directories_stop(d->store);
 	if (d->dispatch)
 		dispatch_stop(d->dispatch, end_jobs);
 	dispatch_close(d->dispatch);

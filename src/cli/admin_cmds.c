@@ -88,6 +88,47 @@ int cli_bucket_list(struct cli *c, struct err *e)
 	return 0;
 }
 
+int cli_bucket_add(struct cli *c, struct err *e)
+{
+	auto_http_answer struct http_answer a = { 0 };
+	auto_json json_t *body = json_pack("{s:s}", "bucket_name", c->words[0]);
+	const char *path = cli_opt(c, "directory");
+	struct cli_request r = { .method = "POST", .path = "/system/buckets" };
+	int64_t stable = 0, interval = 0;
+	auto_free char *text = NULL;
+	json_t *d;
+
+	if (cli_opt_seconds(c, "stable", &stable, e) < 0 ||
+	    cli_opt_seconds(c, "interval", &interval, e) < 0)
+		return -1;
+	if (path) {
+		d = json_pack("{s:s,s:s*,s:s*,s:b}", "path", path, "complete",
+			      cli_opt(c, "complete"), "sentinel", cli_opt(c, "sentinel"),
+			      "no_watch", cli_opt(c, "no-watch") != NULL);
+		if (!d)
+			return err_set(e, ERR_INVALID, "the path is no UTF-8");
+		if (stable)
+			json_object_set_new(d, "stable_s", json_integer(stable));
+		if (interval)
+			json_object_set_new(d, "interval_s", json_integer(interval));
+		json_object_set_new(body, "directory", d);
+	} else if (cli_opt(c, "complete") || cli_opt(c, "sentinel") || stable || interval) {
+		return cli_usage(c, e, "the other options are about a --directory");
+	}
+	text = codec_json_text(body, CODEC_JSON_PLAIN);
+	r.body = span_of(text);
+	return cli_call(c, &r, &a, e);
+}
+
+int cli_bucket_remove(struct cli *c, struct err *e)
+{
+	auto_http_answer struct http_answer a = { 0 };
+	struct cli_request r = { .method = "DELETE",
+				 .path = cli_path(c, "/system/buckets/%s", c->words[0]) };
+
+	return cli_call(c, &r, &a, e);
+}
+
 int cli_info(struct cli *c, struct err *e)
 {
 	auto_json json_t *v = NULL;

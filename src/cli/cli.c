@@ -97,6 +97,17 @@ static const struct cli_option user_options[] = {
 	{ 0, NULL, NULL, NULL },
 };
 
+static const struct cli_option bucket_options[] = {
+	{ 0, "directory", "PATH", "serve what lies below this directory of the server, in place" },
+	{ 0, "complete", "HOW",
+	  "when a file becomes an object: closed (default), stable, sentinel" },
+	{ 0, "stable", "TIME", "unchanged for so long (default 5s)" },
+	{ 0, "sentinel", "END", "when FILE and this lies beside FILE (default .done)" },
+	{ 0, "interval", "TIME", "all is looked at again after (default 60s)" },
+	{ 0, "no-watch", NULL, "by looking alone, without inotify" },
+	{ 0, NULL, NULL, NULL },
+};
+
 static const struct cli_option queue_options[] = {
 	{ 0, "after", "ID", "what came after this event" },
 	{ 'n', "limit", "N", "at most so many (default 100)" },
@@ -207,6 +218,13 @@ const struct cli_command cli_commands[] = {
 	{ "events", NULL, "", 0, 0, "follow what happens on the server", "  oscar events -o json\n",
 	  events_options, cli_events },
 	{ "bucket list", "bucket ls", "", 0, 0, "buckets", NULL, NULL, cli_bucket_list },
+	{ "bucket add", NULL, "NAME", 1, 1, "make a bucket, or serve a directory as one",
+	  "  oscar bucket add photos\n"
+	  "  oscar bucket add archive --directory /srv/archive --complete sentinel\n",
+	  bucket_options, cli_bucket_add },
+	{ "bucket remove", "bucket rm|bucket delete", "NAME", 1, 1,
+	  "remove an empty bucket, or stop serving a directory, whose files stay", NULL, NULL,
+	  cli_bucket_remove },
 	{ "target list", "target ls", "", 0, 0, "targets of bucket notifications", NULL, NULL,
 	  cli_target_list },
 	{ "target set", NULL, "KIND NAME KEY=VALUE…", 2, -1,

@@ -273,6 +273,8 @@ int cli_user_add(struct cli *c, struct err *e);
 int cli_bucket_list(struct cli *c, struct err *e);
 int cli_info(struct cli *c, struct err *e);
 int cli_health(struct cli *c, struct err *e);
+int cli_bucket_add(struct cli *c, struct err *e);
+int cli_bucket_remove(struct cli *c, struct err *e);
 int cli_target_list(struct cli *c, struct err *e);
 int cli_target_set(struct cli *c, struct err *e);
 int cli_target_remove(struct cli *c, struct err *e);
