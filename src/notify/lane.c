@@ -423,15 +423,19 @@ void lane_again(struct lane *l)
 
 void lane_close(struct lane *l)
 {
+	bool began[SENDERS];
+
 	if (!l)
 		return;
 	pthread_mutex_lock(&l->lock);
 	atomic_store(&l->stop, true);
 	pthread_cond_broadcast(&l->wake);
-	pthread_mutex_unlock(&l->lock);
 	// A thread may have been started by another one just before; none is from now on.
 	for (int i = 0; i < SENDERS; i++)
-		if (l->slots[i].state != SLOT_FREE)
+		began[i] = l->slots[i].state != SLOT_FREE;
+	pthread_mutex_unlock(&l->lock);
+	for (int i = 0; i < SENDERS; i++)
+		if (began[i])
 			pthread_join(l->slots[i].thread, NULL);
 	while (l->first)
 		window_remove(l, l->first);
