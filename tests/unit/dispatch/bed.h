@@ -20,7 +20,6 @@ struct bed {
 	struct dispatch *d;
 	struct exec_fake_options fake;
 	struct dispatch_options o;
-	char much[16385];		// what "print-much" prints
 	atomic_uint asked;		// jobs that came to the driver
 	const struct exec_ops *ops;	// to be used in place of the driver's own, NULL = those
 	const struct exec_ops *of_fake; // the driver's own
@@ -251,7 +250,6 @@ static inline int bed_setup(void **state)
 	memset(b->much, 'm', sizeof(b->much) - 1);
 	place_init(&b->place);
 	b->fake.seed = 20261123;
-	memset(b->much, 'm', sizeof(b->much) - 1);
 	*state = b;
 	return 0;
 }
