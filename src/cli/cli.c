@@ -44,6 +44,16 @@ static const struct cli_option jobs_options[] = {
 	{ 0, NULL, NULL, NULL },
 };
 
+static const struct cli_option backfill_options[] = {
+	{ 0, "prefix", "TEXT", "of names below the input's folder" },
+	{ 0, "glob", "PATTERN", "of these names; * matches / too" },
+	{ 0, "since", "TIME", "written since then (2026-01-31T12:00:00Z)" },
+	{ 0, "changed", NULL, "not what succeeded with the same script, image and version" },
+	{ 'n', "limit", "N", "at most so many jobs" },
+	{ 'w', "wait", NULL, "until all of them are queued" },
+	{ 0, NULL, NULL, NULL },
+};
+
 static const struct cli_option many_options[] = {
 	{ 's', "service", "NAME", "all of this service" },
 	{ 'r', "run", "ID", "all of this run" },
@@ -210,6 +220,10 @@ const struct cli_command cli_commands[] = {
 	  "  oscar jobs redrive --service detect --state dead\n", many_options, cli_jobs_redrive },
 	{ "jobs wait", NULL, "", 0, 0, "until no job (of a service, of a run) is left",
 	  "  oscar jobs wait --service detect --timeout 10m\n", jobs_options, cli_jobs_wait },
+	{ "backfill", "service backfill", "SERVICE", 1, 1,
+	  "run a service over objects that are there",
+	  "  oscar backfill detect --prefix 2026/ --changed --wait\n", backfill_options,
+	  cli_backfill },
 	{ "run show", NULL, "RUN|JOB", 1, 1, "what followed from one upload: inputs, jobs, outputs",
 	  "  oscar run show 4711\n", NULL, cli_run_show },
 	{ "logs", "service logs", "SERVICE|JOB", 1, 1,

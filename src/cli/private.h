@@ -254,6 +254,7 @@ int cli_delete_file(struct cli *c, struct err *e);
 int cli_jobs_list(struct cli *c, struct err *e);
 int cli_jobs_get(struct cli *c, struct err *e);
 int cli_jobs_cancel(struct cli *c, struct err *e);
+int cli_backfill(struct cli *c, struct err *e);
 int cli_run_show(struct cli *c, struct err *e);
 int cli_jobs_redrive(struct cli *c, struct err *e);
 int cli_jobs_wait(struct cli *c, struct err *e);

@@ -237,6 +237,19 @@
 	"CREATE TABLE job_logs(job INTEGER NOT NULL, attempt INTEGER NOT NULL,"                    \
 	" data BLOB NOT NULL, PRIMARY KEY(job, attempt));"
 
+// service: runs over objects that are there already; see service/backfill.h.
+#define BACKFILLS                                                                                  \
+	"CREATE TABLE backfills(id INTEGER PRIMARY KEY AUTOINCREMENT, service INTEGER NOT NULL,"   \
+	" owner INTEGER NOT NULL, input INTEGER NOT NULL, prefix TEXT NOT NULL,"                   \
+	" glob TEXT NOT NULL, since_ns INTEGER NOT NULL, changed INTEGER NOT NULL,"                \
+	" lim INTEGER NOT NULL, after TEXT NOT NULL DEFAULT '', looked INTEGER NOT NULL DEFAULT "  \
+	"0,"                                                                                       \
+	" queued INTEGER NOT NULL DEFAULT 0, skipped INTEGER NOT NULL DEFAULT 0,"                  \
+	" state INTEGER NOT NULL DEFAULT 0, reason TEXT, created_ns INTEGER NOT NULL,"             \
+	" ended_ns INTEGER NOT NULL DEFAULT 0);"                                                   \
+	"CREATE INDEX backfills_service ON backfills(service, id);"                                \
+	"CREATE INDEX backfills_working ON backfills(id) WHERE state=0;"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
@@ -250,5 +263,6 @@ const char *const schema_migrations[] = {
 	QUEUE_LANES,
 	IMAGE_SOURCE,
 	JOB_LOGS,
+	BACKFILLS,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

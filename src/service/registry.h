@@ -1,6 +1,7 @@
 // registry: the definitions in memory. Private to service.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include "base/chore.h"
 #include "base/lock.h"
 #include "base/map.h"
 #include "service/image.h"
@@ -17,11 +18,12 @@ struct trigger {
 
 struct services {
 	struct service_options o;
-	pthread_rwlock_t lock;	// guards what follows
-	struct map by_name;	// name -> current definition (a reference)
-	struct map by_id;	// id -> the same, borrowed
-	struct map by_bucket;	// bucket id -> first struct trigger
-	struct map flows;	// id -> struct service_flow of a service that is paused
+	pthread_rwlock_t lock; // guards what follows
+	struct map by_name;    // name -> current definition (a reference)
+	struct map by_id;      // id -> the same, borrowed
+	struct map by_bucket;  // bucket id -> first struct trigger
+	struct map flows;      // id -> struct service_flow of a service that is paused
+	struct chore backfill;
 	pthread_mutex_t change; // one change of definitions at a time
 	struct image_notes notes;
 	struct chore refresher;

@@ -11,6 +11,7 @@
 #include "db/db.h"
 #include "db/feed.h"
 #include "fdl/fdl.h"
+#include "service/backfill.h"
 #include "service/registry.h"
 #include "store/store.h"
 
@@ -40,12 +41,14 @@ int services_open(struct services **out, const struct service_options *o, struct
 void services_start(struct services *s)
 {
 	chore_start(&s->refresher, "image-refresh", image_refresher, s);
+	backfill_run(s);
 }
 
 void services_close(struct services *s)
 {
 	if (!s)
 		return;
+	backfill_halt(s);
 	chore_stop(&s->refresher);
 	image_notes_release(&s->notes);
 	registry_release(s);
@@ -572,6 +575,7 @@ static int remove_in(struct db_conn *c, void *arg, struct err *e)
 	    db_exec(c, "DELETE FROM events WHERE service=?1", DB_ARGS(id), e) < 0 ||
 	    db_exec(c, "DELETE FROM job_counts WHERE service=?1", DB_ARGS(id), e) < 0 ||
 	    db_exec(c, "DELETE FROM lanes WHERE service=?1", DB_ARGS(id), e) < 0 ||
+	    db_exec(c, "DELETE FROM backfills WHERE service=?1", DB_ARGS(id), e) < 0 ||
 	    db_exec(c, "DELETE FROM services WHERE id=?1", DB_ARGS(id), e) < 0)
 		return -1;
 	return tell_in(w, c, "deleted", e);
