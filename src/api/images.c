@@ -119,30 +119,58 @@ static bool caller_gone(void *owner)
 	return http_peer_gone(q->http);
 }
 
+// What a pull and a push are told alike.
+struct transfer {
+	json_t *body;
+	const char *reference, *name, *user, *password, *progress;
+	int64_t idle_s;
+};
+
+static void transfer_release(struct transfer *t)
+{
+	json_decref(t->body);
+}
+#define auto_transfer at_scope_exit(transfer_release)
+
+static bool read_transfer(struct req *q, struct transfer *t)
+{
+	struct err e = { 0 };
+
+	if (codec_json_parse(http_body(q->http), 65536, &t->body, &e) == 0 &&
+	    codec_json_get_string(t->body, "reference", &t->reference, &e) == 0 &&
+	    codec_json_get_string(t->body, "name", &t->name, &e) == 0 &&
+	    codec_json_get_string(t->body, "username", &t->user, &e) == 0 &&
+	    codec_json_get_string(t->body, "password", &t->password, &e) == 0 &&
+	    codec_json_get_string(t->body, "progress", &t->progress, &e) == 0 &&
+	    codec_json_get_int(t->body, "idle_timeout_s", 1, 600, &t->idle_s, &e) == 0)
+		return true;
+	reply_error(q, &e);
+	return false;
+}
+
 void api_images_pull(struct req *q)
 {
-	struct image_pull p = { .cancelled = caller_gone, .owner = q, .user_id = q->who.user };
+	auto_transfer struct transfer t = { 0 };
 	auto_image struct image made = { 0 };
-	auto_json json_t *body = NULL;
-	int64_t idle_s = 0;
+	struct image_pull p;
 	struct err e = { 0 };
 	json_t *v;
 
-	if (codec_json_parse(http_body(q->http), 65536, &body, &e) < 0 ||
-	    codec_json_get_string(body, "reference", &p.reference, &e) < 0 ||
-	    codec_json_get_string(body, "name", &p.name, &e) < 0 ||
-	    codec_json_get_string(body, "username", &p.user, &e) < 0 ||
-	    codec_json_get_string(body, "password", &p.password, &e) < 0 ||
-	    codec_json_get_string(body, "progress", &p.progress, &e) < 0 ||
-	    codec_json_get_int(body, "idle_timeout_s", 1, 600, &idle_s, &e) < 0) {
-		reply_error(q, &e);
+	if (!read_transfer(q, &t))
 		return;
-	}
-	if (!p.reference) {
+	if (!t.reference) {
 		reply_text(q, 400, "reference: missing");
 		return;
 	}
-	p.idle_ms = idle_s * 1000;
+	p = (struct image_pull){ .reference = t.reference,
+				 .name = t.name,
+				 .user = t.user,
+				 .password = t.password,
+				 .idle_ms = t.idle_s * 1000,
+				 .cancelled = caller_gone,
+				 .owner = q,
+				 .user_id = q->who.user,
+				 .progress = t.progress };
 	if (image_pull(q->api->o.images, &p, &made, &e) < 0) {
 		image_error(q, &e);
 		return;
@@ -169,27 +197,25 @@ void api_images_progress(struct req *q)
 
 void api_images_push(struct req *q)
 {
-	struct image_push p = { .cancelled = caller_gone, .owner = q };
-	auto_json json_t *body = NULL;
+	auto_transfer struct transfer t = { 0 };
 	struct image_pushed done;
-	int64_t idle_s = 0;
+	struct image_push p;
 	struct err e = { 0 };
 
-	if (codec_json_parse(http_body(q->http), 65536, &body, &e) < 0 ||
-	    codec_json_get_string(body, "name", &p.name, &e) < 0 ||
-	    codec_json_get_string(body, "reference", &p.reference, &e) < 0 ||
-	    codec_json_get_string(body, "username", &p.user, &e) < 0 ||
-	    codec_json_get_string(body, "password", &p.password, &e) < 0 ||
-	    codec_json_get_string(body, "progress", &p.progress, &e) < 0 ||
-	    codec_json_get_int(body, "idle_timeout_s", 1, 600, &idle_s, &e) < 0) {
-		reply_error(q, &e);
+	if (!read_transfer(q, &t))
 		return;
-	}
-	if (!p.name || !p.reference) {
+	if (!t.name || !t.reference) {
 		reply_text(q, 400, "name and reference are wanted");
 		return;
 	}
-	p.idle_ms = idle_s * 1000;
+	p = (struct image_push){ .name = t.name,
+				 .reference = t.reference,
+				 .user = t.user,
+				 .password = t.password,
+				 .idle_ms = t.idle_s * 1000,
+				 .cancelled = caller_gone,
+				 .owner = q,
+				 .progress = t.progress };
 	if (image_push(q->api->o.images, &p, &done, &e) < 0)
 		image_error(q, &e);
 	else
