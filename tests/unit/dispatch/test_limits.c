@@ -32,6 +32,19 @@ static void wait_running(struct bed *b, const char *service, uint64_t n)
 	}
 }
 
+// So many of two services run, and no more of them when others had their turn.
+static void settle(struct bed *b);
+static void expect_both(struct bed *b, const char *one, const char *other, uint64_t n)
+{
+	int64_t deadline = clock_mono_ns() + BED_WAIT_S * NS_PER_S;
+
+	while (count(b, one, QUEUE_RUNNING) + count(b, other, QUEUE_RUNNING) < n &&
+	       clock_mono_ns() < deadline)
+		usleep(2000);
+	settle(b);
+	assert_int_equal(count(b, one, QUEUE_RUNNING) + count(b, other, QUEUE_RUNNING), n);
+}
+
 // After this, whatever could start has: a job of another service that began later came through.
 static void settle(struct bed *b)
 {
@@ -94,18 +107,15 @@ static void a_user_keeps_to_limits_whatever_the_service(void **state)
 	call_as(b, "one", b->place.ann.id, 3);
 	call_as(b, "other", b->place.ann.id, 3);
 	call_as(b, "other", AUTH_ADMIN_ID, 4);
-	settle(b);
-	assert_int_equal(count(b, "one", QUEUE_RUNNING) + count(b, "other", QUEUE_RUNNING), 6);
+	expect_both(b, "one", "other", 6);
 	l = (struct queue_limits){ .cpu_millis = 300 };
 	assert_int_equal(queue_limits_set(b->place.queue, b->place.ann.id, &l, &e), 0);
 	dispatch_look(b->d);
-	settle(b);
-	assert_int_equal(count(b, "one", QUEUE_RUNNING) + count(b, "other", QUEUE_RUNNING), 7);
+	expect_both(b, "one", "other", 7);
 	l = (struct queue_limits){ .memory_bytes = UINT64_C(64) << 20 };
 	assert_int_equal(queue_limits_set(b->place.queue, b->place.ann.id, &l, &e), 0);
 	dispatch_look(b->d);
-	settle(b);
-	assert_int_equal(count(b, "one", QUEUE_RUNNING) + count(b, "other", QUEUE_RUNNING), 8);
+	expect_both(b, "one", "other", 8);
 }
 
 static void the_machine_is_not_given_away_twice(void **state)
