@@ -525,7 +525,8 @@ static void run_batch(struct db *d, struct db_request *batch)
 // The log outgrew what the checkpoint thread could copy beside the readers: wait for them once.
 static void restart_log(struct db *d)
 {
-	int left = -1; // stays so when it could not even begin, as beside a slow checkpoint of the other thread
+	int left =
+		-1; // stays so when it could not even begin, as beside a slow checkpoint of the other thread
 
 	sqlite3_wal_checkpoint_v2(d->writer.sqlite, NULL, SQLITE_CHECKPOINT_RESTART, &left, NULL);
 	if (left >= 0 && d->wal_bytes > d->o.wal_soft_bytes)
