@@ -43,17 +43,9 @@ void s3_accessed(struct s3_req *q, const struct store_object *o, bool head)
 	if (!notify_wants(q->s3->o.notify, q->bucket.id,
 			  head ? NOTIFICATION_HEAD : NOTIFICATION_GET))
 		return;
-	ev = (struct store_event){ .name = head ? "s3:ObjectAccessed:Head"
-						: "s3:ObjectAccessed:Get",
-				   .bucket_id = q->bucket.id,
-				   .bucket = q->bucket_name,
-				   .key = q->key,
-				   .version = o->version,
-				   .null_version = o->null_version,
-				   .size = o->size,
-				   .etag = span_of(o->etag),
-				   .meta = o->meta,
-				   .time_ns = clock_wall_ns(),
-				   .cause = &q->cause };
+	ev = store_event_about(q->bucket.id, q->bucket_name, o);
+	ev.name = head ? "s3:ObjectAccessed:Head" : "s3:ObjectAccessed:Get";
+	ev.time_ns = clock_wall_ns();
+	ev.cause = &q->cause;
 	notify_accessed(q->s3->o.notify, &ev);
 }

@@ -203,6 +203,19 @@ static int insert_row(struct db_conn *c, const struct store_bucket *b, const str
 		       : 0;
 }
 
+struct store_event store_event_about(int64_t bucket_id, struct span bucket,
+				     const struct store_object *o)
+{
+	return (struct store_event){ .bucket_id = bucket_id,
+				     .bucket = bucket,
+				     .key = o->key,
+				     .version = o->version,
+				     .null_version = o->null_version,
+				     .size = o->size,
+				     .etag = span_of(o->etag),
+				     .meta = o->meta };
+}
+
 int object_insert_in(struct store *s, struct db_conn *c, const struct store_bucket *b,
 		     struct store_object *o, struct content at, const struct store_cause *cause,
 		     struct err *e)
@@ -234,21 +247,11 @@ int object_insert_in(struct store *s, struct db_conn *c, const struct store_buck
 		return -1;
 	if (!s->sink.changed)
 		return 0;
-	ev = (struct store_event){
-		.name = cause->event	   ? cause->event
-			: o->delete_marker ? "s3:ObjectRemoved:DeleteMarkerCreated"
-					   : "s3:ObjectCreated:Put",
-		.bucket_id = b->id,
-		.bucket = span_of(b->name),
-		.key = o->key,
-		.version = o->version,
-		.null_version = o->null_version,
-		.size = o->size,
-		.etag = span_of(o->etag),
-		.meta = o->meta,
-		.time_ns = o->mtime_ns,
-		.cause = cause,
-	};
+	ev = store_event_about(b->id, span_of(b->name), o);
+	ev.name = cause->event	     ? cause->event
+		  : o->delete_marker ? "s3:ObjectRemoved:DeleteMarkerCreated"
+				     : "s3:ObjectCreated:Put";
+	ev.time_ns = o->mtime_ns;
 	// The sink sees the chain's root also when this object starts one.
 	struct store_cause rooted = *cause;
 
@@ -262,20 +265,11 @@ int object_tell_in(struct store *s, struct db_conn *c, const struct store_bucket
 		   struct err *e)
 {
 	static const struct store_cause nobody;
-	struct store_event ev = {
-		.name = name,
-		.bucket_id = b->id,
-		.bucket = span_of(b->name),
-		.key = o->key,
-		.version = o->version,
-		.null_version = o->null_version,
-		.size = o->size,
-		.etag = span_of(o->etag),
-		.meta = o->meta,
-		.time_ns = clock_wall_ns(),
-		.cause = cause ? cause : &nobody,
-	};
+	struct store_event ev = store_event_about(b->id, span_of(b->name), o);
 
+	ev.name = name;
+	ev.time_ns = clock_wall_ns();
+	ev.cause = cause ? cause : &nobody;
 	return s->sink.changed ? s->sink.changed(s->sink.owner, c, &ev, e) : 0;
 }
 

@@ -88,6 +88,11 @@ struct store_cause {
 	unsigned depth; // jobs between the root and this object
 };
 
+struct store_object;
+// What an event says of an object; its name, time and cause are the caller's to fill in.
+struct store_event store_event_about(int64_t bucket_id, struct span bucket,
+				     const struct store_object *o);
+
 struct store_sink {
 	void *owner;
 	int (*changed)(void *owner, struct db_conn *c, const struct store_event *ev, struct err *e);
