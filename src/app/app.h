@@ -119,6 +119,23 @@ must_check int data_lock(const char *data, int *fd, struct err *e);
 
 int check_run(int argc, char **argv); // the exit status
 
+// ---- place.c -------------------------------------------------------------------------------------------
+
+// The folders of an installation, for commands that work on them without a daemon; as `oscar serve` names them.
+struct place {
+	const char *data, *db, *user;		 // absolute; db NULL = data
+	const char *content[STORE_DIRS_MAX + 1]; // ends with NULL
+	unsigned content_count;
+};
+#define PLACE_OPTIONS                                                                              \
+	{ "data", 1, NULL, 'd' }, { "db", 1, NULL, 'b' }, { "content", 1, NULL, 'c' },             \
+	{                                                                                          \
+		"user", 1, NULL, 'u'                                                               \
+	}
+// Takes one of PLACE_OPTIONS; false when it is none of them, or one --content too many.
+bool place_option(struct place *p, struct arena *mem, int option, const char *arg);
+const char *place_database(struct arena *mem, const struct place *p);
+
 // ---- backup.c ------------------------------------------------------------------------------------------
 
 int backup_run(int argc, char **argv); // the exit status

@@ -45,9 +45,10 @@ static const char restore_help[] =
 	"Exit status: 0 done, 1 done but for objects that are missing, 2 wrong usage, 5 failed.\n";
 
 struct options {
-	const char *data, *db, *user, *snapshot, *place;
-	const char *content[STORE_DIRS_MAX + 1]; // ends with NULL
-	unsigned content_count, keep;
+	struct place place;
+	const char *backup; // its folder
+	const char *snapshot;
+	unsigned keep;
 };
 
 static bool take_keep(const char *text, unsigned *out)
@@ -65,33 +66,29 @@ static bool take_keep(const char *text, unsigned *out)
 static int parse(int argc, char **argv, const char *help, struct arena *mem, struct options *o)
 {
 	static const struct option longs[] = {
-		{ "data", 1, NULL, 'd' },     { "db", 1, NULL, 'b' },
-		{ "content", 1, NULL, 'c' },  { "user", 1, NULL, 'u' },
-		{ "keep", 1, NULL, 'k' },     { "help", 0, NULL, 'h' },
-		{ "snapshot", 1, NULL, 's' }, { 0 },
+		PLACE_OPTIONS,
+		{ "keep", 1, NULL, 'k' },
+		{ "snapshot", 1, NULL, 's' },
+		{ "help", 0, NULL, 'h' },
+		{ 0 },
 	};
 	int c;
 
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) >= 0) {
-		if (c == 'd')
-			o->data = absolute_path(mem, optarg);
-		else if (c == 'b')
-			o->db = absolute_path(mem, optarg);
-		else if (c == 'c' && o->content_count < STORE_DIRS_MAX)
-			o->content[o->content_count++] = absolute_path(mem, optarg);
-		else if (c == 'u')
-			o->user = optarg;
-		else if (c == 's')
+		if (c == 's')
 			o->snapshot = optarg;
-		else if (c != 'k' || !take_keep(optarg, &o->keep))
+		else if (c == 'k' ? !take_keep(optarg, &o->keep)
+				  : !place_option(&o->place, mem, c, optarg))
 			return fputs(help, c == 'h' ? stdout : stderr), c == 'h' ? 1 : -1;
 	}
 	if (optind + 1 != argc)
 		return fputs(help, stderr), -1;
-	o->place = absolute_path(mem, argv[optind]);
-	if (!o->data)
-		o->data = default_data_dir(mem);
+	o->backup = absolute_path(mem, argv[optind]);
+	if (!o->place.data)
+		o->place.data = default_data_dir(mem);
+	log_set_level(LOG_ERROR);
+	umask(0077);
 	return 0;
 }
 
@@ -171,55 +168,73 @@ static int failed(const char *what, const struct err *e)
 	return 5;
 }
 
+static struct backup_options describe(const struct options *o, struct arena *mem,
+				      int (*rest)(void *owner, struct err *e))
+{
+	return (struct backup_options){ .data_dir = o->place.data,
+					.db_path = place_database(mem, &o->place),
+					.content_dirs = o->place.content,
+					.to = o->backup,
+					.keep = o->keep,
+					.say = say,
+					.rest = rest,
+					.owner = (void *)o };
+}
+
+static int rest_there(void *owner, struct err *e)
+{
+	const struct options *o = owner;
+
+	return copy_rest(o->place.data, o->backup, e);
+}
+
+static int rest_back(void *owner, struct err *e)
+{
+	const struct options *o = owner;
+
+	return copy_rest(o->backup, o->place.data, e);
+}
+
 int backup_run(int argc, char **argv)
 {
 	auto_arena struct arena mem = { 0 };
 	struct options o = { 0 };
-	struct backup_options bo = { .say = say };
+	struct backup_options bo;
 	struct backed_up done;
 	struct err e = { 0 };
 	int got = parse(argc, argv, backup_help, &mem, &o);
 
 	if (got)
 		return got < 0 ? 2 : 0;
-	log_set_level(LOG_ERROR);
-	umask(0077);
-	bo.data_dir = o.data;
-	bo.db_path = arena_printf(&mem, "%s/oscar.db", o.db ? o.db : o.data);
-	bo.content_dirs = o.content;
-	bo.to = o.place;
-	bo.keep = o.keep;
+	bo = describe(&o, &mem, rest_there);
 	if (access(bo.db_path, F_OK) < 0) {
 		err_set(&e, ERR_NOT_FOUND, "%s does not exist", bo.db_path);
 		return failed("backup", &e);
 	}
-	if (span_starts(span_of(o.place), span_of(o.data)) &&
-	    (o.place[strlen(o.data)] == '/' || !o.place[strlen(o.data)])) {
-		err_set(&e, ERR_INVALID, "%s lies in the data folder: choose another place",
-			o.place);
+	if (span_starts(span_of(bo.to), span_of(bo.data_dir)) &&
+	    (bo.to[strlen(bo.data_dir)] == '/' || !bo.to[strlen(bo.data_dir)])) {
+		err_set(&e, ERR_INVALID, "%s lies in the data folder: choose another place", bo.to);
 		return failed("backup", &e);
 	}
-	// Images once more after the snapshot: for those that it names and that came meanwhile.
-	if (file_mkdirs(o.place, 0700, &e) < 0 || copy_rest(o.data, o.place, &e) < 0 ||
-	    store_backup(&bo, &done, &e) < 0 || copy_tree(o.data, o.place, "images", &e) < 0)
+	if (store_backup(&bo, &done, &e) < 0)
 		return failed("backup", &e);
 	tell("snapshot", done.name, &done);
 	return done.damaged > 0;
 }
 
 // As root: what was put back is the daemon's.
-static int hand_over(const struct options *o, const struct rights *r, struct err *e)
+static int hand_over(const struct place *p, const struct rights *r, struct err *e)
 {
 	auto_free char *owner = mem_printf("%u:%u", (unsigned)r->uid, (unsigned)r->gid);
-	const char *argv[STORE_DIRS_MAX + 8] = { "chown", "-R", "-h", owner, "--", o->data };
+	const char *argv[STORE_DIRS_MAX + 8] = { "chown", "-R", "-h", owner, "--", p->data };
 	size_t n = 6;
 
 	if (!r->drop)
 		return 0;
-	if (o->db)
-		argv[n++] = o->db;
-	for (unsigned i = 0; i < o->content_count; i++)
-		argv[n++] = o->content[i];
+	if (p->db)
+		argv[n++] = p->db;
+	for (unsigned i = 0; i < p->content_count; i++)
+		argv[n++] = p->content[i];
 	return run(argv, e);
 }
 
@@ -227,7 +242,8 @@ int restore_run(int argc, char **argv)
 {
 	auto_arena struct arena mem = { 0 };
 	struct options o = { 0 };
-	struct backup_options bo = { .say = say };
+	const struct place *p = &o.place;
+	struct backup_options bo;
 	struct backed_up done;
 	struct rights rights;
 	struct err e = { 0 };
@@ -236,16 +252,10 @@ int restore_run(int argc, char **argv)
 
 	if (got)
 		return got < 0 ? 2 : 0;
-	log_set_level(LOG_ERROR);
-	umask(0077);
-	bo.data_dir = o.data;
-	bo.db_path = arena_printf(&mem, "%s/oscar.db", o.db ? o.db : o.data);
-	bo.content_dirs = o.content;
-	bo.to = o.place;
-	if (rights_find(o.user, &rights, &e) < 0 || file_mkdirs(o.data, 0711, &e) < 0 ||
-	    data_lock(o.data, &lock, &e) < 0 || (o.db && file_mkdirs(o.db, 0700, &e) < 0) ||
-	    copy_rest(o.place, o.data, &e) < 0 || store_restore(&bo, o.snapshot, &done, &e) < 0 ||
-	    hand_over(&o, &rights, &e) < 0)
+	bo = describe(&o, &mem, rest_back);
+	if (rights_find(p->user, &rights, &e) < 0 || file_mkdirs(p->data, 0711, &e) < 0 ||
+	    data_lock(p->data, &lock, &e) < 0 || (p->db && file_mkdirs(p->db, 0700, &e) < 0) ||
+	    store_restore(&bo, o.snapshot, &done, &e) < 0 || hand_over(p, &rights, &e) < 0)
 		return failed("restore", &e);
 	tell("restored", done.name, &done);
 	return done.damaged > 0;

@@ -29,19 +29,14 @@ static const char check_help[] =
 	"checked.\n";
 
 struct check_options {
-	const char *data, *db, *user;
-	const char *content[STORE_DIRS_MAX + 1]; // ends with NULL
-	unsigned content_count;
+	struct place place;
 	bool repair;
 };
 
 static int parse(int argc, char **argv, struct arena *mem, struct check_options *o)
 {
 	static const struct option longs[] = {
-		{ "data", 1, NULL, 'd' },
-		{ "db", 1, NULL, 'b' },
-		{ "content", 1, NULL, 'c' },
-		{ "user", 1, NULL, 'u' },
+		PLACE_OPTIONS,
 		{ "repair", 0, NULL, 'r' },
 		{ "help", 0, NULL, 'h' },
 		{ 0 },
@@ -50,23 +45,15 @@ static int parse(int argc, char **argv, struct arena *mem, struct check_options 
 
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) >= 0) {
-		if (c == 'd')
-			o->data = absolute_path(mem, optarg);
-		else if (c == 'b')
-			o->db = absolute_path(mem, optarg);
-		else if (c == 'c' && o->content_count < STORE_DIRS_MAX)
-			o->content[o->content_count++] = absolute_path(mem, optarg);
-		else if (c == 'u')
-			o->user = optarg;
-		else if (c == 'r')
+		if (c == 'r')
 			o->repair = true;
-		else
+		else if (!place_option(&o->place, mem, c, optarg))
 			return fputs(check_help, c == 'h' ? stdout : stderr), c == 'h' ? 1 : -1;
 	}
 	if (optind < argc)
 		return fputs(check_help, stderr), -1;
-	if (!o->data)
-		o->data = default_data_dir(mem);
+	if (!o->place.data)
+		o->place.data = default_data_dir(mem);
 	return 0;
 }
 
@@ -80,11 +67,12 @@ static void say(void *owner unused_arg, const char *text)
 
 static int check_all(const struct check_options *o, struct store_checked *found, struct err *e)
 {
-	auto_free char *path = mem_printf("%s/oscar.db", o->db ? o->db : o->data);
+	auto_arena struct arena mem = { 0 };
+	const char *path = place_database(&mem, &o->place);
 	struct db_options dbo = { .path = path,
 				  .migrations = schema_migrations,
 				  .migration_count = schema_migration_count };
-	struct store_options so = { .data_dir = o->data, .content_dirs = o->content };
+	struct store_options so = { .data_dir = o->place.data, .content_dirs = o->place.content };
 	struct store_check_options co = { .repair = o->repair, .say = say };
 	struct store *s = NULL;
 	int result;
@@ -104,11 +92,11 @@ static int prepare(const struct check_options *o, int *lock, struct err *e)
 {
 	struct rights r;
 
-	if (rights_find(o->user, &r, e) < 0)
+	if (rights_find(o->place.user, &r, e) < 0)
 		return -1;
-	if (access(o->data, F_OK) < 0)
-		return err_set(e, ERR_NOT_FOUND, "%s does not exist", o->data);
-	if (data_lock(o->data, lock, e) < 0 || rights_drop(&r, e) < 0)
+	if (access(o->place.data, F_OK) < 0)
+		return err_set(e, ERR_NOT_FOUND, "%s does not exist", o->place.data);
+	if (data_lock(o->place.data, lock, e) < 0 || rights_drop(&r, e) < 0)
 		return -1;
 	umask(0077);
 	return 0;

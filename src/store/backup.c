@@ -432,7 +432,8 @@ int store_backup(const struct backup_options *o, struct backed_up *out, struct e
 	if (!bad && flock(lock, LOCK_SH) < 0)
 		bad = err_sys(e, ERR_IO, errno, "lock %s", o->data_dir) < 0;
 	bad = bad || take_snapshot(&k, part, e) < 0 || open_content(&k, e) < 0 ||
-	      copy_all(&k, false, e) < 0 || name_snapshot(&k, part, e) < 0 || drop_old(&k, e) < 0;
+	      copy_all(&k, false, e) < 0 || o->rest(o->owner, e) < 0 ||
+	      name_snapshot(&k, part, e) < 0 || drop_old(&k, e) < 0;
 	copying_end(&k);
 	return bad ? -1 : 0;
 }
@@ -495,7 +496,8 @@ int store_restore(const struct backup_options *o, const char *name, struct backe
 	      open_snapshot(&k, part, e) < 0 || open_content(&k, e) < 0;
 	for (unsigned i = 0; i < k.dirs.n && !bad; i++)
 		bad = make_folders(k.dirs.at[i].fd, "", e) < 0;
-	bad = bad || copy_all(&k, true, e) < 0 || put_database(&k, part, e) < 0;
+	bad = bad || copy_all(&k, true, e) < 0 || o->rest(o->owner, e) < 0 ||
+	      put_database(&k, part, e) < 0;
 	copying_end(&k);
 	return bad ? -1 : 0;
 }

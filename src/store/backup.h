@@ -18,6 +18,8 @@ struct backup_options {
 	const char *to;				    // the backup's folder
 	unsigned keep;				    // snapshots; older ones go. 0 = all
 	void (*say)(void *owner, const char *text); // one line a finding
+	// Copies what else belongs to it: after database and content, before the copy counts as one.
+	int (*rest)(void *owner, struct err *e);
 	void *owner;
 };
 struct backed_up {

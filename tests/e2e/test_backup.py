@@ -131,8 +131,13 @@ def test_refusals(fresh, place):
     assert "a number" in run("backup", place / "b", "--keep", "x", status=2)
     run("backup", place / "b", "--data", fresh.data)
     assert "no snapshot nope" in run("restore", place / "b", "--snapshot", "nope", "--data", place / "r", status=5)
+    assert not (place / "r" / "credentials.json").exists()
     fresh.stop()
+    # What is there stays as it is.
+    (place / "b" / "credentials.json").write_text("of the backup")
+    (pathlib.Path(fresh.data) / "credentials.json").write_text("of the data")
     assert "exists already" in run("restore", place / "b", "--data", fresh.data, status=5)
+    assert (pathlib.Path(fresh.data) / "credentials.json").read_text() == "of the data"
 
 
 def test_content_in_several_folders(place):
