@@ -198,4 +198,5 @@ def quiet(call):
         return False
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -37,7 +37,7 @@ static uint64_t rotl(uint64_t x, int b)
 	} while (0)
 
 // SipHash-2-4 (Aumasson, Bernstein: "SipHash: a fast short-input PRF").
-static uint64_t hash_of(struct span s)
+uint64_t map_hash(struct span s)
 {
 	uint64_t v0, v1, v2, v3, last = (uint64_t)s.n << 56;
 
@@ -125,14 +125,14 @@ static void grow(struct map *m)
 
 void *map_get(const struct map *m, struct span key)
 {
-	struct map_slot *s = find(m, key, hash_of(key));
+	struct map_slot *s = find(m, key, map_hash(key));
 
 	return s ? s->value : NULL;
 }
 
 void *map_put(struct map *m, struct span key, void *value)
 {
-	uint64_t h = hash_of(key);
+	uint64_t h = map_hash(key);
 	struct map_slot *s = find(m, key, h);
 
 	if (s) {
@@ -149,7 +149,7 @@ void *map_put(struct map *m, struct span key, void *value)
 
 void *map_remove(struct map *m, struct span key)
 {
-	struct map_slot *s = find(m, key, hash_of(key));
+	struct map_slot *s = find(m, key, map_hash(key));
 	void *was;
 
 	if (!s)

@@ -20,6 +20,9 @@ void *map_remove(struct map *m, struct span key);	    // the value that was ther
 // Visits every entry: start with *at = 0; false at the end. Removing the entry just visited is fine.
 bool map_next(const struct map *m, size_t *at, struct span *key, void **value);
 
+// The hash of this process, for tables of other kinds.
+uint64_t map_hash(struct span s);
+
 static inline struct span map_key_u64(const uint64_t *k)
 {
 	return span_make(k, sizeof(*k));
