@@ -124,11 +124,22 @@ static int bind(struct db_stmt *s, const struct db_val *v, int at)
 	return sqlite3_bind_null(s->stmt, at);
 }
 
+static void begin_section(struct db_conn *c)
+{
+	struct err ignored = { 0 };
+
+	c->begun = true; // first: what begins it is a query too
+	db_exec(c, "BEGIN", DB_NO_ARGS, &ignored);
+}
+
 struct db_stmt *db_query(struct db_conn *c, const char *sql, const struct db_val *args, size_t n,
 			 struct err *e)
 {
-	struct db_stmt *s = statement(c, sql, e);
+	struct db_stmt *s;
 
+	if (c->section && !c->begun)
+		begin_section(c);
+	s = statement(c, sql, e);
 	if (!s)
 		return NULL;
 	s->busy = true;

@@ -18,6 +18,9 @@ struct db_conn {
 	sqlite3 *sqlite;
 	struct db *db;
 	struct db_stmt *cache[CONN_CACHE];
+	bool section,
+		begun; // between db_read_begin() and its end; the transaction begins with the first query
+	uint64_t moment; // when the section began
 };
 
 must_check int db_conn_open(struct db_conn *c, struct db *d, const char *path, bool write,

@@ -20,7 +20,7 @@ enum {
 	BATCH_MAX = 512,
 	LAZY_MS = 10,
 	RESERVE = 64 << 20,
-	HOOKS_MAX = 4,
+	HOOKS_MAX = 8,
 	SEQUENCES_MAX = 8,
 	SEQUENCE_BLOCK = 1024,
 };
@@ -29,6 +29,13 @@ enum {
 struct sequence {
 	char name[16];
 	int64_t next, end;
+};
+
+// One of the two.
+struct hook {
+	void (*committed)(void *owner);
+	void (*ended)(void *owner, uint64_t moment);
+	void *owner;
 };
 
 struct reader {
@@ -54,11 +61,9 @@ struct db {
 	_Atomic bool damaged;
 	pthread_cond_t checkpoint; // the log grew, or stop
 
-	struct {
-		void (*fn)(void *owner);
-		void *owner;
-	} hooks[HOOKS_MAX];
+	struct hook hooks[HOOKS_MAX];
 	size_t hook_count;
+	_Atomic uint64_t moment; // transactions that ended
 
 	pthread_key_t key; // this thread's struct reader
 	pthread_mutex_t readers_lock;
@@ -172,9 +177,9 @@ static void close_reader(void *arg)
 	mem_free(r);
 }
 
-// Counting its memory costs SQLite a lock of the whole process for each allocation.
 static pthread_once_t configured = PTHREAD_ONCE_INIT;
 
+// Counting its memory costs SQLite a lock of the whole process for each allocation.
 static void configure(void)
 {
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
@@ -315,8 +320,11 @@ void db_read_begin(struct db *d)
 	struct err ignored = { 0 };
 	struct db_conn *c = db_reader(d, &ignored);
 
-	if (c)
-		db_exec(c, "BEGIN", DB_NO_ARGS, &ignored);
+	if (!c)
+		return;
+	c->moment = atomic_load(&d->moment);
+	c->section = true;
+	c->begun = false;
 }
 
 void db_read_end(struct db *d)
@@ -324,16 +332,23 @@ void db_read_end(struct db *d)
 	struct err ignored = { 0 };
 	struct db_conn *c = db_reader(d, &ignored);
 
-	if (c && !sqlite3_get_autocommit(c->sqlite))
+	if (!c)
+		return;
+	if (c->begun && !sqlite3_get_autocommit(c->sqlite))
 		db_exec(c, "COMMIT", DB_NO_ARGS, &ignored);
+	c->section = false;
+}
+
+uint64_t db_moment(struct db_conn *c)
+{
+	return c->section ? c->moment : atomic_load(&c->db->moment);
 }
 
 // ---- the writer ----------------------------------------------------------------------------------------
 
 struct hooking {
 	struct db *db;
-	void (*fn)(void *owner);
-	void *owner;
+	struct hook hook;
 };
 
 // On the writer thread, where hooks run.
@@ -342,25 +357,28 @@ static int hook(struct db_conn *c unused_arg, void *arg, struct err *e unused_ar
 	struct hooking *h = arg;
 
 	check(h->db->hook_count < HOOKS_MAX);
-	h->db->hooks[h->db->hook_count].fn = h->fn;
-	h->db->hooks[h->db->hook_count++].owner = h->owner;
+	h->db->hooks[h->db->hook_count++] = h->hook;
 	return 0;
 }
 
 // The request itself has no rows to write, so it fails only when the database takes no writes at all.
-static void change_hooks(struct db *d, db_write_fn fn, struct hooking *h)
+static void change_hooks(struct db *d, db_write_fn fn, struct hook what)
 {
+	struct hooking h = { d, what };
 	struct err e = { 0 };
 
-	if (db_write(d, fn, h, &e) < 0)
+	if (db_write(d, fn, &h, &e) < 0)
 		log_warn("db", "hooks: %s", e.msg);
 }
 
 void db_on_commit(struct db *d, void (*fn)(void *owner), void *owner)
 {
-	struct hooking h = { d, fn, owner };
+	change_hooks(d, hook, (struct hook){ .committed = fn, .owner = owner });
+}
 
-	change_hooks(d, hook, &h);
+void db_on_end(struct db *d, void (*fn)(void *owner, uint64_t moment), void *owner)
+{
+	change_hooks(d, hook, (struct hook){ .ended = fn, .owner = owner });
 }
 
 static int unhook(struct db_conn *c unused_arg, void *arg, struct err *e unused_arg)
@@ -370,7 +388,7 @@ static int unhook(struct db_conn *c unused_arg, void *arg, struct err *e unused_
 	size_t kept = 0;
 
 	for (size_t i = 0; i < d->hook_count; i++)
-		if (d->hooks[i].owner != u->owner)
+		if (d->hooks[i].owner != u->hook.owner)
 			d->hooks[kept++] = d->hooks[i];
 	d->hook_count = kept;
 	return 0;
@@ -378,9 +396,7 @@ static int unhook(struct db_conn *c unused_arg, void *arg, struct err *e unused_
 
 void db_off_commit(struct db *d, void *owner)
 {
-	struct hooking h = { d, NULL, owner };
-
-	change_hooks(d, unhook, &h);
+	change_hooks(d, unhook, (struct hook){ .owner = owner });
 }
 
 void db_submit(struct db *d, struct db_request *r)
@@ -504,11 +520,22 @@ static int run_transaction(struct db *d, struct db_request *batch, struct err *e
 	return -1;
 }
 
+static void tell_end(struct db *d)
+{
+	uint64_t moment = atomic_load(&d->moment) + 1;
+
+	for (size_t i = 0; i < d->hook_count; i++)
+		if (d->hooks[i].ended)
+			d->hooks[i].ended(d->hooks[i].owner, moment);
+	atomic_store(&d->moment, moment);
+}
+
 static void run_batch(struct db *d, struct db_request *batch)
 {
 	struct err e = { 0 };
 	bool bad = run_transaction(d, batch, &e) < 0;
 
+	tell_end(d);
 	for (struct db_request *r = batch, *next; r; r = next) {
 		next = r->next; // `done` may free the request
 		if (bad) {
@@ -519,14 +546,15 @@ static void run_batch(struct db *d, struct db_request *batch)
 			r->done(r, r->result, &r->err);
 	}
 	for (size_t i = 0; !bad && i < d->hook_count; i++)
-		d->hooks[i].fn(d->hooks[i].owner);
+		if (d->hooks[i].committed)
+			d->hooks[i].committed(d->hooks[i].owner);
 }
 
 // The log outgrew what the checkpoint thread could copy beside the readers: wait for them once.
 static void restart_log(struct db *d)
 {
-	int left =
-		-1; // stays so when it could not even begin, as beside a slow checkpoint of the other thread
+	// Stays -1 when it could not even begin, as beside a slow checkpoint of the other thread.
+	int left = -1;
 
 	sqlite3_wal_checkpoint_v2(d->writer.sqlite, NULL, SQLITE_CHECKPOINT_RESTART, &left, NULL);
 	if (left >= 0 && d->wal_bytes > d->o.wal_soft_bytes)

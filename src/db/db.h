@@ -65,9 +65,13 @@ must_check int db_write(struct db *d, db_write_fn fn, void *arg, struct err *e);
 // in a crash is harmless.
 must_check int db_write_lazy(struct db *d, db_write_fn fn, void *arg, struct err *e);
 
-// Called on the writer thread after each commit from now on. At most four hooks. Waits for the running batch.
+// Called on the writer thread after each commit from now on. At most eight hooks of both kinds. Waits for the running
+// batch.
 void db_on_commit(struct db *d, void (*fn)(void *owner), void *owner);
-// Forgets an owner's hooks; afterwards none of them runs. Waits for the running batch.
+// The same after each transaction, well or not, before anyone hears how it ended. `moment` is the new one: see
+// db_moment().
+void db_on_end(struct db *d, void (*fn)(void *owner, uint64_t moment), void *owner);
+// Forgets an owner's hooks of both kinds; afterwards none of them runs. Waits for the running batch.
 void db_off_commit(struct db *d, void *owner);
 
 // ---- reading -------------------------------------------------------------------------------------------
@@ -76,10 +80,15 @@ void db_off_commit(struct db *d, void *owner);
 // last commit before the first row; no query may outlive one page of results.
 struct db_conn *db_reader(struct db *d, struct err *e);
 
-// Between the two, this thread's queries see one state and take the database's locks once instead of each for
-// itself. Not nested; short, as above. Failing to begin only means that each query stands alone.
+// Between the two, this thread's queries see one state, that of the first, and take the database's locks once instead
+// of each for itself. Not nested; short, as above. Failing to begin only means that each query stands alone.
 void db_read_begin(struct db *d);
 void db_read_end(struct db *d);
+
+// Numbers the ends of transactions, from 1. What this connection reads from now on holds everything that was committed
+// up to the moment returned, perhaps more. For caches: what was read is good as long as nothing in it was changed at a
+// later moment.
+uint64_t db_moment(struct db_conn *c);
 
 // ---- statements (both kinds of connection) ---------------------------------------------------------------
 
