@@ -39,6 +39,7 @@ struct serve_options {
 	uint64_t memory_bytes_max; // what running jobs may ask for; 0 = what the machine has
 	unsigned upload_days, lifecycle_day_s; // 0 = as the store has them
 	unsigned free_low, free_stop;	       // percent; 0 = as the store has them
+	unsigned object_cache_mib;	       // likewise
 	bool quiet;
 };
 

@@ -29,6 +29,7 @@ static const char serve_help[] =
 	"  --free-low PERCENT    below it no new job starts (default 5)\n"
 	"  --free-stop PERCENT   below it nothing is stored; reading and deleting go on\n"
 	"                        (default 2); of bytes and of inodes\n"
+	"  --object-cache MIB    memory for small objects that are read often (default 8)\n"
 	"  --user NAME           as root: the user the daemon becomes (default: oscar, else "
 	"nobody)\n"
 	"  --insecure-registry HOST[:PORT]\n"
@@ -111,6 +112,7 @@ enum {
 	OPT_UPLOAD_DAYS,
 	OPT_DAY,
 	OPT_FREE_LOW,
+	OPT_OBJECT_CACHE,
 	OPT_FREE_STOP,
 	OPT_REGISTRY,
 	OPT_DIRECTORY_ROOT,
@@ -257,6 +259,7 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "upload-days", 1, NULL, OPT_UPLOAD_DAYS },
 		{ "lifecycle-day", 1, NULL, OPT_DAY },
 		{ "free-low", 1, NULL, OPT_FREE_LOW },
+		{ "object-cache", 1, NULL, OPT_OBJECT_CACHE },
 		{ "free-stop", 1, NULL, OPT_FREE_STOP },
 		{ "registry-name", 1, NULL, OPT_REGISTRY },
 		{ "directory-root", 1, NULL, OPT_DIRECTORY_ROOT },
@@ -328,6 +331,10 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 			break;
 		case OPT_UPLOAD_DAYS:
 			if (!take_number("--upload-days", 36500, &out->upload_days))
+				return -1;
+			break;
+		case OPT_OBJECT_CACHE:
+			if (!take_number("--object-cache", 65536, &out->object_cache_mib))
 				return -1;
 			break;
 		case OPT_FREE_LOW:

@@ -149,6 +149,7 @@ static int open_store(struct daemon *d, struct err *e)
 	struct store_options so = { .data_dir = d->o->data,
 				    .content_dirs = d->o->content,
 				    .free_low_percent = d->o->free_low,
+				    .hot_bytes = (uint64_t)d->o->object_cache_mib << 20,
 				    .free_stop_percent = d->o->free_stop,
 				    .upload_days = d->o->upload_days,
 				    .day_s = d->o->lifecycle_day_s };
@@ -261,7 +262,7 @@ static void name_registry(struct daemon *d, unsigned port)
 	snprintf(own[2], sizeof(own[2]), "%s:%u", node, port);
 	for (size_t i = 0; i < ARRAY_LEN(own); i++)
 		names[n++] = own[i];
-	for (size_t i = 0; d->o->registry_names[i] && i < REGISTRY_NAMES_MAX; i++)
+	for (size_t i = 0; i < REGISTRY_NAMES_MAX && d->o->registry_names[i]; i++)
 		names[n++] = d->o->registry_names[i];
 	names[n] = NULL;
 	images_set_hosts(d->images, names);

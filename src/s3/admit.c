@@ -313,7 +313,7 @@ bool s3_admit(struct s3_req *q)
 			ask_own(q, &wanted, "s3:CreateBucket", SPAN(""), 0) != POLICY_DENY) ||
 		       s3_fail(q, S3_ACCESS_DENIED);
 	}
-	if (store_bucket_get(q->s3->o.store, q->bucket_name, &q->bucket, &e) < 0 ||
+	if (store_bucket_look(q->s3->o.store, q->bucket_name, &q->bucket, &e) < 0 ||
 	    s3_access_get(q->s3, &q->bucket, &q->access, &e) < 0)
 		return s3_fail_store(q, &e);
 	if (!expected_owner(q, "x-amz-expected-bucket-owner", &q->bucket))

@@ -35,7 +35,7 @@ bool s3_copy_source(struct s3_req *q, struct s3_source *out)
 
 	if (!parse_source(q, out))
 		return false;
-	if (store_bucket_get(s, out->bucket, &out->of, &e) < 0)
+	if (store_bucket_look(s, out->bucket, &out->of, &e) < 0)
 		return s3_fail_store(q, &e);
 	if (store_object_get(s, out->bucket, out->key, out->version, q->mem, &out->object, &e) < 0)
 		return e.sys == STORE_DELETE_MARKER

@@ -55,7 +55,7 @@ static struct s3_access *record_with_rules(struct s3_req *q)
 	struct err ignored = { 0 };
 
 	if (!q->bucket_name.n ||
-	    store_bucket_get(q->s3->o.store, q->bucket_name, &b, &ignored) < 0 ||
+	    store_bucket_look(q->s3->o.store, q->bucket_name, &b, &ignored) < 0 ||
 	    s3_access_get(q->s3, &b, &a, &ignored) < 0)
 		return NULL;
 	if (a->cors.n)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // bucket: buckets and the documents kept with them.
 #include "base/clock.h"
+#include "store/hot.h"
 #include "store/place.h"
 
 // Amazon S3 User Guide, "General purpose bucket naming rules".
@@ -163,6 +164,7 @@ static int delete (struct db_conn *c, void *arg, struct err *e)
 		    0 ||
 	    db_exec(c, "DELETE FROM grants WHERE bucket=?1", DB_ARGS(db_int(b.id)), e) < 0)
 		return -1;
+	hot_buckets_change_in(w->store->hot);
 	return db_exec(c, "DELETE FROM buckets WHERE id=?1", DB_ARGS(db_int(b.id)), e) < 0 ? -1 : 0;
 }
 
@@ -211,6 +213,7 @@ static int set_visibility(struct db_conn *c, void *arg, struct err *e)
 
 	if (bucket_find(c, w->name, &b, e) < 0)
 		return -1;
+	hot_buckets_change_in(w->store->hot);
 	return db_exec(c, "UPDATE buckets SET visibility=?2 WHERE id=?1",
 		       DB_ARGS(db_int(b.id), db_int(w->visibility)), e) < 0
 		       ? -1
@@ -235,6 +238,7 @@ static int set_versioning(struct db_conn *c, void *arg, struct err *e)
 		return -1;
 	if (b.lockable && w->versioning != STORE_VERSIONED)
 		return err_set(e, ERR_CONFLICT, "bucket %s has object lock", b.name);
+	hot_buckets_change_in(w->store->hot);
 	return db_exec(c, "UPDATE buckets SET versioning=?2 WHERE id=?1",
 		       DB_ARGS(db_int(b.id), db_int(w->versioning)), e) < 0
 		       ? -1

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // change: deleting, tags, access lists.
 #include "base/mem.h"
-#include "store/engine.h"
+#include "store/hot.h"
 
 // ---- deleting ------------------------------------------------------------------------------------------
 
@@ -174,6 +174,7 @@ static int set_text(struct db_conn *c, void *arg, struct err *e)
 	    object_find(c, &b, w->key, w->version, &mem, &o, &at, e) < 0 ||
 	    object_not_marker(&o, e) < 0)
 		return -1;
+	hot_object_changes_in(w->store->hot, b.id, w->key);
 	*w->changed = (struct store_object){ .version = o.version, .null_version = o.null_version };
 	if (db_exec(c,
 		    w->acl ? "UPDATE objects SET acl=?4 WHERE bucket=?1 AND key=?2 AND "

@@ -41,6 +41,7 @@ struct store {
 	int backup_lock; // see backup_may_remove()
 	struct keeper *keeper;
 	struct rules_cache *rules;
+	struct hot *hot;
 	struct seen *seen; // content files that were found right
 	struct scrub *scrub;
 	struct places places;

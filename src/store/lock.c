@@ -2,7 +2,7 @@
 // lock: object lock: what a version's and a bucket's lock look like in the database, and what they forbid.
 // A version: "MODE UNTIL_NS HOLD"; a bucket: "" (no default) or "MODE d|y COUNT".
 #include "base/clock.h"
-#include "store/engine.h"
+#include "store/hot.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -129,6 +129,7 @@ static int set_lock(struct db_conn *c, void *arg, struct err *e)
 	} else {
 		o.lock.hold = w->hold ? STORE_HOLD_ON : STORE_HOLD_OFF;
 	}
+	hot_object_changes_in(w->store->hot, b.id, w->key);
 	if (db_exec(c, "UPDATE objects SET lock=?4 WHERE bucket=?1 AND key=?2 AND version=?3",
 		    DB_ARGS(db_int(b.id), db_text(w->key), db_int(o.version),
 			    db_str(lock_text(&o.lock, text))),
@@ -160,6 +161,7 @@ int store_hold_set(struct store *s, struct span bucket, struct span key, int64_t
 // ---- buckets -------------------------------------------------------------------------------------------
 
 struct default_write {
+	struct store *store;
 	struct span bucket;
 	const struct store_lock_default *retention;
 };
@@ -178,6 +180,7 @@ static int set_default(struct db_conn *c, void *arg, struct err *e)
 	if (d->mode != STORE_LOCK_NONE)
 		snprintf(text, sizeof(text), "%c %c %u", mode_letters[d->mode],
 			 d->years ? 'y' : 'd', d->years ? d->years : d->days);
+	hot_buckets_change_in(w->store->hot);
 	return db_exec(c, "UPDATE buckets SET lock=?2 WHERE id=?1",
 		       DB_ARGS(db_int(b.id), db_str(text)), e) < 0
 		       ? -1
@@ -187,7 +190,7 @@ static int set_default(struct db_conn *c, void *arg, struct err *e)
 int store_bucket_set_retention(struct store *s, struct span name,
 			       const struct store_lock_default *retention, struct err *e)
 {
-	struct default_write w = { name, retention };
+	struct default_write w = { s, name, retention };
 
 	return db_write(s->db, set_default, &w, e);
 }

@@ -2,7 +2,7 @@
 // object: rows of objects.
 #include "base/buf.h"
 #include "base/clock.h"
-#include "store/engine.h"
+#include "store/hot.h"
 
 int object_missing(struct err *e, enum store_missing what, const char *text)
 {
@@ -161,6 +161,7 @@ static int count_in(struct db_conn *c, int64_t bucket, int64_t objects, int64_t 
 int object_remove_row_in(struct store *s, struct db_conn *c, int64_t bucket,
 			 const struct store_object *o, struct content at, struct err *e)
 {
+	hot_object_changes_in(s->hot, bucket, o->key);
 	if (db_exec(c, "DELETE FROM objects WHERE bucket=?1 AND key=?2 AND version=?3",
 		    DB_ARGS(db_int(bucket), db_text(o->key), db_int(o->version)), e) < 0 ||
 	    content_release_in(s, c, at, e) < 0)
@@ -242,6 +243,7 @@ int object_insert_in(struct store *s, struct db_conn *c, const struct store_buck
 	o->job = cause->job;
 	o->run = cause->run ? cause->run : o->version;
 	o->depth = cause->depth;
+	hot_object_changes_in(s->hot, b->id, o->key);
 	if (insert_row(c, b, o, at, e) < 0 ||
 	    count_in(c, b->id, o->delete_marker ? 0 : 1, (int64_t)o->size, e) < 0)
 		return -1;
@@ -344,17 +346,39 @@ struct span store_meta_get(struct store_meta m, const char *wanted)
 	return span_make("", 0);
 }
 
+int store_bucket_look(struct store *s, struct span name, struct store_bucket *out, struct err *e)
+{
+	struct db_conn *c = db_reader(s->db, e);
+	uint64_t moment;
+
+	if (!c)
+		return -1;
+	if (hot_bucket(s->hot, name, out))
+		return 0;
+	moment = db_moment(c);
+	if (bucket_find(c, name, out, e) < 0)
+		return -1;
+	hot_bucket_keep(s->hot, moment, out);
+	return 0;
+}
+
 int store_object_get(struct store *s, struct span bucket, struct span key, int64_t version,
 		     struct arena *mem, struct store_object *out, struct err *e)
 {
 	struct db_conn *c = db_reader(s->db, e);
 	struct store_bucket b;
 	struct content at;
+	uint64_t moment;
 
 	*out = (struct store_object){ 0 };
-	if (!c || bucket_find(c, bucket, &b, e) < 0)
+	if (!c || store_bucket_look(s, bucket, &b, e) < 0)
 		return -1;
-	if (object_find(c, &b, key, version, mem, out, &at, e) < 0)
+	if (!version && hot_object(s->hot, &b, key, mem, out, &at, NULL, NULL))
+		return 0;
+	moment = db_moment(c);
+	if (object_find(c, &b, key, version, mem, out, &at, e) < 0 || object_not_marker(out, e) < 0)
 		return -1;
-	return object_not_marker(out, e);
+	if (!version)
+		hot_object_keep(s->hot, moment, out, at, span_make(NULL, 0));
+	return 0;
 }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "codec/json.h"
+#include "store/hot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -301,19 +302,26 @@ int store_directory_create(struct store *s, struct span name, int64_t owner,
 	return 0;
 }
 
+struct leaving {
+	struct store *store;
+	int64_t bucket;
+};
+
 static int leave(struct db_conn *c, void *arg, struct err *e)
 {
-	int64_t *bucket = arg;
+	struct leaving *l = arg;
 
-	return db_exec(c, "UPDATE buckets SET directory='' WHERE id=?1", DB_ARGS(db_int(*bucket)),
+	hot_buckets_change_in(l->store->hot);
+	return db_exec(c, "UPDATE buckets SET directory='' WHERE id=?1", DB_ARGS(db_int(l->bucket)),
 		       e);
 }
 
 int place_leave(struct store *s, int64_t bucket, struct err *e)
 {
+	struct leaving l = { s, bucket };
 	struct place **at, *p;
 
-	if (db_write(s->db, leave, &bucket, e) < 0)
+	if (db_write(s->db, leave, &l, e) < 0)
 		return -1;
 	pthread_rwlock_wrlock(&s->places.lock);
 	p = find(s, bucket);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // quota: bounds on what a bucket, and all buckets of a user, may hold: checked where objects are inserted.
-#include "store/engine.h"
+#include "store/hot.h"
 
 static int over(struct err *e, const char *whose)
 {
@@ -58,6 +58,7 @@ int quota_check_in(struct db_conn *c, const struct store_bucket *b, uint64_t byt
 // ---- setting them --------------------------------------------------------------------------------------
 
 struct quota_write {
+	struct store *store;
 	struct span bucket; // empty: the user's
 	int64_t user;
 	const struct store_quota *quota;
@@ -72,6 +73,7 @@ static int set_quota(struct db_conn *c, void *arg, struct err *e)
 	if (w->bucket.n) {
 		if (bucket_find(c, w->bucket, &b, e) < 0)
 			return -1;
+		hot_buckets_change_in(w->store->hot);
 		return db_exec(c, "UPDATE buckets SET quota_bytes=?2, quota_objects=?3 WHERE id=?1",
 			       DB_ARGS(db_int(b.id), db_int((int64_t)q->bytes),
 				       db_int((int64_t)q->objects)),
@@ -102,7 +104,7 @@ static int check_bounds(const struct store_quota *q, struct err *e)
 int store_bucket_set_quota(struct store *s, struct span name, const struct store_quota *quota,
 			   struct err *e)
 {
-	struct quota_write w = { .bucket = name, .quota = quota };
+	struct quota_write w = { .store = s, .bucket = name, .quota = quota };
 
 	return check_bounds(quota, e) < 0 ? -1 : db_write(s->db, set_quota, &w, e);
 }

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "store/blocks.h"
+#include "store/hot.h"
 #include "store/place.h"
 #include "store/scrub.h"
 
@@ -138,17 +139,24 @@ static int load(struct store_reader *r, struct db_conn *c, struct err *e)
 	return r->count ? open_segment(r, 0, e) : 0;
 }
 
-static int reader_new(struct store *s, struct db_conn *c, struct content at,
-		      const struct store_object *o, struct store_reader **out, struct err *e)
+static struct store_reader *reader_alloc(struct store *s, const struct store_object *o)
 {
 	struct store_reader *r = mem_zalloc(sizeof(*r));
 
-	*r = (struct store_reader){ .store = s,
-				    .at = at,
-				    .object = o,
-				    .mtime_ns = o->mtime_ns,
-				    .size = o->size,
-				    .fd = -1 };
+	r->store = s;
+	r->object = o;
+	r->fd = -1;
+	return r;
+}
+
+static int reader_new(struct store *s, struct db_conn *c, struct content at,
+		      const struct store_object *o, struct store_reader **out, struct err *e)
+{
+	struct store_reader *r = reader_alloc(s, o);
+
+	r->at = at;
+	r->mtime_ns = o->mtime_ns;
+	r->size = o->size;
 	if (load(r, c, e) < 0) {
 		store_reader_close(r);
 		return -1;
@@ -168,11 +176,16 @@ static int open_found(struct store *s, const struct store_bucket *b, struct span
 	struct content at;
 
 	for (int i = 0; c; i++) {
+		uint64_t moment = db_moment(c);
+
 		if (object_find(c, b, key, version, mem, out, &at, e) < 0 ||
 		    object_not_marker(out, e) < 0)
 			return -1;
-		if (reader_new(s, c, at, out, reader, e) == 0)
+		if (reader_new(s, c, at, out, reader, e) == 0) {
+			if (!version)
+				hot_object_keep(s->hot, moment, out, at, (*reader)->bytes);
 			return 0;
+		}
 		if (e->code != ERR_NOT_FOUND)
 			return -1;
 		if (i == OPEN_TRIES)
@@ -182,16 +195,39 @@ static int open_found(struct store *s, const struct store_bucket *b, struct span
 	return -1;
 }
 
+// By what is in memory. The content may be gone when something replaced the object just now: then false, too.
+static bool open_hot(struct store *s, const struct store_bucket *b, struct span key,
+		     struct arena *mem, struct store_object *out, struct store_reader **reader)
+{
+	struct store_reader *r = reader_alloc(s, out);
+	struct err gone = { 0 };
+	struct db_conn *c;
+
+	if (hot_object(s->hot, b, key, mem, out, &r->at, &r->mem, &r->bytes)) {
+		r->mtime_ns = out->mtime_ns;
+		r->size = out->size;
+		c = r->at.storage == STORE_INLINE ? NULL : db_reader(s->db, &gone);
+		if (r->at.storage == STORE_INLINE || (c && load(r, c, &gone) == 0)) {
+			*reader = r;
+			return true;
+		}
+		*out = (struct store_object){ 0 };
+	}
+	store_reader_close(r);
+	return false;
+}
+
 int store_reader_open(struct store *s, struct span bucket, struct span key, int64_t version,
 		      struct arena *mem, struct store_object *out, struct store_reader **reader,
 		      struct err *e)
 {
-	struct db_conn *c = db_reader(s->db, e);
 	struct store_bucket b;
 
 	*out = (struct store_object){ 0 };
-	if (!c || bucket_find(c, bucket, &b, e) < 0)
+	if (store_bucket_look(s, bucket, &b, e) < 0)
 		return -1;
+	if (!version && open_hot(s, &b, key, mem, out, reader))
+		return 0;
 	return open_found(s, &b, key, version, mem, out, reader, e);
 }
 

@@ -2,6 +2,7 @@
 // rules: lifecycle rules applied to what a bucket holds.
 #include "base/clock.h"
 #include "base/mem.h"
+#include "store/hot.h"
 #include "store/keeper.h"
 #include "store/lifecycle.h"
 
@@ -233,8 +234,10 @@ static void decide(struct walk *w, const struct version *v)
 
 // ---- doing it ------------------------------------------------------------------------------------------
 
-static int relabel(struct db_conn *c, int64_t bucket, const struct action *a, struct err *e)
+static int relabel(struct store *s, struct db_conn *c, int64_t bucket, const struct action *a,
+		   struct err *e)
 {
+	hot_object_changes_in(s->hot, bucket, a->key);
 	return db_exec(c, "UPDATE objects SET class=?4 WHERE bucket=?1 AND key=?2 AND version=?3",
 		       DB_ARGS(db_int(bucket), db_text(a->key), db_int(a->version),
 			       db_text(a->class)),
@@ -273,7 +276,7 @@ static int act(struct db_conn *c, struct walk *w, const struct store_bucket *b,
 	int so;
 
 	if (a->what == RELABEL)
-		return relabel(c, b->id, a, e);
+		return relabel(w->store, c, b->id, a, e);
 	so = still_so(c, b->id, a, e);
 	return so > 0 ? delete_in(w->store, c, b, &it, &cause, e) : so; // what is locked stays
 }
@@ -394,6 +397,7 @@ int64_t keeper_bucket(struct store *s, int64_t bucket, const atomic_bool *stop, 
 // ---- setting -------------------------------------------------------------------------------------------
 
 struct set_write {
+	struct store *store;
 	struct span bucket, xml;
 };
 
@@ -402,6 +406,7 @@ static int set(struct db_conn *c, void *arg, struct err *e)
 	struct set_write *w = arg;
 	struct store_bucket b;
 
+	hot_buckets_change_in(w->store->hot);
 	if (bucket_find(c, w->bucket, &b, e) < 0 ||
 	    db_exec(c, "UPDATE buckets SET lifecycle=?2 WHERE id=?1",
 		    DB_ARGS(db_int(b.id), db_int(w->xml.p != NULL)), e) < 0)
@@ -411,7 +416,7 @@ static int set(struct db_conn *c, void *arg, struct err *e)
 
 int store_lifecycle_set(struct store *s, struct span bucket, struct span xml, struct err *e)
 {
-	struct set_write w = { bucket, xml };
+	struct set_write w = { s, bucket, xml };
 	int result = db_write(s->db, set, &w, e);
 
 	atomic_fetch_add(&s->config_seq, 1);

@@ -8,6 +8,7 @@
 #include "store/backup.h"
 #include "store/blocks.h"
 #include "store/engine.h"
+#include "store/hot.h"
 #include "store/keeper.h"
 #include "store/place.h"
 #include "store/scrub.h"
@@ -25,6 +26,7 @@ enum {
 	DAY_S = 86400,
 	SCRUB_DAYS = 30,
 	SCRUB_MIB_S = 16,
+	HOT_BYTES = 8 << 20,
 	REAP_BATCH = 256,
 	REAP_LATER = -2, // a backup is being made
 };
@@ -199,6 +201,7 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 		mem_free(s);
 		return err_wrap(e, "store");
 	}
+	s->hot = hot_new(s->db, o->hot_bytes ? o->hot_bytes : HOT_BYTES);
 	db_on_commit(s->db, wake_reaper, s);
 	lock_thread_start(&s->reaper, "store-reaper", reaper_main, s);
 	s->rules = rules_cache_new();
@@ -222,6 +225,7 @@ void store_close(struct store *s)
 	pthread_mutex_unlock(&s->lock);
 	pthread_join(s->reaper, NULL);
 	db_off_commit(s->db, s);
+	hot_free(s->hot);
 	rules_cache_free(s->rules);
 	seen_free(s->seen);
 	pthread_cond_destroy(&s->reap);

@@ -111,6 +111,7 @@ struct store_options {
 	unsigned upload_days;	    // uploads that nobody completed are aborted after; 0 = 7
 	unsigned scrub_days;	    // all content is read again each … days; 0 = 30
 	unsigned scrub_mib_s;	    // … at most this fast; 0 = 16
+	uint64_t hot_bytes;	    // kept in memory of what is read often; 0 = 8 MiB
 	unsigned day_s;		    // what lifecycle rules count as a day, for tests; 0 = 86400
 };
 must_check int store_open(struct store **out, const struct store_options *o, struct err *e);
@@ -179,6 +180,9 @@ must_check int store_bucket_create_lockable(struct store *s, struct span name, i
 					    struct store_bucket *out, struct err *e);
 must_check int store_bucket_get(struct store *s, struct span name, struct store_bucket *out,
 				struct err *e);
+// The same without counts of objects and bytes, from memory most of the time.
+must_check int store_bucket_look(struct store *s, struct span name, struct store_bucket *out,
+				 struct err *e);
 // ERR_CONFLICT when it holds objects or versions. Uploads that nobody completed are aborted.
 must_check int store_bucket_delete(struct store *s, struct span name, struct err *e); // [sync]
 // Names after `after`, at most `limit`; owner 0 = all.
