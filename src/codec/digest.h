@@ -18,6 +18,12 @@ struct digest {
 size_t digest_size(enum digest_kind kind); // 16, 20, 32
 void digest_init(struct digest *d, enum digest_kind kind);
 void digest_update(struct digest *d, struct span bytes);
+// The same for up to DIGEST_SIDE_BY_SIDE MD5 streams at once, each with its own bytes, `size` of them. From two streams
+// on faster than one after the other where the streams so far and `size` are multiples of 64 bytes [M: one 0.75, eight
+// together 3.0 GB/s].
+enum { DIGEST_SIDE_BY_SIDE = 8 };
+void digest_update_md5s(struct digest *const d[], const unsigned char *const bytes[], size_t size,
+			size_t n);
 void digest_final(struct digest *d, uint8_t out[static DIGEST_MAX]);
 void digest_once(enum digest_kind kind, struct span bytes, uint8_t out[static DIGEST_MAX]);
 

@@ -11,6 +11,7 @@
 #include "base/rand.h"
 #include "codec/crc.h"
 #include "codec/digest.h"
+#include "codec/md5_lanes.h"
 #include "codec/text.h"
 
 // RFC 1321, RFC 3174, FIPS 180-4 examples.
@@ -143,11 +144,69 @@ static void speeds(void **state unused_arg)
 	mem_free(bytes);
 }
 
+// Streams of all counts, also where they cannot go side by side.
+static void md5_side_by_side_is_md5(void **state unused_arg)
+{
+	static unsigned char bytes[DIGEST_SIDE_BY_SIDE][1024];
+	static const size_t sizes[] = { 64, 1024, 100, 0 };
+
+	rand_bytes(bytes, sizeof(bytes));
+	for (size_t n = 1; n <= DIGEST_SIDE_BY_SIDE; n++) {
+		struct digest d[DIGEST_SIDE_BY_SIDE], *p[DIGEST_SIDE_BY_SIDE], alone;
+		const unsigned char *b[DIGEST_SIDE_BY_SIDE];
+		uint8_t sum[DIGEST_MAX], want[DIGEST_MAX];
+
+		for (size_t i = 0; i < n; i++) {
+			digest_init(p[i] = &d[i], DIGEST_MD5);
+			b[i] = bytes[i];
+		}
+		for (size_t k = 0; k < ARRAY_LEN(sizes); k++)
+			digest_update_md5s(p, b, sizes[k], n);
+		for (size_t i = 0; i < n; i++) {
+			digest_init(&alone, DIGEST_MD5);
+			for (size_t k = 0; k < ARRAY_LEN(sizes); k++)
+				digest_update(&alone, span_make(b[i], sizes[k]));
+			digest_final(&alone, want);
+			digest_final(&d[i], sum);
+			assert_memory_equal(sum, want, 16);
+		}
+	}
+}
+
+// The first block of "abc" padded, RFC 1321 A.5, beside seven others, in each way this machine can.
+static void all_kinds_of_lanes_agree(void **state unused_arg)
+{
+	static const uint32_t begin[4] = { 0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476 };
+	unsigned char blocks[MD5_LANES][2 * MD5_BLOCK] = { { 'a', 'b', 'c', 0x80 } };
+	const unsigned char *data[MD5_LANES];
+	uint32_t first[MD5_LANES][4], other[MD5_LANES][4];
+	md5_lanes_fn *fn;
+
+	blocks[0][56] = 24; // bits
+	rand_bytes(blocks[1], sizeof(blocks) - sizeof(blocks[0]));
+	for (unsigned kind = 0; (fn = md5_lanes(kind)); kind++) {
+		for (int i = 0; i < MD5_LANES; i++) {
+			memcpy(other[i], begin, sizeof(begin));
+			data[i] = blocks[i];
+		}
+		fn(other, data, 1);
+		// 90015098 3cd24fb0 d6963f7d 28e17f72, little-endian
+		assert_int_equal(other[0][0], 0x98500190);
+		assert_int_equal(other[0][3], 0x727fe128);
+		fn(other, data, 2);
+		if (kind)
+			assert_memory_equal(other, first, sizeof(first));
+		memcpy(first, other, sizeof(first));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(digests_of_the_standards),
 		cmocka_unit_test(hmac_of_the_standards),
+		cmocka_unit_test(md5_side_by_side_is_md5),
+		cmocka_unit_test(all_kinds_of_lanes_agree),
 		cmocka_unit_test(base64_round_trip_and_refusals),
 		cmocka_unit_test(hexadecimal_is_exact),
 		cmocka_unit_test(crc_check_values),
