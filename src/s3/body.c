@@ -183,13 +183,13 @@ static bool check_sum(struct s3_req *q)
 static bool check_md5(struct s3_req *q)
 {
 	uint8_t md5[DIGEST_MAX];
+	struct err e = { 0 };
 
 	if (!q->body.check_md5)
 		return true;
-	if (q->put)
-		store_put_md5(q->put, md5);
-	else
-		digest_once(DIGEST_MD5, buf_span(&q->body.small), md5);
+	if (q->put) // the sum of much may be known later
+		return store_put_expect_md5(q->put, q->body.md5, &e) == 0 || s3_fail_store(q, &e);
+	digest_once(DIGEST_MD5, buf_span(&q->body.small), md5);
 	return memcmp(md5, q->body.md5, 16) == 0 || s3_fail(q, S3_BAD_DIGEST);
 }
 

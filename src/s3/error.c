@@ -159,6 +159,8 @@ static enum s3_code invalid_code(int fault)
 		return S3_INVALID_PART;
 	case STORE_PART_SMALL:
 		return S3_ENTITY_TOO_SMALL;
+	case STORE_BAD_MD5:
+		return S3_BAD_DIGEST;
 	default:
 		return S3_INVALID_ARGUMENT;
 	}

@@ -154,7 +154,7 @@ int file_create(struct store *s, int64_t id, struct err *e)
 {
 	char name[FILE_NAME_MAX];
 
-	return file_open(dirs_fd(&s->dirs, id), file_name(id, name), O_WRONLY | O_CREAT | O_EXCL,
+	return file_open(dirs_fd(&s->dirs, id), file_name(id, name), O_RDWR | O_CREAT | O_EXCL,
 			 0600, e);
 }
 

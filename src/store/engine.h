@@ -42,6 +42,7 @@ struct store {
 	struct keeper *keeper;
 	struct rules_cache *rules;
 	struct hot *hot;
+	struct hasher *hasher;
 	struct seen *seen; // content files that were found right
 	struct scrub *scrub;
 	struct places places;

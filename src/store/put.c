@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BEGIN_BYTES = 4 << 20 };
+enum { BEGIN_BYTES = 4 << 20, FOLLOW_BYTES = 1 << 20 };
 
 // ---- options -------------------------------------------------------------------------------------------
 
@@ -140,6 +140,11 @@ static int spill(struct store_put *p, struct err *e)
 		return -1;
 	if (file_write_all(p->fd, p->small.p, p->small.n, e) < 0)
 		return -1;
+	if (p->o.size != UINT64_MAX && p->o.size > FOLLOW_BYTES) {
+		p->followed = true;
+		hasher_begin(&p->hash, p->fd);
+		hasher_wrote(p->store->hasher, &p->hash, p->small.n);
+	}
 	blocks_add(&p->blocks, buf_span(&p->small));
 	buf_release(&p->small);
 	return 0;
@@ -150,7 +155,8 @@ int store_put_write(struct store_put *p, struct span bytes, struct err *e)
 	if (bytes.n > p->store->o.object_max - p->size)
 		return err_set(e, ERR_LIMIT, "the object is over the limit of %llu bytes",
 			       (unsigned long long)p->store->o.object_max);
-	digest_update(&p->md5, bytes);
+	if (!p->followed)
+		digest_update(&p->md5, bytes);
 	p->size += bytes.n;
 	if (p->fd < 0) {
 		if (buf_add_span(&p->small, bytes))
@@ -161,6 +167,8 @@ int store_put_write(struct store_put *p, struct span bytes, struct err *e)
 	blocks_add(&p->blocks, bytes);
 	if (file_write_all(p->fd, bytes.p, bytes.n, e) < 0)
 		return -1;
+	if (p->followed)
+		hasher_wrote(p->store->hasher, &p->hash, bytes.n);
 	if (p->size - p->begun >=
 	    BEGIN_BYTES) { // else all of it would wait for the sync at the end
 		file_begin_writing(p->fd, (off_t)p->begun, (off_t)(p->size - p->begun));
@@ -220,13 +228,27 @@ int store_put_take_file(struct store_put *p, int dir, const char *name, struct e
 	return p->fd < 0 ? -1 : digest_file(p, fd, true, e);
 }
 
-void store_put_md5(struct store_put *p, uint8_t out[static 16])
+static int compare_md5(const uint8_t *md5, const uint8_t *expected, struct err *e)
+{
+	if (memcmp(md5, expected, 16) == 0)
+		return 0;
+	err_set(e, ERR_INVALID, "the bytes have another MD5 than was said");
+	e->sys = STORE_BAD_MD5;
+	return -1;
+}
+
+int store_put_expect_md5(struct store_put *p, const uint8_t md5[static 16], struct err *e)
 {
 	struct digest copy = p->md5;
 	uint8_t sum[DIGEST_MAX];
 
-	digest_final(&copy, sum);
-	memcpy(out, sum, 16);
+	if (!p->followed) {
+		digest_final(&copy, sum);
+		return compare_md5(sum, md5, e);
+	}
+	memcpy(p->expected_md5, md5, 16);
+	p->expects_md5 = true;
+	return 0;
 }
 
 void store_put_set_checksum(struct store_put *p, struct span checksum)
@@ -236,15 +258,25 @@ void store_put_set_checksum(struct store_put *p, struct span checksum)
 
 // ---- making it visible ---------------------------------------------------------------------------------
 
+static int take_md5(struct store_put *p, struct err *e)
+{
+	uint8_t md5[DIGEST_MAX];
+
+	if (!p->followed)
+		digest_final(&p->md5, md5);
+	else if (hasher_end(p->store->hasher, &p->hash, md5, e) < 0)
+		return -1;
+	text_hex(p->etag, md5, 16);
+	return p->expects_md5 ? compare_md5(md5, p->expected_md5, e) : 0;
+}
+
 int store_put_stage(struct store_put *p, struct err *e)
 {
-	uint8_t md5[16];
-
 	if (p->fd < 0 && !p->small.max && spill(p, e) < 0) // an empty part
 		return -1;
-	store_put_md5(p, md5);
-	text_hex(p->etag, md5, sizeof(md5));
-	if (p->file && (file_sync(p->fd, e) < 0 || file_dir_sync(p->store, p->file, e) < 0))
+	// The disk works while the hasher catches up.
+	if ((p->file && (file_sync(p->fd, e) < 0 || file_dir_sync(p->store, p->file, e) < 0)) ||
+	    take_md5(p, e) < 0)
 		return err_wrap(e, "store " SPAN_FMT, SPAN_ARG(p->o.key));
 	p->staged = true;
 	return 0;
@@ -407,6 +439,8 @@ void store_put_abort(struct store_put *p)
 		log_warn("store", "%s", ignored.msg);
 	if (p->file)
 		live_remove(p);
+	if (p->followed)
+		hasher_drop(p->store->hasher, &p->hash);
 	file_close(p->fd);
 	buf_release(&p->small);
 	blocks_release(&p->blocks);

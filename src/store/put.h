@@ -6,6 +6,7 @@
 #include "db/db.h"
 #include "store/blocks.h"
 #include "store/engine.h"
+#include "store/hasher.h"
 
 struct store_put {
 	struct store_put *next; // in store->live while `file` is set
@@ -15,7 +16,11 @@ struct store_put {
 	struct span upload; // a part of this upload, else empty
 	unsigned number;
 
-	struct digest md5;
+	struct digest md5;    // unless `followed`
+	bool followed;	      // by the hasher: what is known to be large
+	struct hash_job hash; // then
+	bool expects_md5;
+	uint8_t expected_md5[16];
 	struct blocks blocks; // of the file
 	struct buf small;     // bytes so far while they fit inline
 	int fd;		      // the file when they do not

@@ -8,6 +8,7 @@
 #include "store/backup.h"
 #include "store/blocks.h"
 #include "store/engine.h"
+#include "store/hasher.h"
 #include "store/hot.h"
 #include "store/keeper.h"
 #include "store/place.h"
@@ -206,6 +207,7 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 	lock_thread_start(&s->reaper, "store-reaper", reaper_main, s);
 	s->rules = rules_cache_new();
 	s->seen = seen_new();
+	s->hasher = hasher_new();
 	keeper_start(&s->keeper, s);
 	scrub_start(&s->scrub, s);
 	*out = s;
@@ -228,6 +230,7 @@ void store_close(struct store *s)
 	hot_free(s->hot);
 	rules_cache_free(s->rules);
 	seen_free(s->seen);
+	hasher_free(s->hasher);
 	pthread_cond_destroy(&s->reap);
 	pthread_cond_destroy(&s->reserved);
 	pthread_mutex_destroy(&s->lock);

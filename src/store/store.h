@@ -352,8 +352,11 @@ must_check int store_put_write(struct store_put *p, struct span bytes, struct er
 // copying. The file must not change any more; the caller removes its name after the commit, so that a crash
 // before it loses nothing.
 must_check int store_put_take_file(struct store_put *p, int dir, const char *name, struct err *e);
-// MD5 of the bytes so far, for Content-MD5; only before finish.
-void store_put_md5(struct store_put *p, uint8_t out[static 16]);
+// After the last byte, for Content-MD5: ERR_INVALID with err.sys = STORE_BAD_MD5 when the bytes have another one, now or,
+// where it takes time to know, from finish.
+enum { STORE_BAD_MD5 = 201 };
+must_check int store_put_expect_md5(struct store_put *p, const uint8_t md5[static 16],
+				    struct err *e);
 void store_put_set_checksum(struct store_put *p, struct span checksum); // copied
 // Makes it durable and visible, with its events. [sync] The put is used up whether it succeeds or fails.
 must_check int store_put_finish(struct store_put *p, struct arena *mem, struct store_object *out,

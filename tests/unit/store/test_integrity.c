@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 // clang-format on
+#include "codec/digest.h"
+#include "codec/text.h"
 #include "place.h"
 #include "store/check.h"
 #include "store/scrub.h"
@@ -339,6 +341,51 @@ static void uploads_that_a_crash_ended_leave_no_file(void **state)
 	}
 }
 
+// Its MD5 is computed behind the writer.
+static void a_large_object_has_its_md5_and_a_wrong_one_is_refused(void **state)
+{
+	struct place *p = *state;
+	struct span bytes = pattern(p, (3 << 20) + 77);
+	struct store_put_options o = {
+		.bucket = SPAN("photos"), .key = SPAN("large"), .owner = 1, .size = bytes.n
+	};
+	uint8_t md5[DIGEST_MAX];
+	char hex[TEXT_HEX_SIZE(16)];
+
+	digest_once(DIGEST_MD5, bytes, md5);
+	text_hex(hex, md5, 16);
+	for (int wrong = 0; wrong < 2; wrong++) {
+		struct store_object made;
+		struct store_put *w;
+		struct err e = { 0 };
+
+		assert_int_equal(store_put_begin(p->store, &o, &w, &e), 0);
+		for (struct span rest = bytes; rest.n;) {
+			struct span piece = span_head(rest, 30000);
+
+			assert_int_equal(store_put_write(w, piece, &e), 0);
+			rest = span_from(rest, piece.n);
+		}
+		md5[0] ^= (uint8_t)wrong;
+		assert_int_equal(store_put_expect_md5(w, md5, &e), 0);
+		assert_int_equal(store_put_finish(w, &p->mem, &made, &e), wrong ? -1 : 0);
+		if (wrong)
+			assert_true(e.code == ERR_INVALID && e.sys == STORE_BAD_MD5);
+		else
+			assert_string_equal(made.etag, hex);
+		assert_int_equal(files_in_content(p), 1);
+	}
+	{
+		struct store_put *w;
+		struct err e = { 0 };
+
+		assert_int_equal(store_put_begin(p->store, &o, &w, &e), 0);
+		assert_int_equal(store_put_write(w, bytes, &e), 0);
+		store_put_abort(w); // while it is computed
+	}
+	assert_content(p, "large", bytes);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -351,6 +398,8 @@ int main(void)
 		CASE(uploads_that_a_crash_ended_leave_no_file),
 		CASE(what_nobody_owns_is_moved_aside),
 		CASE(bodies_in_the_database_are_checked),
+		cmocka_unit_test_setup_teardown(
+			a_large_object_has_its_md5_and_a_wrong_one_is_refused, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
