@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "exec/sandbox/boot.h"
 
-#include "base/buf.h"
+#include "base/boot.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "runner/jobdir.h"
@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { BOOT_MAX = 64 };
 #define KEPT ".boot"
 
 // What runs now is of this boot, whatever the file says.
@@ -60,16 +59,16 @@ static int remove_all(int jobs, struct err *e)
 
 int boot_check(int jobs, struct err *e)
 {
-	auto_buf struct buf now = { 0 }, was = { 0 };
+	char now[BOOT_ID_MAX];
+	auto_buf struct buf was;
 	struct err why = { 0 };
 
-	buf_init(&now, BOOT_MAX);
-	buf_init(&was, BOOT_MAX);
-	if (file_read_path(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &now, &why) < 0)
+	buf_init(&was, BOOT_ID_MAX);
+	if (!boot_id(now))
 		return 0; // a machine that does not say: as before there was such a check
-	if (file_read_path(jobs, KEPT, &was, &why) == 0 && span_eq(buf_span(&now), buf_span(&was)))
+	if (file_read_path(jobs, KEPT, &was, &why) == 0 && span_is(span_trim(buf_span(&was)), now))
 		return 0;
 	if (was.n && remove_all(jobs, e) < 0)
 		return -1;
-	return file_replace(jobs, KEPT, 0600, now.p, now.n, e);
+	return file_replace(jobs, KEPT, 0600, now, strlen(now), e);
 }
