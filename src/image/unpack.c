@@ -3,8 +3,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "codec/digest.h"
-#include "codec/text.h"
+#include "image/ahead.h"
 #include "image/whiteout.h"
 
 #include <archive.h>
@@ -17,10 +16,9 @@
 enum { CHUNK = 256 << 10, PATH_BYTES_MAX = 4095 };
 
 struct unpack {
-	int fd, root;
-	struct digest digest;
-	char *chunk;
-	int read_errno;
+	int root;
+	struct ahead *ahead;
+	struct err err; // why there were no more bytes
 	struct unpack_limits limits;
 	struct unpack_total *total;
 	struct whiteout *over; // a layer over others; NULL = the tree is all ours
@@ -37,24 +35,22 @@ struct unpack {
 static la_ssize_t feed(struct archive *a unused_arg, void *arg, const void **out)
 {
 	struct unpack *u = arg;
-	struct err e = { 0 };
-	ssize_t k = file_read_full(u->fd, u->chunk, CHUNK, &e);
+	struct span piece;
 
-	if (k < 0) {
-		u->read_errno = e.sys;
+	if (ahead_next(u->ahead, &piece, &u->err) < 0)
 		return -1;
-	}
-	digest_update(&u->digest, span_make(u->chunk, (size_t)k));
-	*out = u->chunk;
-	return k;
+	*out = piece.p;
+	return (la_ssize_t)piece.n;
 }
 
-static int archive_fail(struct unpack *u, struct archive *a, struct err *e)
+static int archive_fail(const struct unpack *u, struct archive *a, struct err *e)
 {
 	const char *text = archive_error_string(a);
 
-	if (u->read_errno)
-		return err_sys(e, ERR_IO, u->read_errno, "read archive");
+	if (u->err.code) {
+		*e = u->err;
+		return -1;
+	}
 	return err_set(e, ERR_INVALID, "the archive cannot be read: %s",
 		       text ? text : "unknown form");
 }
@@ -322,27 +318,16 @@ static int read_all(struct unpack *u, struct archive *a, struct err *e)
 			return -1;
 		else if (!is_plain_file(entry))
 			forget_near(u);
-	if (rc != ARCHIVE_EOF)
-		return archive_fail(u, a, e);
-	// What follows the end marks belongs to the digest.
-	for (ssize_t k; (k = file_read_full(u->fd, u->chunk, CHUNK, e)) != 0;) {
-		if (k < 0)
-			return -1;
-		digest_update(&u->digest, span_make(u->chunk, (size_t)k));
-	}
-	return 0;
+	return rc == ARCHIVE_EOF ? 0 : archive_fail(u, a, e);
 }
 
-static int unpack_any(struct unpack *u, char digest[static 65], struct err *e)
+static int unpack_any(struct unpack *u, int fd, char digest[static 65], struct err *e)
 {
-	auto_free char *chunk = mem_alloc(CHUNK);
+	auto_ahead struct ahead *ahead = u->ahead = ahead_open(fd);
 	struct archive *a = archive_read_new();
-	uint8_t sum[DIGEST_MAX];
 	int bad;
 
-	u->chunk = chunk;
-	digest_init(&u->digest, DIGEST_SHA256);
-	archive_read_support_filter_gzip(a);
+	// Of gzip, `ahead` leaves nothing to do.
 	archive_read_support_filter_zstd(a);
 	archive_read_support_filter_xz(a);
 	archive_read_support_filter_bzip2(a);
@@ -353,20 +338,17 @@ static int unpack_any(struct unpack *u, char digest[static 65], struct err *e)
 								      : read_all(u, a, e);
 	archive_read_free(a);
 	forget_near(u);
-	digest_final(&u->digest, sum);
-	text_hex(digest, sum, 32);
-	return bad;
+	// What follows the end marks belongs to the digest.
+	return bad < 0 ? -1 : ahead_finish(ahead, digest, e);
 }
 
 int unpack_tar(int fd, int root, const struct unpack_limits *limits, char digest[static 65],
 	       uint64_t *size, struct err *e)
 {
 	struct unpack_total total = { 0 };
-	struct unpack u = {
-		.fd = fd, .root = root, .limits = *limits, .total = &total, .near = -1
-	};
+	struct unpack u = { .root = root, .limits = *limits, .total = &total, .near = -1 };
 
-	if (unpack_any(&u, digest, e) < 0)
+	if (unpack_any(&u, fd, digest, e) < 0)
 		return -1;
 	*size = total.size;
 	return total.entries ? 0 : err_set(e, ERR_INVALID, "the archive is empty");
@@ -376,14 +358,13 @@ int unpack_layer(int fd, int root, bool lowest, const struct unpack_limits *limi
 		 struct unpack_total *total, char digest[static 65], struct err *e)
 {
 	struct whiteout over = { 0 };
-	struct unpack u = { .fd = fd,
-			    .root = root,
+	struct unpack u = { .root = root,
 			    .limits = *limits,
 			    .total = total,
 			    .over = lowest ? NULL : &over,
 			    .layer = true,
 			    .near = -1 };
-	int bad = unpack_any(&u, digest, e);
+	int bad = unpack_any(&u, fd, digest, e);
 
 	whiteout_release(&over);
 	return bad;
