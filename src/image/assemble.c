@@ -6,32 +6,33 @@
 #include "image/blob.h"
 #include "image/private.h"
 #include "image/progress.h"
+#include "image/settle.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
-static int apply_layers(struct image_work *w, const struct manifest *m, int root, uint64_t *size,
-			struct err *e)
+int assemble_root(struct images *m, const struct manifest *man, int root, struct progress *p,
+		  uint64_t *size, struct err *e)
 {
 	struct unpack_total total = { 0 };
 
-	for (size_t i = 0; i < m->count; i++) {
-		const char *want = m->list[i].digest;
-		auto_fd int fd = blob_open(w->m->blobs, want, e);
+	for (size_t i = 0; i < man->count; i++) {
+		const char *want = man->list[i].digest;
+		auto_fd int fd = blob_open(m->blobs, want, e);
 		char digest[65];
 
-		if (w->progress)
-			progress_step(w->progress, "unpack", i + 1, m->count, 0);
-		if (fd < 0 || unpack_layer(fd, root, i == 0, &w->m->limits, &total, digest, e) < 0)
-			return err_wrap(e, "layer %zu of %zu", i + 1, m->count);
+		if (p)
+			progress_step(p, "unpack", i + 1, man->count, 0);
+		if (fd < 0 || unpack_layer(fd, root, i == 0, &m->limits, &total, digest, e) < 0)
+			return err_wrap(e, "layer %zu of %zu", i + 1, man->count);
 		if (strcmp(digest, want + 7) != 0)
 			return err_set(e, ERR_CORRUPT, "layer %zu of %zu changed on disk", i + 1,
-				       m->count);
+				       man->count);
 	}
 	*size = total.size;
-	return 0;
+	return unpack_mount_points(root, e);
 }
 
 static json_t *strings(const char **list, size_t n)
@@ -100,8 +101,7 @@ static int unpack(struct image_work *w, struct span manifest, const struct manif
 {
 	auto_fd int root = file_open(w->dir, "rootfs", O_RDONLY | O_DIRECTORY, 0, e);
 
-	if (root < 0 || apply_layers(w, m, root, &out->size, e) < 0 ||
-	    unpack_mount_points(root, e) < 0)
+	if (root < 0 || assemble_root(w->m, m, root, w->progress, &out->size, e) < 0)
 		return -1;
 	out->config = config_text(c, out->size, &out->mem);
 	if (!out->config)
@@ -110,7 +110,7 @@ static int unpack(struct image_work *w, struct span manifest, const struct manif
 	    file_replace(w->dir, "manifest.json", 0600, manifest.p, manifest.n, e) < 0 ||
 	    file_replace(w->dir, "config.json", 0600, out->config, strlen(out->config), e) < 0)
 		return -1;
-	return syncfs(root) < 0 ? err_sys(e, ERR_IO, errno, "sync") : 0;
+	return settle_mark(w->dir, e);
 }
 
 int assemble(struct image_work *w, struct span manifest, struct image *out, struct err *e)

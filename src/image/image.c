@@ -10,6 +10,7 @@
 #include "image/manifest.h"
 #include "image/private.h"
 #include "image/progress.h"
+#include "image/settle.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -145,7 +146,7 @@ int images_open(struct images **out, const struct image_options *o, struct err *
 	pthread_mutex_init(&m->uploads_lock, NULL);
 	pthread_mutex_init(&m->progress_lock, NULL);
 	sweeper_start(m);
-	if (drop_unfinished(m, e) < 0 || adopt_all(m, e) < 0 ||
+	if (drop_unfinished(m, e) < 0 || adopt_all(m, e) < 0 || settle_open(m, e) < 0 ||
 	    sweep_blobs(m, true, &gone, e) < 0) {
 		images_close(m);
 		return -1;
@@ -159,6 +160,7 @@ void images_close(struct images *m)
 	if (!m)
 		return;
 	sweeper_stop(m);
+	settle_close(m);
 	uploads_release(m);
 	file_close(m->dir);
 	file_close(m->blobs);
@@ -275,7 +277,10 @@ static int publish_folder(struct image_work *w, const struct image *out, struct 
 			       ? 0
 			       : err_sys(e, ERR_IO, errno, "images/%s", out->id);
 	w->folder[0] = '\0';
-	return file_sync(m->dir, e);
+	if (file_sync(m->dir, e) < 0)
+		return -1;
+	settle_later(m);
+	return 0;
 }
 
 // ---- pushed, and used for the first time ---------------------------------------------------------------

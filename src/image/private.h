@@ -1,7 +1,7 @@
 // private: what the parts of image share. Threads: `lock` guards `busy`; publishing, removing and sweeping happen
 // under it, everything long happens in a folder of the work's own before. `uploads_lock` guards `uploads` and is held
 // for moments only.
-// Folders below DATA/images: ID/ (rootfs, and for container images manifest.json and config.json), new-…/ (work in
+// Folders below DATA/images: ID/ (rootfs, and for container images manifest.json, config.json and settle.h's mark), new-…/ (work in
 // progress), blobs/sha256/ (see blob.h; manifests are blobs as well).
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -36,6 +36,8 @@ struct images {
 	struct progress *works;
 
 	struct chore sweeper;
+	struct chore settler; // its lock guards `unsettled`
+	bool unsettled;	      // an image with a mark was published
 };
 
 // An image in the making: a folder that nobody else knows.
@@ -64,6 +66,10 @@ int work_end(struct image_work *w, int result, struct err *e);
 // assemble.c: from blobs that are all here to a folder that can be published. `manifest` is the document itself.
 must_check int assemble(struct image_work *w, struct span manifest, struct image *out,
 			struct err *e);
+
+// The layers of `man`, whose blobs are all here, into the empty folder `root`. `p` may be NULL.
+must_check int assemble_root(struct images *m, const struct manifest *man, int root,
+			     struct progress *p, uint64_t *size, struct err *e);
 
 // Whether the configuration, whose blob is here, is one of an image for this machine.
 must_check int assemble_check(struct images *m, const struct manifest *man, struct err *e);

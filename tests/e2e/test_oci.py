@@ -684,3 +684,30 @@ def test_a_killed_daemon_leaves_nothing_half(fresh, image):
     fresh.start()
     assert not fresh.image_files()
     assert [i["name"] for i in fresh.call("GET", "/system/images", 200).json()] == ["host"]
+
+
+def test_what_was_not_on_disk_when_the_machine_went_down_is_unpacked_again(fresh, image):
+    """An image is used before the disk has all of it; its mark tells the next boot not to believe the folder."""
+    made = take_in(fresh, layout((image, {})), "lab/late:1").json()
+    folder = pathlib.Path(fresh.data) / "images" / made["id"]
+    mark, one = folder / "unsynced", folder / "rootfs" / "was-folder"
+    wait_for("the disk", lambda: not mark.exists())
+    whole = one.read_bytes()
+    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()
+    for what, left, expect in (("this boot", boot, b""), ("an earlier one", "0-1-2", whole), ("nobody knows", "", whole)):
+        fresh.leave()
+        one.write_bytes(b"")
+        mark.write_text(left)
+        fresh.start()
+        assert one.read_bytes() == expect, what
+        wait_for("the disk", lambda: not mark.exists())
+    check_runs(fresh, "late", "lab/late:1")
+    # Its layer is damaged as well: there is no half of an image, the name stays and says what is wrong.
+    fresh.leave()
+    layer = pathlib.Path(fresh.data) / "images" / "blobs" / "sha256" / json.loads(image.manifest)["layers"][0]["digest"][7:]
+    layer.write_bytes(layer.read_bytes()[:-1000])
+    mark.write_text("0-1-2")
+    fresh.start()
+    assert not folder.exists()
+    answer = fresh.call("POST", "/system/services", json={"name": "damaged", "image": "lab/late:1", "script": "true"})
+    assert answer.status_code >= 400 and "layer 1 of 2" in answer.text, answer.text
