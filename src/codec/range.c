@@ -30,3 +30,17 @@ enum range range_parse(struct span field, uint64_t size, uint64_t *from, uint64_
 	*n = (b < size ? b + 1 : size) - a;
 	return RANGE_PART;
 }
+
+bool range_of_content(struct span field, uint64_t *first, uint64_t *last, uint64_t *total)
+{
+	struct span range, from, value = field;
+
+	if (!span_starts_nocase(value, SPAN("bytes ")))
+		return false;
+	value = span_from(value, 6);
+	range = span_cut(&value, '/');
+	from = span_cut(&range, '-');
+	*total = UINT64_MAX;
+	return span_to_u64(from, first) && span_to_u64(range, last) && *first <= *last &&
+	       (span_is(value, "*") || (span_to_u64(value, total) && *last < *total));
+}

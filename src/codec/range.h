@@ -1,4 +1,4 @@
-// range: the Range field of HTTP (RFC 9110 14). Threads: no state. Errors: none; what is not understood asks for all.
+// range: the Range and Content-Range fields of HTTP (RFC 9110 14). Threads: no state. Errors: none; what is not understood asks for all.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/span.h"
@@ -8,3 +8,6 @@ enum range { RANGE_WHOLE, RANGE_PART, RANGE_NOT };
 
 // `from` and `n` are set with RANGE_PART only; n is at least 1.
 enum range range_parse(struct span field, uint64_t size, uint64_t *from, uint64_t *n);
+
+// Content-Range of an answer, "bytes 5-9/10"; false when it is not of that form. *total is UINT64_MAX for "*".
+bool range_of_content(struct span field, uint64_t *first, uint64_t *last, uint64_t *total);

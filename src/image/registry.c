@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "codec/json.h"
+#include "codec/range.h"
 #include "codec/text.h"
 #include "codec/url.h"
 #include "image/challenge.h"
@@ -245,16 +246,12 @@ int registry_manifest(struct registry *r, const char *which, struct buf *out, st
 	const char *header = accept;
 	auto_free char *url = mem_printf("%s/manifests/%s", r->base, which);
 	auto_http_answer struct http_answer a = { 0 };
-	struct http_call call = { .method = "GET",
-				  .url = url,
-				  .body_max = MANIFEST_BYTES_MAX,
-				  .timeout_ms = DOCUMENT_MS,
-				  .idle_ms = r->idle_ms,
-				  .tries = TRIES };
+	struct http_call call = registry_short_call(r, "GET", url);
 	bool pinned = strchr(which, ':') != NULL;
 	char digest[REFERENCE_DIGEST_MAX];
 	struct span said;
 
+	call.body_max = MANIFEST_BYTES_MAX;
 	if (registry_ask(r, &call, &header, 1, &a, e) < 0)
 		return -1;
 	said = pinned ? span_of(which) : http_answer_header(&a, "Docker-Content-Digest");
@@ -273,6 +270,7 @@ int registry_manifest(struct registry *r, const char *which, struct buf *out, st
 struct fetch {
 	struct registry *r;
 	struct blob_writer *b;
+	const struct http_answer *a;
 };
 
 static bool on_piece(void *owner, struct span piece)
@@ -284,13 +282,23 @@ static bool on_piece(void *owner, struct span piece)
 	return !f->b->err.code && blob_write(f->b, piece);
 }
 
-// A server that knows no ranges begins again, and so do we.
+// A server that knows no ranges begins again, and so do we. One that says it goes on elsewhere is not believed.
 static void on_begin(void *owner, int status)
 {
-	struct blob_writer *b = ((struct fetch *)owner)->b;
+	const struct fetch *f = owner;
+	struct blob_writer *b = f->b;
+	uint64_t first, last, total;
 
-	if (b->size && status != 206 && blob_restart(b, &b->err) < 0)
+	if (status == 206) {
+		if (range_of_content(http_answer_header(f->a, "Content-Range"), &first, &last,
+				     &total) &&
+		    first != b->size)
+			err_set(&b->err, ERR_PROTOCOL,
+				"the registry goes on at byte %llu where %llu was asked for",
+				(unsigned long long)first, (unsigned long long)b->size);
+	} else if (b->size && blob_restart(b, &b->err) < 0) {
 		b->err.code = b->err.code ? b->err.code : ERR_IO;
+	}
 }
 
 static int fetch_once(struct registry *r, const struct descriptor *d, const char *url,
@@ -299,7 +307,7 @@ static int fetch_once(struct registry *r, const struct descriptor *d, const char
 	auto_http_answer struct http_answer a = { 0 };
 	char range[64] = "Accept: */*";
 	const char *header = range;
-	struct fetch f = { r, b };
+	struct fetch f = { r, b, &a };
 	struct http_call call = { .method = "GET",
 				  .url = url,
 				  .take = on_piece,

@@ -19,6 +19,17 @@ struct registry {
 	bool plain, push;
 };
 
+// A call for something short: a document, a question.
+static inline struct http_call registry_short_call(const struct registry *r, const char *method,
+						   const char *url)
+{
+	return (struct http_call){ .method = method,
+				   .url = url,
+				   .timeout_ms = DOCUMENT_MS,
+				   .idle_ms = r->idle_ms,
+				   .tries = TRIES };
+}
+
 // One call with the credentials that it turns out to need; any 2xx is a success. They go to the registry itself only,
 // not to where it sends a body. At most REGISTRY_HEADERS_MAX of `extra`.
 must_check int registry_ask(struct registry *r, struct http_call *call, const char *const *extra,

@@ -19,11 +19,7 @@ int registry_blob_have(struct registry *r, const char *digest, bool *have, struc
 {
 	auto_free char *url = mem_printf("%s/blobs/%s", r->base, digest);
 	auto_http_answer struct http_answer a = { 0 };
-	struct http_call call = { .method = "HEAD",
-				  .url = url,
-				  .timeout_ms = DOCUMENT_MS,
-				  .idle_ms = r->idle_ms,
-				  .tries = TRIES };
+	struct http_call call = registry_short_call(r, "HEAD", url);
 	struct err fault = { 0 };
 
 	*have = registry_ask(r, &call, NULL, 0, &a, &fault) == 0;
@@ -55,11 +51,7 @@ static int begin(struct registry *r, const char *query, int *status, struct err 
 {
 	auto_free char *url = mem_printf("%s/blobs/uploads/%s", r->base, query);
 	auto_http_answer struct http_answer a = { 0 };
-	struct http_call call = { .method = "POST",
-				  .url = url,
-				  .timeout_ms = DOCUMENT_MS,
-				  .idle_ms = r->idle_ms,
-				  .tries = TRIES };
+	struct http_call call = registry_short_call(r, "POST", url);
 
 	if (registry_ask(r, &call, NULL, 0, &a, e) < 0)
 		return -1;
@@ -201,12 +193,8 @@ int registry_manifest_push(struct registry *r, const char *which, const char *me
 	auto_free char *type = mem_printf("Content-Type: %s", media);
 	const char *header = type;
 	auto_http_answer struct http_answer a = { 0 };
-	struct http_call call = { .method = "PUT",
-				  .url = url,
-				  .body = text,
-				  .timeout_ms = DOCUMENT_MS,
-				  .idle_ms = r->idle_ms,
-				  .tries = TRIES };
+	struct http_call call = registry_short_call(r, "PUT", url);
 
+	call.body = text;
 	return registry_ask(r, &call, &header, 1, &a, e) < 0 ? err_wrap(e, "manifest") : 0;
 }

@@ -114,17 +114,3 @@ int http_chunk_size(struct span line, uint64_t *out, struct err *e)
 	*out = v;
 	return 0;
 }
-
-bool http_content_range(struct span value, uint64_t *first, uint64_t *last, uint64_t *total)
-{
-	struct span range, from;
-
-	if (!span_starts_nocase(value, SPAN("bytes ")))
-		return false;
-	value = span_from(value, 6);
-	range = span_cut(&value, '/');
-	from = span_cut(&range, '-');
-	*total = UINT64_MAX;
-	return span_to_u64(from, first) && span_to_u64(range, last) && *first <= *last &&
-	       (span_is(value, "*") || (span_to_u64(value, total) && *last < *total));
-}

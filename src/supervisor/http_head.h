@@ -27,6 +27,3 @@ struct span http_head_get(const struct http_head *h, const char *name);
 
 // The size in front of a chunk, its extensions left aside.
 must_check int http_chunk_size(struct span line, uint64_t *out, struct err *e);
-
-// "bytes 5-9/10"; false when it is not of that form. *total is UINT64_MAX for "*".
-bool http_content_range(struct span value, uint64_t *first, uint64_t *last, uint64_t *total);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "codec/digest.h"
+#include "codec/range.h"
 #include "codec/sigv4.h"
 #include "codec/text.h"
 #include "codec/xml.h"
@@ -207,8 +208,8 @@ static int fetch_begin(struct fetch *f, const struct http_head *head, struct err
 	uint64_t first, last, total;
 
 	if (head->status == 206) {
-		if (!http_content_range(http_head_get(head, "content-range"), &first, &last,
-					&total) ||
+		if (!range_of_content(http_head_get(head, "content-range"), &first, &last,
+				      &total) ||
 		    first != f->at || (f->total != UINT64_MAX && total != f->total))
 			return err_set(e, ERR_PROTOCOL, "the answer is another range than asked");
 		return 0;

@@ -1,5 +1,6 @@
 // fuzz_http_head: heads of a server's answers. Whatever is taken has one length or none.
 // SPDX-License-Identifier: Apache-2.0
+#include "codec/range.h"
 #include "supervisor/http_head.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -19,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (http_chunk_size(in, &a, &e) == 0)
 		check(a < UINT64_C(1) << 60);
-	if (http_content_range(in, &a, &b, &c))
+	if (range_of_content(in, &a, &b, &c))
 		check(a <= b && b < c);
 	return 0;
 }

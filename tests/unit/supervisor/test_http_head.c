@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 // clang-format on
+#include "codec/range.h"
 #include "supervisor/http.h"
 #include "supervisor/http_head.h"
 
@@ -78,12 +79,12 @@ static void chunk_sizes_and_ranges(void **state unused_arg)
 	assert_int_equal(http_chunk_size(SPAN("\r\n"), &n, &e), -1);
 	assert_int_equal(http_chunk_size(SPAN("-1"), &n, &e), -1);
 	assert_int_equal(http_chunk_size(SPAN("ffffffffffffffff"), &n, &e), -1);
-	assert_true(http_content_range(SPAN("bytes 5-9/10"), &n, &last, &total));
+	assert_true(range_of_content(SPAN("bytes 5-9/10"), &n, &last, &total));
 	assert_int_equal(n + last + total, 24);
-	assert_true(http_content_range(SPAN("bytes 0-0/*"), &n, &last, &total));
-	assert_false(http_content_range(SPAN("bytes 5-10/10"), &n, &last, &total));
-	assert_false(http_content_range(SPAN("bytes 5-4/10"), &n, &last, &total));
-	assert_false(http_content_range(SPAN("bytes */10"), &n, &last, &total));
+	assert_true(range_of_content(SPAN("bytes 0-0/*"), &n, &last, &total));
+	assert_false(range_of_content(SPAN("bytes 5-10/10"), &n, &last, &total));
+	assert_false(range_of_content(SPAN("bytes 5-4/10"), &n, &last, &total));
+	assert_false(range_of_content(SPAN("bytes */10"), &n, &last, &total));
 }
 
 static void addresses_of_servers(void **state unused_arg)
