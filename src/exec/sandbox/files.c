@@ -212,6 +212,8 @@ static int fill_folder(int dir, const struct exec_spec *s, struct err *e)
 	auto_buf struct buf env;
 
 	buf_init(&env, JOBDIR_ENV_BYTES_MAX);
+	if (renameat(dir, SPARES_LOG, dir, "log") < 0 && errno != ENOENT)
+		return err_sys(e, ERR_IO, errno, "log");
 	if (make_env(&env, s, e) < 0 ||
 	    put_file(dir, "oscar/config/script.sh", 0755, s->script, e) < 0 ||
 	    put_file(dir, "event", 0644, s->event, e) < 0 ||

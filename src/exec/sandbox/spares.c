@@ -133,12 +133,31 @@ static bool nobody_writes(int dir)
 	       x.outcome != JOBDIR_LOST;
 }
 
+// A log may be linked to where logs are kept, and somebody may follow it: then it is never written over. The kernel
+// grants a write lease (fcntl(2), F_SETLEASE) only for a file that nobody else has open.
+static bool log_is_ours(int dir)
+{
+	auto_fd int fd = openat(dir, SPARES_LOG, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 1 &&
+	       fcntl(fd, F_SETLEASE, F_WRLCK) == 0 && fcntl(fd, F_SETLEASE, F_UNLCK) == 0 &&
+	       (!st.st_size || ftruncate(fd, 0) == 0);
+}
+
+// Out of the way first, so that nobody opens it between the look and its next use.
+static bool strip_log(int dir)
+{
+	if (renameat(dir, "log", dir, SPARES_LOG) < 0)
+		return errno == ENOENT;
+	return log_is_ours(dir) || unlinkat(dir, SPARES_LOG, 0) == 0;
+}
+
 static bool strip(int jobs, const char *spare)
 {
 	auto_fd int dir = openat(jobs, spare, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
-	// The log is never written over: it may be linked to where logs are kept, and somebody may follow it.
-	return dir >= 0 && nobody_writes(dir) && not_there_or_gone(unlinkat(dir, "log", 0)) &&
+	return dir >= 0 && nobody_writes(dir) && strip_log(dir) &&
 	       not_there_or_gone(renameat(dir, "alive", dir, "alive.new")) &&
 	       not_there_or_gone(renameat(dir, "exit", dir, "exit.new")) && remove_inputs(dir) &&
 	       clear_output(dir);

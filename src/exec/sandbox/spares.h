@@ -2,8 +2,8 @@
 // Purpose: ext4 looks at every inode deleted in the last seconds before it makes a new one; at hundreds of jobs a
 //   second, making a dozen files for each cost more CPU than the sandbox.
 // Owner: struct spares owns what is called ".spare-N" below `jobs`. A spare holds the folders and files of
-//   runner/jobdir.h, none of it saying anything about the attempt it had: `event`, `env`, `script.sh` and `input.spare` are to be
-//   written over, `alive.new` and `exit.new` are taken up by whoever begins the next attempt.
+//   runner/jobdir.h, none of it saying anything about the attempt it had: `event`, `env`, `script.sh`, `input.spare` and
+//   `log.spare` are to be written over, `alive.new` and `exit.new` are taken up by whoever begins the next attempt.
 // Threads: safe. SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/err.h"
@@ -13,6 +13,7 @@
 
 enum { SPARES_MAX = 64 };
 #define SPARES_INPUT "input.spare" // a file in a spare, for the first input
+#define SPARES_LOG "log.spare"	   // an empty one, for the log
 
 struct spares {
 	int jobs; // borrowed

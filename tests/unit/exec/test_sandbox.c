@@ -534,6 +534,62 @@ static void the_log_can_be_read_while_the_job_runs(void **state)
 	bed_forget(b, "follow");
 }
 
+// Runs a script that prints one word and forgets the job; a descriptor of its log, opened before.
+static int log_of_forgotten(struct bed *b, const char *job, const char *script)
+{
+	struct exec_spec s = bed_spec(job, script);
+	struct err e = { 0 };
+	int fd;
+
+	assert_outcome(bed_run(b, &s), EXEC_EXITED);
+	fd = b->driver->ops->open_log(b->driver, job, 1, &e);
+	assert_true(fd >= 0);
+	bed_forget(b, job);
+	return fd;
+}
+
+static void expect_log(int fd, const char *text)
+{
+	char data[JOBLOG_RECORD_MAX];
+	struct joblog_record r;
+	struct err e = { 0 };
+	off_t at = 0;
+
+	assert_int_equal(joblog_read(fd, &at, &r, data, &e), 1);
+	assert_int_equal(r.size, strlen(text));
+	assert_memory_equal(data, text, r.size);
+	assert_int_equal(joblog_read(fd, &at, &r, data, &e), 0);
+}
+
+// Files of forgotten jobs serve the next ones.
+static void a_log_that_somebody_reads_never_becomes_anothers(void **state)
+{
+	struct bed *b = need(state);
+	struct stat first, second, third;
+	int fd = log_of_forgotten(b, "read", "echo mine"), other;
+
+	assert_int_equal(fstat(fd, &first), 0);
+	other = log_of_forgotten(b, "next", "echo theirs, which is longer");
+	assert_int_equal(fstat(other, &second), 0);
+	assert_true(first.st_ino != second.st_ino);
+	expect_log(fd, "mine\n");
+	expect_log(other, "theirs, which is longer\n");
+	close(fd);
+	close(other);
+	bed_forget(b, "read");
+	for (int i = 0; i < 2; i++) { // nobody has the third one's log open when it is forgotten
+		struct exec_spec s = bed_spec(i ? "fourth" : "third", "echo x");
+
+		assert_outcome(bed_run(b, &s), EXEC_EXITED);
+		fd = b->driver->ops->open_log(b->driver, s.job, 1, &(struct err){ 0 });
+		expect_log(fd, "x\n");
+		assert_int_equal(fstat(fd, i ? &third : &second), 0);
+		close(fd);
+		bed_forget(b, s.job);
+	}
+	assert_int_equal(second.st_ino, third.st_ino);
+}
+
 static void limits_end_the_job_with_their_reason(void **state)
 {
 	static const struct {
@@ -836,6 +892,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(outputs_belong_to_the_daemon),
 		cmocka_unit_test(too_much_log_is_counted_and_dropped),
 		cmocka_unit_test(the_log_can_be_read_while_the_job_runs),
+		cmocka_unit_test(a_log_that_somebody_reads_never_becomes_anothers),
 		cmocka_unit_test(limits_end_the_job_with_their_reason),
 		cmocka_unit_test(a_fork_bomb_hurts_only_itself),
 		cmocka_unit_test(cpu_time_is_held_back),
