@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// answer: what a call that waits gets back, kept in an unlinked file so that its size does not matter.
+// answer: what a call that waits gets back, kept in an unlinked file so that its size does not matter; a small one in
+// memory, since making an inode costs more than the rest of it.
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -11,10 +12,14 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHUNK = 48 << 10 }; // a multiple of 3, so that pieces join to one base64 text
+enum {
+	CHUNK = 48 << 10,      // a multiple of 3, so that pieces join to one base64 text
+	MEMORY_MAX = 64 << 10, // of what an answer is made of
+};
 
 static int temp_file(struct dispatch *d, struct err *e)
 {
@@ -23,21 +28,34 @@ static int temp_file(struct dispatch *d, struct err *e)
 	return fd < 0 ? err_sys(e, ERR_IO, errno, "temporary file") : fd;
 }
 
-// Everything the script printed, both streams in the order it came.
-static int write_printed(struct dispatch *d, const struct job *j, int to, struct err *e)
+// The file of an answer made of so many bytes.
+static int answer_file(struct dispatch *d, uint64_t size, struct err *e)
+{
+	int fd = size <= MEMORY_MAX ? memfd_create("answer", MFD_CLOEXEC) : -1;
+
+	return fd < 0 ? temp_file(d, e) : fd;
+}
+
+// Everything the script printed, both streams in the order it came. The answer's file, or -1.
+static int write_printed(struct dispatch *d, const struct job *j, struct err *e)
 {
 	auto_fd int log = dispatch_log(d, j->row.id, j->row.attempt, e);
+	auto_fd int to = -1;
 	char data[JOBLOG_RECORD_MAX];
 	struct joblog_record r;
+	struct stat st;
 	off_t at = 0;
 	int got;
 
 	if (log < 0)
 		return -1;
+	to = answer_file(d, fstat(log, &st) == 0 ? (uint64_t)st.st_size : UINT64_MAX, e);
+	if (to < 0)
+		return -1;
 	while ((got = joblog_read(log, &at, &r, data, e)) > 0)
 		if (r.stream != JOBLOG_SYSTEM && file_write_all(to, data, r.size, e) < 0)
 			return -1;
-	return got;
+	return got < 0 ? -1 : file_take(&to);
 }
 
 static int write_base64(int from, int to, struct err *e)
@@ -100,14 +118,17 @@ static int write_zip(struct dispatch *d, int dir, const struct output_file *file
 }
 
 static int write_files(struct dispatch *d, int dir, const struct output_file *files, size_t n,
-		       int to, struct err *e)
+		       struct err *e)
 {
+	auto_fd int to = answer_file(d, n > 1 ? UINT64_MAX : files->size, e);
 	auto_fd int only = -1;
 
+	if (to < 0)
+		return -1;
 	if (n > 1)
-		return write_zip(d, dir, files, to, e);
+		return write_zip(d, dir, files, to, e) < 0 ? -1 : file_take(&to);
 	only = file_open(dir, files->name, O_RDONLY | O_NOFOLLOW, 0, e);
-	return only < 0 ? -1 : write_base64(only, to, e);
+	return only < 0 || write_base64(only, to, e) < 0 ? -1 : file_take(&to);
 }
 
 void answer_make(struct dispatch *d, struct job *j, int output_dir, struct dispatch_answer *a)
@@ -119,19 +140,14 @@ void answer_make(struct dispatch *d, struct job *j, int output_dir, struct dispa
 	size_t n = 0;
 	bool ok = j->result.outcome == EXEC_EXITED && !j->result.exit_code;
 
-	a->fd = temp_file(d, &e);
 	a->type = "text/plain; charset=utf-8";
 	// A call is never of the store, so its event is of no storage: files first.
-	if (a->fd < 0 || (ok && output_dir >= 0 &&
-			  output_walk(output_dir, d->o.outputs_max, &mem, &files, &n, &e) < 0))
+	if (ok && output_dir >= 0 &&
+	    output_walk(output_dir, d->o.outputs_max, &mem, &files, &n, &e) < 0)
 		return;
-	if (n && j->row.version == 0 && ok) {
-		if (write_files(d, output_dir, files, n, a->fd, &e) < 0)
-			return;
-	} else if (write_printed(d, j, a->fd, &e) < 0) {
-		return;
-	}
-	a->size = fstat(a->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+	a->fd = n && j->row.version == 0 && ok ? write_files(d, output_dir, files, n, &e)
+					       : write_printed(d, j, &e);
+	a->size = a->fd >= 0 && fstat(a->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
 // ---- waiters -------------------------------------------------------------------------------------------
