@@ -1,9 +1,9 @@
 // s3load: a load client for S3 servers: requests are built and signed ahead, then sent by one thread over kept-alive
 // connections as fast as answers come. The same for every server.
 // Usage: s3load -o OP -h HOST:PORT -b BUCKET [-k ACCESS -s SECRET] [-p PREFIX] [-n REQUESTS] [-c CONNECTIONS]
-//               [-z BYTES] [-K KEYS] [-q QUERY] [-P PID]...
+//               [-z BYTES] [-K KEYS] [-q QUERY] [-P PID]... [-t TOKEN]
 //   OP      get, put, delete, list (1,000 keys from somewhere among KEYS on), part (QUERY: "uploadId=…"); without
-//           -k requests are anonymous
+//           -k requests are anonymous. call and fetch: POST and GET of /BUCKET/PREFIX, of any HTTP server
 //   KEYS    keys PREFIX00000000 … are read in turn; put and delete take REQUESTS different ones
 //   PID     of the server, to tell its CPU time a request (resolution of the kernel's clock ticks)
 // Prints one line of JSON. Bodies below 1 MiB carry their SHA-256, larger ones UNSIGNED-PAYLOAD.
@@ -43,7 +43,7 @@ struct conn {
 };
 
 struct load {
-	const char *op, *host, *bucket, *prefix, *query;
+	const char *op, *host, *bucket, *prefix, *query, *token;
 	struct span access, secret;
 	unsigned requests, connections, keys;
 	size_t size;
@@ -70,7 +70,8 @@ static no_return void die(const char *what)
 
 static bool has_body(const struct load *l)
 {
-	return strcmp(l->op, "put") == 0 || strcmp(l->op, "part") == 0;
+	return strcmp(l->op, "put") == 0 || strcmp(l->op, "part") == 0 ||
+	       strcmp(l->op, "call") == 0;
 }
 
 // ---- requests ------------------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ static struct span target_path(struct load *l, unsigned i)
 
 	if (strcmp(l->op, "list") == 0)
 		return text_of(l, "/%s", l->bucket);
-	if (strcmp(l->op, "part") == 0)
+	if (strcmp(l->op, "part") == 0 || strcmp(l->op, "call") == 0 || strcmp(l->op, "fetch") == 0)
 		return text_of(l, "/%s/%s", l->bucket, l->prefix);
 	return text_of(l, "/%s/%s%08u", l->bucket, l->prefix, key);
 }
@@ -112,7 +113,10 @@ static struct span target_query(struct load *l, unsigned i)
 
 static struct span build(struct load *l, unsigned i, struct span payload, struct span time)
 {
-	const char *method = has_body(l) ? "PUT" : strcmp(l->op, "delete") == 0 ? "DELETE" : "GET";
+	const char *method = strcmp(l->op, "call") == 0	    ? "POST"
+			     : has_body(l)		    ? "PUT"
+			     : strcmp(l->op, "delete") == 0 ? "DELETE"
+							    : "GET";
 	struct span path = target_path(l, i), query = target_query(l, i);
 	struct sigv4_header h[] = { { SPAN("host"), span_of(l->host) },
 				    { SPAN("x-amz-content-sha256"), payload },
@@ -132,6 +136,8 @@ static struct span build(struct load *l, unsigned i, struct span payload, struct
 			       "\r\nAuthorization: " SPAN_FMT "\r\n",
 			       SPAN_ARG(payload), SPAN_ARG(time),
 			       SPAN_ARG(sigv4_authorization(&l->mem, &c, &r)));
+	if (l->token)
+		auth = text_of(l, "Authorization: Bearer %s\r\n", l->token);
 	struct span length =
 		has_body(l) ? text_of(l, "Content-Length: %zu\r\n", l->size) : span_of("");
 
@@ -390,7 +396,7 @@ static void parse(struct load *l, int argc, char **argv)
 	const char *access = "", *secret = "";
 	int opt;
 
-	while ((opt = getopt(argc, argv, "o:h:b:k:s:p:n:c:z:K:q:P:")) != -1)
+	while ((opt = getopt(argc, argv, "o:h:b:k:s:p:n:c:z:K:q:P:t:")) != -1)
 		switch (opt) {
 		case 'o':
 			l->op = optarg;
@@ -424,6 +430,9 @@ static void parse(struct load *l, int argc, char **argv)
 			break;
 		case 'K':
 			l->keys = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 't':
+			l->token = optarg;
 			break;
 		case 'P':
 			if (l->pid_count < PIDS_MAX)

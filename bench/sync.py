@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Waiting calls a second: POST /run/NAME of a script that does nothing, beside the launcher alone in the same run.
+usage: bench/sync.py [CALLS [CONNECTIONS]]
+
+CPU time is that of the daemon, and of the runner with all it waited for, a call; the load client's is apart.
+"""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+import conftest  # noqa: E402
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def floor(jobs, at_once):
+    done = subprocess.run([ROOT / "build" / "bench" / "floor", "-n", str(jobs), "-p", str(at_once)], capture_output=True, text=True)
+    line = done.stdout.strip().splitlines()[-1]
+    print("floor:", line)
+    return float(re.search(r"([\d.]+) jobs/s", line).group(1))
+
+
+def cpu_s(pid, children):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    own = int(fields[11]) + int(fields[12])
+    return (own + (int(fields[13]) + int(fields[14]) if children else 0)) / TICK
+
+
+def runner_of(daemon):
+    done = subprocess.run(["pgrep", "-f", f"runner --data {daemon.data}"], capture_output=True, text=True)
+    return max(int(p) for p in done.stdout.split())
+
+
+def load(daemon, token, op, bucket, path, calls, connections):
+    done = subprocess.run([ROOT / "build" / "bench" / "s3load", "-o", op, "-h", daemon.api.split("//")[1], "-b", bucket,
+                           "-p", path, "-t", token, "-n", str(calls), "-c", str(connections), "-z", "2"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def measure(d, name, calls, connections, keys):
+    d.create(name, "true", output=[], cpu="0.05", memory="32Mi", **keys)
+    token = d.call("GET", f"/system/services/{name}", 200).json()["token"]
+    load(d, token, "call", "run", name, connections * 4, connections)  # the first calls fill the pools
+    parts = ((d.process.pid, False), (runner_of(d), True))
+    used = [cpu_s(*p) for p in parts]
+    got = load(d, token, "call", "run", name, calls, connections)
+    used = [cpu_s(*p) - u for p, u in zip(parts, used)]
+    print(f"{name}: {got['rate']:.0f} calls/s at {connections} connections, p50 {got['p50_ms']:.1f} p99 {got['p99_ms']:.1f} ms; "
+          f"CPU ms a call: daemon {used[0] * 1000 / calls:.2f}, runner and sandboxes {used[1] * 1000 / calls:.2f}, "
+          f"load client {got['client_cpu_us'] / 1000:.2f} (load {os.getloadavg()[0]:.1f})")
+    return got["rate"]
+
+
+def main():
+    calls = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    connections = int(sys.argv[2]) if len(sys.argv) > 2 else 16
+    before = floor(calls // 2, connections)
+    d = conftest.Daemon()
+    try:
+        rate = measure(d, "fresh", calls, connections, {})
+        after = floor(calls // 2, connections)
+        print(f"fresh: {rate / ((before + after) / 2):.2f} of the floor")
+    finally:
+        d.close()
+
+
+main()
