@@ -211,7 +211,8 @@ static struct span move_in(char **to, struct span s)
 {
 	char *at = *to;
 
-	memcpy(at, s.p, s.n);
+	if (s.n) // else it may be NULL
+		memcpy(at, s.p, s.n);
 	*to += s.n;
 	return span_make(at, s.n);
 }
