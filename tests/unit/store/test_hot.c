@@ -131,24 +131,31 @@ static bool is_hot(struct place *p, struct hot *h, const struct store_bucket *b,
 	return hot_object(h, b, span_of(key), &p->mem, &o, &at, NULL, NULL);
 }
 
+static void keep(struct hot *h, const struct store_bucket *b, int number, struct span body)
+{
+	auto_free char *key = mem_printf("key-%d", number);
+	struct store_object o = { .key = span_of(key), .bucket_id = b->id, .size = body.n };
+
+	hot_object_keep(h, UINT64_MAX - 1, &o, (struct content){ 0 }, body);
+}
+
 static void memory_is_bounded_and_what_is_used_stays(void **state)
 {
 	struct place *p = *state;
 	struct store_bucket b = look_bucket(p);
 	struct hot *h = hot_new(p->db, 64 << 10);
 	struct span body = pattern(p, 1000);
-	size_t kept = 0;
+	size_t kept = 0, lost = 0;
 
-	for (int i = 0; i < 1000; i++) {
-		auto_free char *key = mem_printf("key-%d", i);
-		struct store_object o = { .key = span_of(key), .bucket_id = b.id, .size = 1000 };
-
-		hot_object_keep(h, UINT64_MAX - 1, &o, (struct content){ 0 }, body);
-		if (i) // may have been pushed out by a key of the same place
-			kept += is_hot(p, h, &b, "key-0");
+	keep(h, &b, 0, body);
+	for (int i = 1; i < 1000; i++) {
+		keep(h, &b, i, body);
+		if (is_hot(p, h, &b, "key-0"))
+			continue;
+		lost++; // pushed out by a key of the same spot, of which there is none or one
+		keep(h, &b, 0, body);
 	}
-	assert_true(kept > 500);
-	kept = 0;
+	assert_in_range(lost, 0, 5); // it would be 20 were it not for its use
 	for (int i = 0; i < 1000; i++) {
 		auto_free char *key = mem_printf("key-%d", i);
 
