@@ -211,7 +211,7 @@ def fresh_disk(tmp):
     try:
         yield folder
     finally:
-        conftest.wait_for("the disk to be free", lambda: subprocess.run(["umount", str(folder)], check=False).returncode == 0)
+        conftest.wait_for("the disk to be free", lambda: subprocess.run(["umount", str(folder)], check=False, stderr=subprocess.DEVNULL).returncode == 0)
 
 
 def main():

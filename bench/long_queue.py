@@ -15,6 +15,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import conftest  # noqa: E402
+from measure import cpu_s  # noqa: E402
 
 COLUMNS = "service,revision,owner,state,attempt,sync,priority,run_after_ns,lease_ns,worker,run,depth,created_ns"
 
@@ -43,11 +44,6 @@ def rss_mib(pid, field):
         if line.startswith(field):
             return int(line.split()[1]) / 1024
     return 0
-
-
-def cpu_s(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def page_ms(d, **query):

@@ -6,28 +6,20 @@ to its outcome's commit, as the database has them; the floor is bench/floor's, o
 """
 import os
 import pathlib
-import re
 import sqlite3
 import statistics
-import subprocess
 import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import conftest  # noqa: E402
-
-
-def floor(jobs, at_once):
-    done = subprocess.run([ROOT / "build" / "bench" / "floor", "-n", str(jobs), "-p", str(at_once)], capture_output=True, text=True)
-    found = re.search(r"p50 ([\d.]+) ms", done.stdout)
-    print("floor:   ", done.stdout.strip().splitlines()[-1])
-    return float(found.group(1))
+from measure import floor  # noqa: E402
 
 
 def main():
     jobs = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    before = floor(jobs, 1)
+    _, before = floor(jobs, 1)
     d = conftest.Daemon()
     try:
         d.create("noop", "true", output=[])
@@ -49,7 +41,7 @@ def main():
         print("job:     ", quantiles(whole), "from event to outcome")
         print("to lease:", quantiles([r[1] - r[0] for r in rows]), " to execve:", quantiles([r[2] - r[0] for r in rows]))
         print("PUT:     ", f"p50 {statistics.median(answered):.2f} ms by boto3")
-        after = floor(jobs, 1)
+        _, after = floor(jobs, 1)
         print(f"overhead over the floor: p50 {statistics.median(whole) / 1e6 - (before + after) / 2:.2f} ms  "
               f"(load {os.getloadavg()[0]:.1f})")
     finally:

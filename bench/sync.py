@@ -7,33 +7,13 @@ CPU time is that of the daemon, and of the runner with all it waited for, a call
 import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import conftest  # noqa: E402
-
-TICK = os.sysconf("SC_CLK_TCK")
-
-
-def floor(jobs, at_once):
-    done = subprocess.run([ROOT / "build" / "bench" / "floor", "-n", str(jobs), "-p", str(at_once)], capture_output=True, text=True)
-    line = done.stdout.strip().splitlines()[-1]
-    print("floor:", line)
-    return float(re.search(r"([\d.]+) jobs/s", line).group(1))
-
-
-def cpu_s(pid, children):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    own = int(fields[11]) + int(fields[12])
-    return (own + (int(fields[13]) + int(fields[14]) if children else 0)) / TICK
-
-
-def runner_of(daemon):
-    done = subprocess.run(["pgrep", "-f", f"runner --data {daemon.data}"], capture_output=True, text=True)
-    return max(int(p) for p in done.stdout.split())
+from measure import cpu_s, floor, runner_of  # noqa: E402
 
 
 def load(daemon, token, op, bucket, path, calls, connections):
@@ -61,11 +41,11 @@ def measure(d, name, calls, connections, keys):
 def main():
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     connections = int(sys.argv[2]) if len(sys.argv) > 2 else 16
-    before = floor(calls // 2, connections)
+    before, _ = floor(calls // 2, connections)
     d = conftest.Daemon()
     try:
         rate = measure(d, "fresh", calls, connections, {})
-        after = floor(calls // 2, connections)
+        after, _ = floor(calls // 2, connections)
         print(f"fresh: {rate / ((before + after) / 2):.2f} of the floor")
     finally:
         d.close()
