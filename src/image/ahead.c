@@ -34,12 +34,8 @@ struct ahead {
 	// The thread's own:
 	struct digest digest;
 	z_stream z;
-	enum {
-		PLAIN,
-		GZIP,
-		GZIP_BETWEEN,
-		OVER
-	} form; // BETWEEN: one packed part has ended, another may follow
+	// BETWEEN: one packed part has ended, another may follow.
+	enum { PLAIN, GZIP, GZIP_BETWEEN, OVER } form;
 	struct slot slots[SLOTS];
 };
 

@@ -12,7 +12,6 @@
 #include "image/progress.h"
 #include "image/settle.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -27,16 +26,10 @@ enum { ENTRIES_MAX = 2000000, KEEP_MS = 3600000 };
 static int drop_unfinished(struct images *m, struct err *e)
 {
 	struct db_conn *c = db_reader(m->db, e);
-	int fd = fcntl(m->dir, F_DUPFD_CLOEXEC, 3), bad = 0;
-	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	DIR *list = c ? folder_list(m->dir, e) : NULL;
+	int bad = list ? 0 : -1;
 	struct dirent *d;
 
-	if (!list) {
-		file_close(fd);
-		return err_sys(e, ERR_IO, errno, "images");
-	}
-	if (!c)
-		bad = -1;
 	while (!bad && (d = readdir(list))) {
 		bool drop = true;
 
@@ -47,7 +40,8 @@ static int drop_unfinished(struct images *m, struct err *e)
 		if (!bad && drop)
 			bad = file_remove_tree(m->dir, d->d_name, e);
 	}
-	closedir(list);
+	if (list)
+		closedir(list);
 	return bad;
 }
 

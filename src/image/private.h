@@ -10,6 +10,8 @@
 #include "image/image.h"
 #include "image/unpack.h"
 
+#include <dirent.h>
+
 struct db_conn;
 struct image_upload;
 struct manifest;
@@ -99,7 +101,10 @@ struct span catalog_repo_of(struct span name);
 // image.c: removes the folder of an image that neither a name nor a service needs. Under the lock.
 must_check int image_folder_drop(struct images *m, const char *id, struct err *e);
 
-// sweep.c
+// sweep.c: what is in a folder of ours; NULL with *e set.
+DIR *folder_list(int dir, struct err *e);
+// The next unpacked image, by its id, in the list of m->dir; NULL at the end. What is in the making is passed over.
+const char *folder_next_image(DIR *list);
 // Whether neither a name nor a service's revision needs the folder of an image.
 must_check int folder_unused(struct db_conn *c, const char *id, bool *unused, struct err *e);
 must_check int sweep_blobs(struct images *m, bool opening, struct image_pruned *out, struct err *e);

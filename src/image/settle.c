@@ -10,7 +10,6 @@
 #include "image/manifest.h"
 #include "image/private.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -49,37 +48,18 @@ static int read_mark(int dir, char out[static BOOT_ID_MAX], struct err *e)
 	return 0;
 }
 
-static DIR *list_images(struct images *m, struct err *e)
-{
-	auto_fd int fd = file_open(m->dir, ".", O_RDONLY | O_DIRECTORY, 0, e);
-	DIR *list = fd < 0 ? NULL : fdopendir(fd);
-
-	if (list)
-		file_take(&fd);
-	else if (fd >= 0)
-		err_sys(e, ERR_IO, errno, "images");
-	return list;
-}
-
-static bool is_published(const char *name)
-{
-	return name[0] != '.' && strcmp(name, "blobs") != 0 && strncmp(name, "new-", 4) != 0;
-}
-
 // ---- to the disk ---------------------------------------------------------------------------------------
 
 // Descriptors of the folders that wait, for a name may be another folder's a moment later.
 static size_t find_waiting(struct images *m, int out[static AT_ONCE], struct err *e)
 {
-	DIR *list = list_images(m, e);
-	struct dirent *d;
+	DIR *list = folder_list(m->dir, e);
+	const char *id;
 	size_t n = 0;
 
-	while (list && n < AT_ONCE && (d = readdir(list))) {
+	while (list && n < AT_ONCE && (id = folder_next_image(list))) {
 		struct err gone = { 0 };
-		int dir = is_published(d->d_name)
-				  ? file_open(m->dir, d->d_name, O_RDONLY | O_DIRECTORY, 0, &gone)
-				  : -1;
+		int dir = file_open(m->dir, id, O_RDONLY | O_DIRECTORY, 0, &gone);
 
 		if (dir >= 0 && faccessat(dir, MARK, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 			out[n++] = dir;
@@ -174,7 +154,7 @@ static int forget_in(struct db_conn *c, void *arg, struct err *e)
 											      : 0;
 }
 
-static int restore(struct images *m, char *id, struct err *e)
+static int restore(struct images *m, const char *id, struct err *e)
 {
 	char boot[BOOT_ID_MAX], was[BOOT_ID_MAX];
 	struct err why = { 0 };
@@ -190,18 +170,19 @@ static int restore(struct images *m, char *id, struct err *e)
 		return 0;
 	// Half an image must not be taken for one. Its names stay; whoever uses one hears what is wrong.
 	log_error("image", "%s cannot be unpacked again: %s", id, why.msg);
-	return db_write(m->db, forget_in, id, e) < 0 ? -1 : file_remove_tree(m->dir, id, e);
+	return db_write(m->db, forget_in, (void *)(uintptr_t)id, e) < 0
+		       ? -1
+		       : file_remove_tree(m->dir, id, e);
 }
 
 int settle_open(struct images *m, struct err *e)
 {
-	DIR *list = list_images(m, e);
+	DIR *list = folder_list(m->dir, e);
 	int bad = list ? 0 : -1;
-	struct dirent *d;
+	const char *id;
 
-	while (!bad && (d = readdir(list)))
-		if (is_published(d->d_name))
-			bad = restore(m, d->d_name, e);
+	while (!bad && (id = folder_next_image(list)))
+		bad = restore(m, id, e);
 	if (list)
 		closedir(list);
 	if (bad < 0)

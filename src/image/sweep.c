@@ -10,7 +10,6 @@
 #include "image/blob.h"
 #include "image/private.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -51,7 +50,7 @@ static int mark_image(struct images *m, const char *folder, struct map *used, st
 	return 0;
 }
 
-static DIR *list_folder(int dir, struct err *e)
+DIR *folder_list(int dir, struct err *e)
 {
 	auto_fd int fd = file_open(dir, ".", O_RDONLY | O_DIRECTORY, 0, e);
 	DIR *list = fd < 0 ? NULL : fdopendir(fd);
@@ -63,16 +62,25 @@ static DIR *list_folder(int dir, struct err *e)
 	return list;
 }
 
-static int mark_all(struct images *m, struct map *used, struct err *e)
+const char *folder_next_image(DIR *list)
 {
-	DIR *list = list_folder(m->dir, e);
 	struct dirent *d;
-	int bad = list ? 0 : -1;
 
-	while (!bad && (d = readdir(list)))
+	while ((d = readdir(list)))
 		if (d->d_name[0] != '.' && strcmp(d->d_name, "blobs") != 0 &&
 		    strncmp(d->d_name, "new-", 4) != 0)
-			bad = mark_image(m, d->d_name, used, e);
+			return d->d_name;
+	return NULL;
+}
+
+static int mark_all(struct images *m, struct map *used, struct err *e)
+{
+	DIR *list = folder_list(m->dir, e);
+	int bad = list ? 0 : -1;
+	const char *id;
+
+	while (!bad && (id = folder_next_image(list)))
+		bad = mark_image(m, id, used, e);
 	if (list)
 		closedir(list);
 	return bad;
@@ -142,19 +150,16 @@ int folder_unused(struct db_conn *c, const char *id, bool *unused, struct err *e
 static int sweep_folders(struct images *m, struct err *e)
 {
 	struct db_conn *c = db_reader(m->db, e);
-	DIR *list = c ? list_folder(m->dir, e) : NULL;
+	DIR *list = c ? folder_list(m->dir, e) : NULL;
 	int bad = list ? 0 : -1;
-	struct dirent *d;
+	const char *id;
 
-	while (!bad && (d = readdir(list))) {
+	while (!bad && (id = folder_next_image(list))) {
 		bool unused = false;
 
-		if (d->d_name[0] == '.' || strcmp(d->d_name, "blobs") == 0 ||
-		    strncmp(d->d_name, "new-", 4) == 0)
-			continue;
-		bad = folder_unused(c, d->d_name, &unused, e);
+		bad = folder_unused(c, id, &unused, e);
 		if (!bad && unused)
-			bad = file_remove_tree(m->dir, d->d_name, e);
+			bad = file_remove_tree(m->dir, id, e);
 	}
 	if (list)
 		closedir(list);
@@ -172,7 +177,7 @@ int sweep_blobs(struct images *m, bool opening, struct image_pruned *out, struct
 	int bad = c && db_write(m->db, forget_in, &before, e) == 0 ? mark_all(m, &used, e) : -1;
 
 	*out = (struct image_pruned){ 0 };
-	if (!bad && !(list = list_folder(m->blobs, e)))
+	if (!bad && !(list = folder_list(m->blobs, e)))
 		bad = -1;
 	while (!bad && (d = readdir(list))) {
 		bool garbage = false;

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHUNK = 256 << 10, PATH_BYTES_MAX = 4095 };
+enum { PATH_BYTES_MAX = 4095 };
 
 struct unpack {
 	int root;
