@@ -1,4 +1,5 @@
-// range: the Range and Content-Range fields of HTTP (RFC 9110 14). Threads: no state. Errors: none; what is not understood asks for all.
+// range: the Range and Content-Range fields of HTTP (RFC 9110 14).
+// Threads: no state. Errors: none; a Range that is not understood asks for all.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/span.h"

@@ -101,7 +101,6 @@ static void put_committed(struct s3_req *q)
 	s3_empty(q, 200);
 }
 
-// there" is that it is missing.
 static void put_large(struct s3_req *q)
 {
 	struct store_object o;
