@@ -137,7 +137,7 @@ struct db_stmt *db_query(struct db_conn *c, const char *sql, const struct db_val
 {
 	struct db_stmt *s;
 
-	if (c->section && !c->begun)
+	if (c->sections && !c->begun)
 		begin_section(c);
 	s = statement(c, sql, e);
 	if (!s)

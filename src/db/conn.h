@@ -18,9 +18,9 @@ struct db_conn {
 	sqlite3 *sqlite;
 	struct db *db;
 	struct db_stmt *cache[CONN_CACHE];
-	bool section,
-		begun; // between db_read_begin() and its end; the transaction begins with the first query
-	uint64_t moment; // when the section began
+	unsigned sections; // begun by db_read_begin() and not ended
+	bool begun;	   // their transaction, which is with the first query
+	uint64_t moment;   // when they began
 };
 
 must_check int db_conn_open(struct db_conn *c, struct db *d, const char *path, bool write,

@@ -315,16 +315,27 @@ struct db_conn *db_reader(struct db *d, struct err *e)
 	return &r->conn;
 }
 
+static void section_begin(struct db_conn *c)
+{
+	c->moment = atomic_load(&c->db->moment);
+	c->begun = false;
+}
+
+static void section_end(struct db_conn *c)
+{
+	struct err ignored = { 0 };
+
+	if (c->begun && !sqlite3_get_autocommit(c->sqlite))
+		db_exec(c, "COMMIT", DB_NO_ARGS, &ignored);
+}
+
 void db_read_begin(struct db *d)
 {
 	struct err ignored = { 0 };
 	struct db_conn *c = db_reader(d, &ignored);
 
-	if (!c)
-		return;
-	c->moment = atomic_load(&d->moment);
-	c->section = true;
-	c->begun = false;
+	if (c && c->sections++ == 0)
+		section_begin(c);
 }
 
 void db_read_end(struct db *d)
@@ -332,16 +343,24 @@ void db_read_end(struct db *d)
 	struct err ignored = { 0 };
 	struct db_conn *c = db_reader(d, &ignored);
 
-	if (!c)
+	if (c && c->sections && --c->sections == 0)
+		section_end(c);
+}
+
+void db_read_renew(struct db *d)
+{
+	struct err ignored = { 0 };
+	struct db_conn *c = db_reader(d, &ignored);
+
+	if (!c || !c->sections)
 		return;
-	if (c->begun && !sqlite3_get_autocommit(c->sqlite))
-		db_exec(c, "COMMIT", DB_NO_ARGS, &ignored);
-	c->section = false;
+	section_end(c);
+	section_begin(c);
 }
 
 uint64_t db_moment(struct db_conn *c)
 {
-	return c->section ? c->moment : atomic_load(&c->db->moment);
+	return c->sections ? c->moment : atomic_load(&c->db->moment);
 }
 
 // ---- the writer ----------------------------------------------------------------------------------------

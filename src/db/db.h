@@ -81,9 +81,12 @@ void db_off_commit(struct db *d, void *owner);
 struct db_conn *db_reader(struct db *d, struct err *e);
 
 // Between the two, this thread's queries see one state, that of the first, and take the database's locks once instead
-// of each for itself. Not nested; short, as above. Failing to begin only means that each query stands alone.
+// of each for itself. May be nested: the outermost counts. Short, as above. Failing to begin only means that each query
+// stands alone.
 void db_read_begin(struct db *d);
 void db_read_end(struct db *d);
+// Between the two: what is read from now on is of a later moment, for who met something that is gone since.
+void db_read_renew(struct db *d);
 
 // Numbers the ends of transactions, from 1. What this connection reads from now on holds everything that was committed
 // up to the moment returned, perhaps more. For caches: what was read is good as long as nothing in it was changed at a

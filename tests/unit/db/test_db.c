@@ -257,6 +257,28 @@ static void reads_between_begin_and_end_see_one_moment(void **state)
 	assert_int_equal(count_settings(p->db), before + 1);
 }
 
+static void sections_nest_and_can_be_renewed(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	int64_t before;
+
+	db_read_begin(p->db);
+	db_read_begin(p->db);
+	before = count_settings(p->db);
+	assert_int_equal(db_write(p->db, put_setting, "nested", &e), 0);
+	db_read_end(p->db);
+	assert_int_equal(count_settings(p->db), before); // the outer one goes on
+	db_read_renew(p->db);
+	assert_int_equal(count_settings(p->db), before + 1);
+	assert_int_equal(db_write(p->db, put_setting, "renewed", &e), 0);
+	assert_int_equal(count_settings(p->db), before + 1);
+	db_read_end(p->db);
+	assert_int_equal(count_settings(p->db), before + 2);
+	db_read_renew(p->db); // none has begun: nothing happens
+	assert_int_equal(count_settings(p->db), before + 2);
+}
+
 // ---- a full disk ---------------------------------------------------------------------------------------
 
 static int put_large(struct db_conn *c, void *arg, struct err *e)
@@ -407,6 +429,7 @@ int main(void)
 		CASE(numbers_never_come_twice),
 		CASE(a_newer_schema_is_refused),
 		CASE(reads_between_begin_and_end_see_one_moment),
+		CASE(sections_nest_and_can_be_renewed),
 		CASE(the_feed_resumes_by_number),
 		CASE(an_acknowledged_write_survives_kill),
 		CASE(a_damaged_file_is_refused_with_its_name),
