@@ -124,8 +124,10 @@ static int check_known(struct store_reader *r, struct db_conn *c, struct err *e)
 
 static int load(struct store_reader *r, struct db_conn *c, struct err *e)
 {
-	if (r->at.storage == STORE_INLINE)
-		return load_inline(r, c, e);
+	r->mtime_ns = r->object->mtime_ns;
+	r->size = r->object->size;
+	if (r->at.storage == STORE_INLINE) // or it came from memory
+		return r->bytes.p ? 0 : load_inline(r, c, e);
 	if (r->at.storage == STORE_EXTERNAL) {
 		r->fd = place_open_file(r->store, r->object, r->at.id, e);
 		return r->fd < 0 ? -1 : 0;
@@ -155,8 +157,6 @@ static int reader_new(struct store *s, struct db_conn *c, struct content at,
 	struct store_reader *r = reader_alloc(s, o);
 
 	r->at = at;
-	r->mtime_ns = o->mtime_ns;
-	r->size = o->size;
 	if (load(r, c, e) < 0) {
 		store_reader_close(r);
 		return -1;
@@ -165,55 +165,60 @@ static int reader_new(struct store *s, struct db_conn *c, struct content at,
 	return 0;
 }
 
-// An overwrite between the row and its content makes the old content go away: look again.
-enum { OPEN_TRIES = 4 };
+// 1 = its content is gone: something replaced the object meanwhile.
+static int open_row(struct store *s, struct db_conn *c, const struct store_bucket *b,
+		    struct span key, int64_t version, struct arena *mem, struct store_object *out,
+		    struct store_reader **reader, struct err *e)
+{
+	uint64_t moment = db_moment(c);
+	struct content at;
 
+	if (object_find(c, b, key, version, mem, out, &at, e) < 0 || object_not_marker(out, e) < 0)
+		return -1;
+	if (reader_new(s, c, at, out, reader, e) < 0)
+		return e->code == ERR_NOT_FOUND ? 1 : -1;
+	if (!version)
+		hot_object_keep(s->hot, moment, out, at, (*reader)->bytes);
+	return 0;
+}
+
+enum { OPEN_TRIES = 5 };
+
+// Row and inline body are of one moment; a file may have gone since: then all is looked at anew.
 static int open_found(struct store *s, const struct store_bucket *b, struct span key,
 		      int64_t version, struct arena *mem, struct store_object *out,
 		      struct store_reader **reader, struct err *e)
 {
 	struct db_conn *c = db_reader(s->db, e);
-	struct content at;
+	int got = c ? 1 : -1;
 
-	for (int i = 0; c; i++) {
-		uint64_t moment = db_moment(c);
-
-		if (object_find(c, b, key, version, mem, out, &at, e) < 0 ||
-		    object_not_marker(out, e) < 0)
-			return -1;
-		if (reader_new(s, c, at, out, reader, e) == 0) {
-			if (!version)
-				hot_object_keep(s->hot, moment, out, at, (*reader)->bytes);
-			return 0;
-		}
-		if (e->code != ERR_NOT_FOUND)
-			return -1;
-		if (i == OPEN_TRIES)
-			return err_set(e, ERR_CORRUPT, "the content of " SPAN_FMT " is missing",
-				       SPAN_ARG(key));
+	db_read_begin(s->db);
+	for (int i = 0; got > 0 && i < OPEN_TRIES; i++) {
+		if (i)
+			db_read_renew(s->db);
+		got = open_row(s, c, b, key, version, mem, out, reader, e);
 	}
-	return -1;
+	db_read_end(s->db);
+	return got > 0 ? err_set(e, ERR_CORRUPT, "the content of " SPAN_FMT " is missing",
+				 SPAN_ARG(key))
+		       : got;
 }
 
-// By what is in memory. The content may be gone when something replaced the object just now: then false, too.
+// By what is in memory. False also when its content is gone, or cannot be read: then who looks again hears why.
 static bool open_hot(struct store *s, const struct store_bucket *b, struct span key,
 		     struct arena *mem, struct store_object *out, struct store_reader **reader)
 {
+	struct err ignored = { 0 };
+	struct db_conn *c = db_reader(s->db, &ignored);
 	struct store_reader *r = reader_alloc(s, out);
-	struct err gone = { 0 };
-	struct db_conn *c;
 
-	if (hot_object(s->hot, b, key, mem, out, &r->at, &r->mem, &r->bytes)) {
-		r->mtime_ns = out->mtime_ns;
-		r->size = out->size;
-		c = r->at.storage == STORE_INLINE ? NULL : db_reader(s->db, &gone);
-		if (r->at.storage == STORE_INLINE || (c && load(r, c, &gone) == 0)) {
-			*reader = r;
-			return true;
-		}
-		*out = (struct store_object){ 0 };
+	if (c && hot_object(s->hot, b, key, mem, out, &r->at, &r->mem, &r->bytes) &&
+	    load(r, c, &ignored) == 0) {
+		*reader = r;
+		return true;
 	}
 	store_reader_close(r);
+	*out = (struct store_object){ 0 };
 	return false;
 }
 

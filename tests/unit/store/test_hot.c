@@ -122,6 +122,21 @@ static void what_an_older_moment_saw_is_not_kept(void **state)
 	assert_int_equal(look_bucket(p).visibility, 2);
 }
 
+// The file of what an older moment saw may be gone.
+static void a_content_that_went_is_looked_for_anew(void **state)
+{
+	struct place *p = *state;
+
+	put(p, "a", pattern(p, 40000));
+	put(p, "b", SPAN("other"));
+	store_read_begin(p->store);
+	assert_content(p, "b", SPAN("other")); // the first query: the moment
+	put(p, "a", pattern(p, 50000));
+	wait_for_files(p, 1);
+	assert_content(p, "a", pattern(p, 50000));
+	store_read_end(p->store);
+}
+
 // Found without the database or not at all.
 static bool is_hot(struct place *p, struct hot *h, const struct store_bucket *b, const char *key)
 {
@@ -188,10 +203,8 @@ static void *read_on(void *arg)
 		char text[16] = "";
 		struct err e = { 0 };
 
-		store_read_begin(race->p->store); // as the server does: row and body of one moment
 		check(store_reader_open(race->p->store, SPAN("photos"), SPAN("n"), 0, &mem, &o, &r,
 					&e) == 0);
-		store_read_end(race->p->store);
 		check(store_reader_pread(r, 0, text, sizeof(text) - 1, &e) > 0);
 		check(span_to_u64(span_of(text), &got));
 		check(got >= before && got >= last);
@@ -227,6 +240,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(every_change_of_a_bucket_is_seen, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_an_older_moment_saw_is_not_kept, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_content_that_went_is_looked_for_anew, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(memory_is_bounded_and_what_is_used_stays, setup,
 						teardown),
