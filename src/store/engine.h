@@ -69,6 +69,11 @@ struct content {
 void object_from_row(struct db_stmt *s, struct arena *mem, struct store_object *o,
 		     struct content *at);
 
+// All of an object that lies outside its struct.
+enum { OBJECT_SPANS = 7 };
+void object_spans(struct store_object *o, struct span *out[static OBJECT_SPANS]);
+void object_copy(struct arena *mem, struct store_object *out, const struct store_object *o);
+
 must_check int bucket_find(struct db_conn *c, struct span name, struct store_bucket *out,
 			   struct err *e);
 // The latest version, delete markers included; 1 = found, 0 = none.

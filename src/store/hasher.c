@@ -187,15 +187,16 @@ void hasher_drop(struct hasher *h, struct hash_job *j)
 {
 	auto_lock held = lock_hold(&h->lock);
 
-	for (struct hash_job **at = &h->head; j->queued && *at; at = &(*at)->next)
-		if (*at == j) {
-			*at = j->next;
-			j->queued = false;
-			break;
-		}
-	h->tail = &h->head;
-	while (*h->tail)
-		h->tail = &(*h->tail)->next;
+	if (j->queued) {
+		struct hash_job **at = &h->head;
+
+		while (*at != j)
+			at = &(*at)->next;
+		*at = j->next;
+		if (h->tail == &j->next)
+			h->tail = at;
+		j->queued = false;
+	}
 	j->failed = true; // nothing more is begun
 	while (j->busy)
 		pthread_cond_wait(&h->done, &h->lock);

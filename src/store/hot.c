@@ -171,18 +171,6 @@ void hot_object_changes_in(struct hot *h, int64_t bucket, struct span key)
 	h->touched[i / WORD] |= UINT64_C(1) << (i % WORD);
 }
 
-// What of an object lies outside its struct; each is copied or counted.
-enum { SPANS = 6 };
-static void spans_of(struct store_object *o, struct span *out[static SPANS])
-{
-	out[0] = &o->key;
-	out[1] = &o->meta.packed;
-	out[2] = &o->tags;
-	out[3] = &o->acl;
-	out[4] = &o->checksum;
-	out[5] = &o->storage_class;
-}
-
 bool hot_object(struct hot *h, const struct store_bucket *b, struct span key, struct arena *mem,
 		struct store_object *o, struct content *at, struct arena *body_mem,
 		struct span *body)
@@ -190,17 +178,13 @@ bool hot_object(struct hot *h, const struct store_bucket *b, struct span key, st
 	struct spot *p = &h->spots[spot_of(b->id, key)];
 	auto_lock held = lock_hold(&p->lock);
 	const struct entry *n = p->entry;
-	struct span *s[SPANS];
 
 	if (!n || n->o.bucket_id != b->id || !span_eq(n->o.key, key) ||
 	    (body && n->at.storage == STORE_INLINE && !n->body.p))
 		return false;
 	p->used = true;
-	*o = n->o;
 	*at = n->at;
-	spans_of(o, s);
-	for (size_t i = 0; i < SPANS; i++)
-		*s[i] = arena_span(mem, *s[i]);
+	object_copy(mem, o, &n->o);
 	o->bucket = arena_span(mem, span_of(b->name));
 	if (body)
 		*body = n->body.p ? arena_span(body_mem, n->body) : n->body;
@@ -220,17 +204,18 @@ static struct span move_in(char **to, struct span s)
 static struct entry *entry_new(const struct store_object *o, struct content at, struct span body)
 {
 	struct store_object copy = *o;
-	struct span *s[SPANS];
+	struct span *s[OBJECT_SPANS];
 	size_t bytes = sizeof(struct entry) + body.n;
 	struct entry *n;
 	char *to;
 
-	spans_of(&copy, s);
-	for (size_t i = 0; i < SPANS; i++)
+	copy.bucket = SPAN(""); // who asks names it
+	object_spans(&copy, s);
+	for (size_t i = 0; i < OBJECT_SPANS; i++)
 		bytes += s[i]->n;
 	n = mem_alloc(bytes);
 	to = n->text;
-	for (size_t i = 0; i < SPANS; i++)
+	for (size_t i = 0; i < OBJECT_SPANS; i++)
 		*s[i] = move_in(&to, *s[i]);
 	n->o = copy;
 	n->at = at;

@@ -42,6 +42,27 @@ void object_from_row(struct db_stmt *s, struct arena *mem, struct store_object *
 	o->content = at->id;
 }
 
+void object_spans(struct store_object *o, struct span *out[static OBJECT_SPANS])
+{
+	out[0] = &o->bucket;
+	out[1] = &o->key;
+	out[2] = &o->meta.packed;
+	out[3] = &o->tags;
+	out[4] = &o->acl;
+	out[5] = &o->checksum;
+	out[6] = &o->storage_class;
+}
+
+void object_copy(struct arena *mem, struct store_object *out, const struct store_object *o)
+{
+	struct span *s[OBJECT_SPANS];
+
+	*out = *o;
+	object_spans(out, s);
+	for (size_t i = 0; i < OBJECT_SPANS; i++)
+		*s[i] = arena_span(mem, *s[i]);
+}
+
 int bucket_find(struct db_conn *c, struct span name, struct store_bucket *out, struct err *e)
 {
 	auto_query struct db_stmt *s = db_query(

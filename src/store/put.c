@@ -355,18 +355,6 @@ void store_put_committed(struct store_put *p)
 		seen_add(p->store->seen, p->file);
 }
 
-static void object_copy(struct arena *mem, struct store_object *out, const struct store_object *o)
-{
-	*out = *o;
-	out->bucket = arena_span(mem, o->bucket);
-	out->key = arena_span(mem, o->key);
-	out->meta.packed = arena_span(mem, o->meta.packed);
-	out->tags = arena_span(mem, o->tags);
-	out->acl = arena_span(mem, o->acl);
-	out->checksum = arena_span(mem, o->checksum);
-	out->storage_class = arena_span(mem, o->storage_class);
-}
-
 int store_put_finish(struct store_put *p, struct arena *mem, struct store_object *out,
 		     struct err *e)
 {
