@@ -61,6 +61,9 @@ void db_submit(struct db *d, struct db_request *r);
 // Blocks until the request is committed and on disk.
 must_check int db_write(struct db *d, db_write_fn fn, void *arg, struct err *e);
 
+// Blocks until every request that was submitted before has ended, well or not, and its `done` returned.
+void db_settle(struct db *d);
+
 // Blocks until the request ran; its commit follows within lazy_delay_ms. For leases and progress, whose loss
 // in a crash is harmless.
 must_check int db_write_lazy(struct db *d, db_write_fn fn, void *arg, struct err *e);

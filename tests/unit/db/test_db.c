@@ -419,6 +419,23 @@ static void a_batch_that_meets_a_full_disk_is_told_so_whole(void **state)
 	leave_small_disk(p);
 }
 
+static void what_was_submitted_has_ended_when_it_settles(void **state)
+{
+	struct place *p = *state;
+	struct db_request r[] = {
+		{ .fn = put_setting, .arg = "a", .done = remember, .lazy = true },
+		{ .fn = put_setting, .arg = "a", .done = remember },
+	};
+
+	r[0].result = r[1].result = 7;
+	db_submit(p->db, &r[0]);
+	db_submit(p->db, &r[1]);
+	db_settle(p->db);
+	assert_int_equal(r[0].result, 0);
+	assert_int_equal(r[1].result, -1); // there is one
+	assert_int_equal(count_settings(p->db), 1);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -426,6 +443,7 @@ int main(void)
 		CASE(a_failed_request_changes_nothing),
 		CASE(many_writers_share_commits_and_all_arrive),
 		CASE(a_lazy_write_is_on_disk_soon),
+		CASE(what_was_submitted_has_ended_when_it_settles),
 		CASE(numbers_never_come_twice),
 		CASE(a_newer_schema_is_refused),
 		CASE(reads_between_begin_and_end_see_one_moment),
