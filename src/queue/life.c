@@ -211,15 +211,15 @@ int queue_end(struct queue *q, int64_t job, unsigned attempt, enum queue_state t
 	return db_write(q->db, end, &s, e);
 }
 
-static int release(struct db_conn *c, void *arg, struct err *e)
+int job_release_in(struct queue *q, struct db_conn *c, int64_t job, unsigned attempt,
+		   int64_t run_after_ns, struct err *e)
 {
 	auto_arena struct arena mem = { 0 };
-	struct step *s = arg;
 	struct queue_job j;
 
-	if (job_find_in(c, s->job, &mem, &j, e) < 0)
+	if (job_find_in(c, job, &mem, &j, e) < 0)
 		return -1;
-	if (j.attempt != s->attempt || j.state != QUEUE_STAGING)
+	if (j.attempt != attempt || j.state != QUEUE_STAGING)
 		return err_set(e, ERR_CONFLICT, "job %s is %s in attempt %u", j.name,
 			       queue_state_name(j.state), j.attempt);
 	if (db_exec(c, "DELETE FROM attempts WHERE job=?1 AND number=?2",
@@ -227,10 +227,17 @@ static int release(struct db_conn *c, void *arg, struct err *e)
 	    db_exec(c,
 		    "UPDATE jobs SET state=0, attempt=attempt-1, run_after_ns=?2, lease_ns=0 WHERE "
 		    "id=?1",
-		    DB_ARGS(db_int(j.id), db_int(s->time_ns)), e) < 0)
+		    DB_ARGS(db_int(j.id), db_int(run_after_ns)), e) < 0)
 		return -1;
-	s->q->added++;
+	q->added++;
 	return job_move_in(c, &j, QUEUE_QUEUED, NULL, e);
+}
+
+static int release(struct db_conn *c, void *arg, struct err *e)
+{
+	struct step *s = arg;
+
+	return job_release_in(s->q, c, s->job, s->attempt, s->time_ns, e);
 }
 
 int queue_release(struct queue *q, int64_t job, unsigned attempt, int64_t run_after_ns,

@@ -31,6 +31,7 @@ int queue_open(struct queue **out, struct db *d, struct err *e)
 
 	q->db = d;
 	pthread_mutex_init(&q->lock, NULL);
+	calls_start(q);
 	if (limits_load(q, e) < 0) {
 		queue_close(q);
 		return err_wrap(e, "queue");
@@ -43,6 +44,7 @@ void queue_close(struct queue *q)
 {
 	if (!q)
 		return;
+	calls_release(q);
 	limits_release(q);
 	pthread_mutex_destroy(&q->lock);
 	mem_free(q);
@@ -50,7 +52,7 @@ void queue_close(struct queue *q)
 
 // ---- adding --------------------------------------------------------------------------------------------
 
-static int check_room(struct queue *q, struct db_conn *c, const struct queue_new *n, struct err *e)
+int job_room_in(struct queue *q, struct db_conn *c, const struct queue_new *n, struct err *e)
 {
 	uint64_t user_max = queue_limits_get(q, n->owner).queued;
 	int64_t queued;
@@ -59,6 +61,7 @@ static int check_room(struct queue *q, struct db_conn *c, const struct queue_new
 		if (db_get_int(c, "SELECT n FROM job_counts WHERE service=?1 AND state=0",
 			       DB_ARGS(db_int(n->service)), 0, &queued, e) < 0)
 			return -1;
+		queued += (int64_t)calls_count(q, n->service, 0);
 		if ((uint64_t)queued >= n->queued_max)
 			return err_set(e, ERR_BUSY, "the queue of the service is full: %lld jobs",
 				       (long long)queued);
@@ -67,6 +70,7 @@ static int check_room(struct queue *q, struct db_conn *c, const struct queue_new
 		if (db_get_int(c, "SELECT sum(queued) FROM lanes WHERE owner=?1",
 			       DB_ARGS(db_int(n->owner)), 0, &queued, e) < 0)
 			return -1;
+		queued += (int64_t)calls_count(q, 0, n->owner);
 		if ((uint64_t)queued >= user_max)
 			return err_set(e, ERR_BUSY,
 				       "the user has %lld jobs in the queue, %llu are allowed",
@@ -75,12 +79,33 @@ static int check_room(struct queue *q, struct db_conn *c, const struct queue_new
 	return 0;
 }
 
+int job_event_in(struct db_conn *c, const struct queue_job *j, const char *source,
+		 struct span payload, struct err *e)
+{
+	return db_exec(c,
+		       "INSERT INTO events(service,trigger,source,bucket,key,version,job,time_ns) "
+		       "VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+		       DB_ARGS(db_int(j->service), db_int(j->trigger), db_str(source),
+			       db_int(j->bucket), db_text(j->key), db_int(j->version),
+			       db_int(j->id), db_int(j->created_ns)),
+		       e) < 0 ||
+			       db_exec(c, "INSERT INTO payloads(job,data) VALUES(?1,?2)",
+				       DB_ARGS(db_int(j->id), db_blob(payload)), e) < 0
+		       ? -1
+		       : 0;
+}
+
 int queue_add_in(struct queue *q, struct db_conn *c, const struct queue_new *n, int64_t *job,
 		 struct err *e)
 {
 	auto_arena struct arena mem = { 0 };
 	int64_t now = clock_wall_ns(), known;
-	struct queue_job j;
+	struct queue_job j = { .service = n->service,
+			       .trigger = n->trigger,
+			       .bucket = n->bucket,
+			       .key = n->key,
+			       .version = n->version,
+			       .created_ns = now };
 	uint8_t uuid[16];
 
 	*job = 0;
@@ -94,7 +119,7 @@ int queue_add_in(struct queue *q, struct db_conn *c, const struct queue_new *n, 
 		if (known)
 			return 0; // told again: it made its job the first time
 	}
-	if (!n->unbounded && check_room(q, c, n, e) < 0)
+	if (!n->unbounded && job_room_in(q, c, n, e) < 0)
 		return -1;
 	rand_uuid(uuid);
 	if (db_exec(c,
@@ -106,19 +131,11 @@ int queue_add_in(struct queue *q, struct db_conn *c, const struct queue_new *n, 
 			    db_int(n->depth), db_int(now)),
 		    e) < 0)
 		return -1;
-	*job = db_last_id(c);
+	*job = j.id = db_last_id(c);
 	if (!n->run &&
 	    db_exec(c, "UPDATE jobs SET run=-id WHERE id=?1", DB_ARGS(db_int(*job)), e) < 0)
 		return -1; // a chain that begins with a call, not with an object
-	if (db_exec(c,
-		    "INSERT INTO events(service,trigger,source,bucket,key,version,job,time_ns) "
-		    "VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
-		    DB_ARGS(db_int(n->service), db_int(n->trigger), db_str(n->source),
-			    db_int(n->bucket), db_text(n->key), db_int(n->version), db_int(*job),
-			    db_int(now)),
-		    e) < 0 ||
-	    db_exec(c, "INSERT INTO payloads(job,data) VALUES(?1,?2)",
-		    DB_ARGS(db_int(*job), db_blob(n->payload)), e) < 0 ||
+	if (job_event_in(c, &j, n->source, n->payload, e) < 0 ||
 	    job_count_in(c, n->service, QUEUE_QUEUED, 1, e) < 0 ||
 	    job_find_in(c, *job, &mem, &j, e) < 0 || job_lane_in(c, &j, 1, e) < 0)
 		return -1;
@@ -148,29 +165,43 @@ int queue_add(struct queue *q, const struct queue_new *n, int64_t *job, struct e
 
 // ---- reading -------------------------------------------------------------------------------------------
 
+// The entry of a lane among those that are there, made when it is new.
+static struct queue_lane *lane_of(struct arena *mem, struct queue_lane **list, size_t *n,
+				  size_t *cap, size_t known, const struct queue_lane *l)
+{
+	for (size_t i = 0; i < known; i++)
+		if ((*list)[i].owner == l->owner && (*list)[i].service == l->service &&
+		    (*list)[i].priority == l->priority)
+			return &(*list)[i];
+	if (*n == *cap) {
+		struct queue_lane *more = arena_alloc(mem, 2 * *cap * sizeof(*more));
+
+		memcpy(more, *list, *cap * sizeof(*more));
+		*list = more;
+		*cap *= 2;
+	}
+	(*list)[*n] = *l;
+	return &(*list)[(*n)++];
+}
+
 int queue_lanes(struct queue *q, struct arena *mem, struct queue_lane **out, size_t *n,
 		struct err *e)
 {
 	struct db_conn *c = db_reader(q->db, e);
 	auto_query struct db_stmt *s = NULL;
-	size_t cap = 64;
+	size_t calls = calls_lanes(q, mem, out), cap = calls + 1;
 	int got;
 
-	*n = 0;
-	*out = arena_alloc(mem, cap * sizeof(**out));
+	*n = calls;
 	if (!c)
 		return -1;
 	s = db_query(c, "SELECT owner,service,priority FROM lanes WHERE queued>0", DB_NO_ARGS, e);
 	while ((got = s ? db_step(s, e) : -1) > 0) {
-		if (*n == cap) {
-			struct queue_lane *more = arena_alloc(mem, 2 * cap * sizeof(*more));
+		struct queue_lane l = { .owner = db_col_int(s, 0),
+					.service = db_col_int(s, 1),
+					.priority = (int)db_col_int(s, 2) };
 
-			memcpy(more, *out, cap * sizeof(*more));
-			*out = more;
-			cap *= 2;
-		}
-		(*out)[(*n)++] = (struct queue_lane){ db_col_int(s, 0), db_col_int(s, 1),
-						      (int)db_col_int(s, 2) };
+		lane_of(mem, out, n, &cap, calls, &l)->rows = true;
 	}
 	return got;
 }

@@ -100,8 +100,10 @@ struct queue_attempt {
 struct queue_lane {
 	int64_t owner, service;
 	int priority; // a higher one goes first among the lanes of its owner
+	bool rows;    // there are queued jobs, perhaps only such as wait for their time
+	bool calls;   // there are calls that wait (queue/call.h)
 };
-// The lanes that have queued jobs, perhaps only such as wait for their time.
+// The lanes that have something queued.
 must_check int queue_lanes(struct queue *q, struct arena *mem, struct queue_lane **out, size_t *n,
 			   struct err *e);
 // Ready jobs of a lane, the oldest first, with ids from `after`+1 to `upto`, at most `limit`.

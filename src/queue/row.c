@@ -5,7 +5,7 @@
 #include "db/feed.h"
 
 // Names of 25 characters and more are cut to 16, as OSCAR does.
-static void make_name(struct queue_job *j, const uint8_t uuid[static 16])
+void job_name_make(struct queue_job *j, const uint8_t uuid[static 16])
 {
 	char text[RAND_UUID_TEXT];
 	int n = (int)strlen(j->service_name);
@@ -44,7 +44,7 @@ static void job_from_row(struct db_stmt *s, struct arena *mem, struct queue_job 
 	snprintf(j->service_name, sizeof(j->service_name), SPAN_FMT, SPAN_ARG(db_col_span(s, 2)));
 	snprintf(j->reason, sizeof(j->reason), SPAN_FMT, SPAN_ARG(db_col_span(s, 17)));
 	if (uuid.n == 16)
-		make_name(j, (const uint8_t *)uuid.p);
+		job_name_make(j, (const uint8_t *)uuid.p);
 }
 
 int jobs_collect(struct db_stmt *s, size_t limit, struct arena *mem, struct queue_job **out,

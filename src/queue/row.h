@@ -4,7 +4,7 @@
 #pragma once
 #include "base/map.h"
 #include "db/db.h"
-#include "queue/queue.h"
+#include "queue/call.h"
 
 #include <pthread.h>
 
@@ -13,7 +13,24 @@ struct queue {
 	_Atomic uint64_t added;
 	pthread_mutex_t lock; // guards what follows
 	struct map limits;    // user -> struct queue_limits
+	struct map waiting;   // lane -> struct call_lane, without empty ones
+	uint64_t waiting_count;
+	struct queue_call *young, **young_tail; // calls without a row, the oldest first
+	int64_t number, numbers_end;		// for calls
+	struct reservation {
+		struct db_request request;
+		struct queue *queue;
+		int64_t end; // the last one
+		bool under_way, ready;
+	} reservation; // of the block after this one
 };
+
+// call.c: the numbers for calls are there when start() returns, if the database takes writes.
+void calls_start(struct queue *q);
+void calls_release(struct queue *q);
+// Those that wait of a service (0 = any) and an owner (0 = any); the lanes that have some.
+uint64_t calls_count(struct queue *q, int64_t service, int64_t owner);
+size_t calls_lanes(struct queue *q, struct arena *mem, struct queue_lane **out);
 
 must_check int limits_load(struct queue *q, struct err *e);
 void limits_release(struct queue *q);
@@ -27,6 +44,16 @@ void limits_release(struct queue *q);
 	"FROM jobs j LEFT JOIN services s ON s.id=j.service "                                      \
 	"LEFT JOIN events v ON v.id=(SELECT min(id) FROM events WHERE job=j.id) "
 
+// SERVICE-UUID, from the service's name.
+void job_name_make(struct queue_job *j, const uint8_t uuid[static 16]);
+// ERR_BUSY: the queue of the service or of the user is full.
+must_check int job_room_in(struct queue *q, struct db_conn *c, const struct queue_new *n,
+			   struct err *e);
+// What made the job, and what its script shall read.
+must_check int job_event_in(struct db_conn *c, const struct queue_job *j, const char *source,
+			    struct span payload, struct err *e);
+must_check int job_release_in(struct queue *q, struct db_conn *c, int64_t job, unsigned attempt,
+			      int64_t run_after_ns, struct err *e);
 // Reads at most `limit` rows.
 must_check int jobs_collect(struct db_stmt *s, size_t limit, struct arena *mem,
 			    struct queue_job **out, size_t *n, struct err *e);

@@ -8,13 +8,15 @@
 // clang-format on
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "db/db.h"
 #include "db/feed.h"
 #include "db/schema.h"
-#include "queue/queue.h"
+#include "queue/call.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 struct place {
 	char dir[32];
@@ -501,6 +503,183 @@ static void every_step_is_in_the_feed(void **state)
 	assert_non_null(strstr(f[1].doc.p, "\"state\":\"staging\""));
 }
 
+// ---- calls ---------------------------------------------------------------------------------------------
+
+static struct queue_call *call_new(struct place *p)
+{
+	struct queue_new n = {
+		.service = 3, .revision = 1, .owner = 1, .source = "api", .payload = SPAN("said")
+	};
+	struct queue_call *call;
+	struct err e = { 0 };
+
+	for (int i = 0; queue_call_new(p->q, &n, "plants", &call, &e) < 0; i++) {
+		// A block of numbers is on its way.
+		assert_int_equal(e.code, ERR_UNAVAILABLE);
+		assert_true(i < 10000);
+		usleep(1000);
+	}
+	return call;
+}
+
+static void numbers_of_calls_never_come_twice(void **state)
+{
+	enum { CALLS = 10000 }; // more than two blocks
+	struct place *p = *state;
+	struct map seen = { 0 };
+	int64_t last = 0;
+
+	for (int i = 0; i < CALLS; i++) {
+		struct queue_call *call = call_new(p);
+		uint64_t id = (uint64_t)call->row.id, row;
+
+		assert_true(call->row.id > last);
+		last = call->row.id;
+		assert_null(map_put(&seen, map_key_u64(&id), p));
+		queue_call_put(call);
+		if (i % 500)
+			continue;
+		row = (uint64_t)add(p, 0);
+		assert_null(map_put(&seen, map_key_u64(&row), p));
+		if (i % 3000 == 0) { // those that were reserved and not used are gone
+			queue_close(p->q);
+			db_close(p->db);
+			open_all(p);
+			last = 0;
+		}
+	}
+	map_release(&seen);
+}
+
+struct writing {
+	struct place *p;
+	const struct queue_call *call;
+	struct queue_stand stand;
+	bool end;
+};
+
+static int write_call(struct db_conn *c, void *arg, struct err *e)
+{
+	const struct writing *w = arg;
+
+	return w->end ? queue_call_end_in(w->p->q, c, w->call, &w->stand, e)
+		      : queue_call_write_in(w->p->q, c, w->call, &w->stand, e);
+}
+
+static void a_call_gets_the_row_that_another_job_would_have(void **state)
+{
+	struct place *p = *state;
+	struct queue_result r = { .outcome = "exited",
+				  .exit_code = 0,
+				  .reason = "",
+				  .memory_peak = 5,
+				  .cpu_us = 6,
+				  .outputs = 2 };
+	struct queue_call *at_once = call_new(p), *late = call_new(p);
+	struct writing w = { .p = p,
+			     .call = late,
+			     .stand = { .state = QUEUE_RUNNING,
+					.attempt = 1,
+					.driver = "sandbox",
+					.node = "here",
+					.leased_ns = 7,
+					.started_ns = 8,
+					.lease_ms = 1000 } };
+	struct queue_attempt *a;
+	uint64_t counts[QUEUE_STATES];
+	struct queue_job j;
+	struct err e = { 0 };
+	struct span payload;
+	size_t n;
+
+	assert_int_equal(db_write(p->db, write_call, &w, &e), 0);
+	assert_int_equal(db_write(p->db, write_call, &w, &e), 0); // it has one
+	assert_int_equal(queue_active(p->q, &p->mem, &(struct queue_job *){ NULL }, &n, &e), 0);
+	assert_int_equal(n, 1);
+	w.end = true;
+	w.stand.state = QUEUE_SUCCEEDED;
+	w.stand.result = &r;
+	assert_int_equal(db_write(p->db, write_call, &w, &e), 0);
+	assert_int_equal(db_write(p->db, write_call, &w, &e), -1);
+	assert_int_equal(e.code, ERR_CONFLICT); // accounted before
+	w.call = at_once;
+	assert_int_equal(db_write(p->db, write_call, &w, &e), 0);
+	for (int i = 0; i < 2; i++) {
+		const struct queue_call *call = i ? late : at_once;
+
+		assert_int_equal(queue_job_find(p->q, span_of(call->row.name), &p->mem, &j, &e), 0);
+		assert_int_equal(j.id, call->row.id);
+		assert_int_equal(j.state, QUEUE_SUCCEEDED);
+		assert_int_equal(j.run, -j.id);
+		assert_int_equal(j.started_ns, 8);
+		assert_int_equal(j.outputs, 2);
+		assert_int_equal(j.exit_code, 0);
+		assert_true(j.sync && j.ended_ns && j.created_ns == call->row.created_ns);
+		assert_int_equal(queue_payload(p->q, j.id, &p->mem, &payload, &e), 0);
+		assert_true(span_is(payload, "said"));
+		assert_int_equal(queue_attempts(p->q, j.id, &p->mem, &a, &n, &e), 0);
+		assert_int_equal(n, 1);
+		assert_string_equal(a[0].outcome, "exited");
+		assert_string_equal(a[0].node, "here");
+		assert_int_equal(a[0].memory_peak, 5);
+		assert_int_equal(a[0].started_ns, 8);
+		assert_true(a[0].ended_ns);
+	}
+	assert_int_equal(queue_counts(p->q, 3, 0, counts, &e), 0);
+	assert_int_equal(counts[QUEUE_SUCCEEDED], 2);
+	assert_int_equal(counts[QUEUE_RUNNING], 0);
+	queue_call_put(at_once);
+	queue_call_put(late);
+}
+
+static void calls_wait_in_their_lanes_in_order(void **state)
+{
+	struct place *p = *state;
+	struct queue_filter mine = { .service = 3 }, other = { .service = 4 };
+	struct queue_call *calls[3], *got;
+	struct queue_lane *l;
+	int64_t next;
+	bool waited;
+
+	for (int i = 0; i < 3; i++) {
+		calls[i] = call_new(p);
+		queue_call_wait(p->q, calls[i]);
+	}
+	assert_int_equal(lanes(p, &l), 1);
+	assert_true(l[0].calls && !l[0].rows && l[0].service == 3);
+	add(p, 0);
+	assert_int_equal(lanes(p, &l), 1);
+	assert_true(l[0].calls && l[0].rows);
+	assert_null(queue_call_pick(p->q, &other, 0));
+	got = queue_call_first(p->q, l);
+	assert_ptr_equal(got, calls[0]);
+	assert_true(queue_call_take(p->q, got));
+	assert_false(queue_call_take(p->q, got));
+	queue_call_put(got);
+	got = queue_call_pick(p->q, &mine, calls[2]->row.id);
+	assert_ptr_equal(got, calls[2]);
+	assert_int_equal(queue_calls_waiting(p->q), 1);
+	// The first was taken, the second waits; the third is over.
+	queue_call_settled(p->q, calls[2]);
+	queue_call_put(calls[2]);
+	assert_null(queue_call_old(p->q, 0, &waited, &next));
+	assert_int_equal(next, calls[0]->made_ns);
+	assert_ptr_equal(queue_call_old(p->q, INT64_MAX, &waited, &next), calls[0]);
+	assert_false(waited);
+	queue_call_again(p->q, calls[0]);
+	queue_call_put(calls[0]);
+	assert_ptr_equal(queue_call_old(p->q, INT64_MAX, &waited, &next), calls[1]);
+	assert_true(waited);
+	queue_call_put(calls[1]);
+	queue_call_settled(p->q, calls[0]);
+	queue_call_again(p->q, calls[0]); // too late
+	assert_null(queue_call_old(p->q, INT64_MAX, &waited, &next));
+	assert_int_equal(next, 0);
+	queue_call_put(calls[0]);
+	assert_int_equal(queue_calls_waiting(p->q), 0);
+	queue_call_wait(p->q, call_new(p)); // closing frees it
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -519,6 +698,9 @@ int main(void)
 		CASE(jobs_are_found_by_name_and_listed_newest_first),
 		CASE(a_database_of_an_older_schema_keeps_its_queue),
 		CASE(every_step_is_in_the_feed),
+		CASE(numbers_of_calls_never_come_twice),
+		CASE(a_call_gets_the_row_that_another_job_would_have),
+		CASE(calls_wait_in_their_lanes_in_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
