@@ -230,7 +230,6 @@ static void gone(void *owner unused_arg, struct http_req *r)
 
 	if (!q)
 		return;
-	api_run_gone(q);
 	file_close(q->body_fd);
 	service_def_put(q->def);
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// invoke: /job queues a call, /run waits for its answer. A waiting call holds no thread: it is queued by the
-// database's writer, answered by a worker of dispatch, and watched by the api's timer.
+// invoke: /job queues a call, /run waits for its answer. A waiting call holds no thread: it waits in dispatch, is
+// answered by one of its workers, and watched by the api's timer.
 #include "api/req.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "dispatch/dispatch.h"
-#include "queue/queue.h"
+#include "queue/call.h"
 
 // The service that is called: that of the token, else the one the caller may see.
 static struct service_def *called(struct req *q)
@@ -28,8 +28,7 @@ void api_job(struct req *q)
 
 	if (!d)
 		return;
-	if (service_call(q->api->o.services, d, q->who.user, http_body(q->http), false, &job, &e) <
-	    0) {
+	if (service_call(q->api->o.services, d, q->who.user, http_body(q->http), &job, &e) < 0) {
 		reply_call_error(q, &e);
 		return;
 	}
@@ -84,53 +83,44 @@ static void answered(void *owner, const struct dispatch_answer *ans)
 	http_resume(q->http);
 }
 
-static void queued(void *owner, int64_t job, const struct err *e)
+static struct queue_call *call_new(struct req *q, struct err *e)
 {
-	struct pending *p = owner;
-	struct req *q = p->req;
-	struct err wait = { 0 };
+	auto_service_def struct service_def *d = called(q);
+	struct queue_call *call;
 
-	if (!e) {
-		pthread_mutex_lock(&q->api->lock);
-		p->job = job;
-		pthread_mutex_unlock(&q->api->lock);
-		if (dispatch_wait(q->api->o.dispatch, job, answered, p, &wait) == 0)
-			return;
-		e = &wait;
-	}
-	if (claim(q->api, p)) {
+	if (!d)
+		return NULL;
+	if (dispatch_call_new(q->api->o.dispatch, d, q->who.user, http_body(q->http), &call, e) <
+	    0) {
 		reply_call_error(q, e);
-		http_resume(q->http);
+		return NULL;
 	}
+	return call;
 }
 
 void api_run(struct req *q)
 {
-	struct service_def *d = called(q);
+	struct err e = { 0 };
+	struct queue_call *call = call_new(q, &e);
 	struct pending *p;
 
-	if (!d)
+	if (!call)
 		return;
+	http_reply_headerf(q->http, "X-Oscar-Job", "%s", call->row.name);
 	p = arena_alloc(http_arena(q->http), sizeof(*p));
 	*p = (struct pending){ .req = q,
-			       .def = d,
+			       .job = call->row.id,
 			       .deadline_ns =
 				       clock_mono_ns() + q->api->o.sync_timeout_ms * NS_PER_MS };
-	q->pending = p;
+	http_suspend(q->http);
 	pthread_mutex_lock(&q->api->lock);
 	p->next = q->api->pending;
 	q->api->pending = p;
 	pthread_mutex_unlock(&q->api->lock);
-	http_suspend(q->http);
-	service_call_start(q->api->o.services, d, q->who.user, http_body(q->http), true, queued, p);
-}
-
-void api_run_gone(struct req *q)
-{
-	if (!q->pending)
-		return;
-	service_def_put(q->pending->def);
-	q->pending = NULL;
+	if (dispatch_call(q->api->o.dispatch, call, answered, p, &e) < 0 && claim(q->api, p)) {
+		reply_call_error(q, &e);
+		http_resume(q->http);
+	}
 }
 
 // A call whose time is over, or whose caller hung up: its job is cancelled.
@@ -140,8 +130,7 @@ static struct pending *overdue(struct api *a)
 	int64_t now = clock_mono_ns();
 
 	for (struct pending *p = a->pending; p; p = p->next)
-		if (p->job && !p->answered &&
-		    (now > p->deadline_ns || http_peer_gone(p->req->http))) {
+		if (!p->answered && (now > p->deadline_ns || http_peer_gone(p->req->http))) {
 			p->answered = true;
 			unlink_pending(a, p);
 			return p;
@@ -154,7 +143,7 @@ void api_run_tick(struct api *a)
 	struct pending *p;
 
 	while ((p = overdue(a))) {
-		dispatch_wait_forget(a->o.dispatch, p->job, true);
+		dispatch_call_forget(a->o.dispatch, p->job, true);
 		reply_text(p->req, 504, "the call took too long and was cancelled");
 		http_resume(p->req->http);
 	}

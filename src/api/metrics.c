@@ -3,7 +3,7 @@
 #include "api/req.h"
 #include "base/clock.h"
 #include "dispatch/dispatch.h"
-#include "queue/queue.h"
+#include "queue/call.h"
 #include "store/store.h"
 
 #include <dirent.h>
@@ -35,6 +35,9 @@ static int add_jobs(struct req *q, struct buf *b, struct err *e)
 	for (int s = 0; s < QUEUE_STATES; s++)
 		buf_printf(b, "oscar_jobs{state=\"%s\"} %llu\n",
 			   queue_state_name((enum queue_state)s), (unsigned long long)counts[s]);
+	one(b, "oscar_calls_waiting", "gauge",
+	    "Calls that wait for their turn and are too young to be among the queued jobs.",
+	    (double)queue_calls_waiting(q->api->o.queue));
 	one(b, "oscar_queue_head_age_seconds", "gauge",
 	    "Age of the job that is next, 0 without one.",
 	    oldest_ns ? (double)(clock_wall_ns() - oldest_ns) / (double)NS_PER_S : 0);

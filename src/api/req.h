@@ -43,15 +43,13 @@ struct req {
 	struct service_def *def; // by service token; else NULL
 	int body_fd;		 // ROUTE_FILE
 	uint64_t body_size;
-	struct pending *pending; // a sync call
 };
 
 // A call that waits for its job.
 struct pending {
 	struct pending *next;
 	struct req *req;
-	struct service_def *def;
-	int64_t job;	     // 0 until queued
+	int64_t job;
 	int64_t deadline_ns; // monotonic
 	bool answered;
 };
@@ -130,7 +128,6 @@ void api_deployment(struct req *q);
 void api_deployment_logs(struct req *q);
 void api_job(struct req *q);
 void api_run(struct req *q);
-void api_run_gone(struct req *q);
 void api_run_tick(struct api *a); // deadlines and callers that hung up
 // jobs.c: deletes the finished jobs of a service with their logs.
 must_check int purge_jobs(struct api *a, int64_t service, bool only_succeeded, struct err *e);

@@ -17,7 +17,7 @@ void again_later(struct dispatch *d, int64_t id, unsigned what)
 }
 
 // The attempt did not happen, unless the queue was told that it began: then it ends as stopped and is not counted.
-static int give_back(struct dispatch *d, const struct job *j, bool cancelled, struct err *e)
+static int give_back(struct dispatch *d, struct job *j, bool cancelled, struct err *e)
 {
 	struct queue_result r = { .outcome = cancelled ? "cancelled" : "stopped",
 				  .exit_code = -1,
@@ -26,13 +26,12 @@ static int give_back(struct dispatch *d, const struct job *j, bool cancelled, st
 	int64_t after = clock_wall_ns() + BUSY_DELAY_MS * NS_PER_MS;
 
 	if (!cancelled) {
-		if (queue_release(d->o.queue, j->row.id, j->row.attempt, after, e) == 0)
+		if (job_give_back(d, j, after, e) == 0)
 			return 0;
 		if (e->code != ERR_CONFLICT)
 			return -1;
 	}
-	return queue_end(d->o.queue, j->row.id, j->row.attempt,
-			 cancelled ? QUEUE_CANCELLED : QUEUE_QUEUED, 0, &r, e);
+	return job_end(d, j, cancelled ? QUEUE_CANCELLED : QUEUE_QUEUED, &r, e);
 }
 
 // The engine knows nothing of it, so it never ran.

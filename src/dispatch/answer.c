@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // answer: what a call that waits gets back, kept in an unlinked file so that its size does not matter; a small one in
 // memory, since making an inode costs more than the rest of it.
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "codec/text.h"
@@ -152,41 +151,34 @@ void answer_make(struct dispatch *d, struct job *j, int output_dir, struct dispa
 
 // ---- waiters -------------------------------------------------------------------------------------------
 
-static struct waiter *waiter_of(struct dispatch *d, int64_t job)
+static struct waiter *waiter_find(struct dispatch *d, int64_t job)
 {
 	uint64_t key = (uint64_t)job;
-	struct waiter *w = map_get(&d->waiters, map_key_u64(&key));
 
-	if (!w) {
-		w = mem_zalloc(sizeof(*w));
-		w->answer.fd = -1;
-		map_put(&d->waiters, map_key_u64(&key), w);
-	}
-	return w;
+	return map_get(&d->waiters, map_key_u64(&key));
 }
 
 static void waiter_drop(struct dispatch *d, int64_t job)
 {
 	uint64_t key = (uint64_t)job;
-	struct waiter *w = map_remove(&d->waiters, map_key_u64(&key));
 
-	if (w)
-		file_close(w->answer.fd);
-	mem_free(w);
+	mem_free(map_remove(&d->waiters, map_key_u64(&key)));
 }
 
-// With the lock held, which is given up for the call.
-static void call(struct dispatch *d, int64_t job, struct waiter *w)
+void waiter_add(struct dispatch *d, int64_t job, dispatch_answer_fn fn, void *owner)
 {
-	struct dispatch_answer a = w->answer;
+	struct waiter *w = mem_zalloc(sizeof(*w));
+	uint64_t key = (uint64_t)job;
 
-	w->answer.fd = -1;
-	w->calling = true;
-	pthread_mutex_unlock(&d->lock);
-	w->fn(w->owner, &a);
-	pthread_mutex_lock(&d->lock);
-	waiter_drop(d, job);
-	pthread_cond_broadcast(&d->idle);
+	*w = (struct waiter){ .fn = fn, .owner = owner };
+	map_put(&d->waiters, map_key_u64(&key), w);
+}
+
+bool answer_wanted(struct dispatch *d, int64_t job)
+{
+	auto_lock held = lock_hold(&d->lock);
+
+	return waiter_find(d, job);
 }
 
 void answer_deliver(struct dispatch *d, int64_t job, struct dispatch_answer *a)
@@ -194,63 +186,44 @@ void answer_deliver(struct dispatch *d, int64_t job, struct dispatch_answer *a)
 	struct waiter *w;
 
 	pthread_mutex_lock(&d->lock);
-	w = waiter_of(d, job);
-	w->answer = *a;
-	w->answered = true;
-	w->expires_ns = clock_mono_ns() + RESPONSE_KEEP_S * NS_PER_S;
-	if (w->fn)
-		call(d, job, w);
+	w = waiter_find(d, job);
+	if (w && w->calling)
+		w = NULL; // it has its answer
+	if (w)
+		w->calling = true;
 	pthread_mutex_unlock(&d->lock);
-}
-
-int dispatch_wait(struct dispatch *d, int64_t job, dispatch_answer_fn fn, void *owner,
-		  struct err *e)
-{
-	struct waiter *w;
-
-	pthread_mutex_lock(&d->lock);
-	if (d->stopping) {
-		pthread_mutex_unlock(&d->lock);
-		return err_set(e, ERR_UNAVAILABLE, "the server is stopping");
+	if (!w) {
+		file_close(a->fd);
+		return;
 	}
-	w = waiter_of(d, job);
-	w->fn = fn;
-	w->owner = owner;
-	if (w->answered)
-		call(d, job, w);
+	w->fn(w->owner, a);
+	pthread_mutex_lock(&d->lock);
+	waiter_drop(d, job);
+	pthread_cond_broadcast(&d->idle);
 	pthread_mutex_unlock(&d->lock);
-	return 0;
 }
 
-void dispatch_wait_forget(struct dispatch *d, int64_t job, bool cancel)
+void dispatch_call_forget(struct dispatch *d, int64_t job, bool cancel)
 {
-	uint64_t key = (uint64_t)job;
 	struct waiter *w;
 	struct err ignored;
 
 	pthread_mutex_lock(&d->lock);
-	while ((w = map_get(&d->waiters, map_key_u64(&key))) && w->calling)
+	while ((w = waiter_find(d, job)) && w->calling)
 		pthread_cond_wait(&d->idle, &d->lock);
-	cancel = cancel && w && !w->answered;
+	cancel = cancel && w;
 	waiter_drop(d, job);
 	pthread_mutex_unlock(&d->lock);
 	if (cancel && dispatch_cancel(d, job, &ignored) < 0)
 		return; // it ended by itself meanwhile
 }
 
-void answer_expire(struct dispatch *d, bool all)
+void answers_drop(struct dispatch *d)
 {
-	int64_t now = clock_mono_ns();
-	struct span key;
 	size_t at = 0;
 	void *value;
 
-	while (map_next(&d->waiters, &at, &key, &value)) {
-		struct waiter *w = value;
-		int64_t job;
-
-		memcpy(&job, key.p, sizeof(job));
-		if ((all && !w->calling) || (w->answered && !w->fn && w->expires_ns < now))
-			waiter_drop(d, job);
-	}
+	while (map_next(&d->waiters, &at, NULL, &value))
+		mem_free(value);
+	map_release(&d->waiters);
 }

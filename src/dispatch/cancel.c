@@ -13,22 +13,47 @@ static void answer_cancelled(struct dispatch *d, const int64_t *ids, size_t n)
 {
 	struct dispatch_answer a = { .fd = -1, .reason = "cancelled" };
 
-	for (size_t i = 0; i < n; i++) {
-		uint64_t key = (uint64_t)ids[i];
+	for (size_t i = 0; i < n; i++)
+		answer_deliver(d, ids[i], &a);
+}
 
-		pthread_mutex_lock(&d->lock);
-		bool waited = map_get(&d->waiters, map_key_u64(&key));
-		pthread_mutex_unlock(&d->lock);
-		if (waited)
-			answer_deliver(d, ids[i], &a);
-	}
+// A call that waits and that the filter means, or the one with this number: 1 when there was one.
+static unsigned cancel_waiting(struct dispatch *d, const struct queue_filter *f, int64_t job)
+{
+	struct queue_result r = { .exit_code = -1, .reason = "cancelled" };
+	struct queue_call *call = queue_call_pick(d->o.queue, f, job);
+
+	if (!call)
+		return 0;
+	call_end(d, call, QUEUE_CANCELLED, &r);
+	answer_cancelled(d, &call->row.id, 1);
+	queue_call_put(call);
+	return 1;
+}
+
+// An active call, which may have no row to look at.
+static bool cancel_call(struct dispatch *d, int64_t job)
+{
+	auto_lock held = lock_hold(&d->lock);
+	struct job *j = job_find(d, job);
+
+	if (!j || !j->call)
+		return false;
+	j->cancel = true;
+	if (!j->ended)
+		job_ask_end(d, j->id, j->row.attempt);
+	return true;
 }
 
 int dispatch_cancel(struct dispatch *d, int64_t job, struct err *e)
 {
-	int ended = queue_cancel(d->o.queue, job, e);
+	static const struct queue_filter any = { 0 };
 	struct job *j;
+	int ended;
 
+	if (cancel_waiting(d, &any, job) || cancel_call(d, job))
+		return 0;
+	ended = queue_cancel(d->o.queue, job, e);
 	if (ended < 0)
 		return -1;
 	if (ended) {
@@ -56,6 +81,8 @@ static int cancel_queued(struct dispatch *d, const struct dispatch_scope *scope,
 	int64_t ids[CANCEL_BATCH];
 	size_t n;
 
+	while (cancel_waiting(d, &f, 0))
+		++*count;
 	do { // in pieces, so that other writers get between
 		if (queue_cancel_some(d->o.queue, &f, ids, &n, e) < 0)
 			return -1;

@@ -23,6 +23,7 @@ struct candidate {
 	struct queue_limits limits; // of the owner
 	struct service_def *def;    // of the rows read last
 	struct queue_job *rows;
+	struct queue_call *call; // instead of a row: the first call that waits
 	size_t n, at, fetch;
 	int64_t after, upto;
 	bool closed; // nothing more of it in this round
@@ -35,8 +36,8 @@ struct round {
 	size_t lane_count;
 	struct queue_lease_item items[TAKEN_MAX];
 	struct job *jobs[TAKEN_MAX];
-	size_t taken, unrun;
-	int64_t blocked; // the first job whose turn it was and that did not fit
+	size_t taken, called, unrun; // rows and calls that begin, and what failed
+	int64_t blocked;	     // the first job whose turn it was and that did not fit
 	bool over;
 };
 
@@ -82,8 +83,8 @@ static bool allowed(const struct dispatch *d, const struct candidate *c, const s
 }
 
 // A queued job that shall not run: it fails with the reason.
-static void fail_unrun(struct round *r, const struct queue_job *row, const char *outcome,
-		       const struct err *why)
+static void fail_unrun(struct round *r, struct queue_call *call, const struct queue_job *row,
+		       const char *outcome, const struct err *why)
 {
 	struct dispatch *d = r->d;
 	struct queue_result result = { .outcome = outcome, .exit_code = -1, .reason = why->msg };
@@ -92,9 +93,14 @@ static void fail_unrun(struct round *r, const struct queue_job *row, const char 
 	struct err e = { 0 };
 
 	r->unrun++;
-	if (queue_lease(d->o.queue, &it, 1, d->driver->ops->name, d->o.lease_ms, &e) < 0 ||
-	    !it.attempt ||
-	    queue_end(d->o.queue, row->id, it.attempt, QUEUE_FAILED, 0, &result, &e) < 0)
+	if (call) {
+		if (!queue_call_take(d->o.queue, call))
+			return;
+		call_end(d, call, QUEUE_FAILED, &result);
+		queue_call_put(call);
+	} else if (queue_lease(d->o.queue, &it, 1, d->driver->ops->name, d->o.lease_ms, &e) < 0 ||
+		   !it.attempt ||
+		   queue_end(d->o.queue, row->id, it.attempt, QUEUE_FAILED, 0, &result, &e) < 0)
 		log_warn("dispatch", "job %s: %s", row->name, e.msg);
 	if (row->sync) {
 		snprintf(a.reason, sizeof(a.reason), "%s", why->msg);
@@ -187,39 +193,76 @@ static struct candidate *next_lane(struct round *r)
 	return best;
 }
 
-// The lane's next job with its definition in c->def; NULL: the lane is closed, or the job failed.
-static struct queue_job *next_job(struct round *r, struct candidate *c)
+// The rows of a lane are older than its calls.
+static const struct queue_job *next_row(struct round *r, struct candidate *c)
 {
-	struct services *services = r->d->o.services;
-	struct queue_job *row;
+	struct queue *q = r->d->o.queue;
 	struct err e = { 0 };
 
-	if (c->at == c->n) {
+	if (c->at == c->n && c->lane.rows) {
 		c->at = 0;
-		if (queue_ready(r->d->o.queue, &c->lane, c->after, c->upto, c->fetch, &r->mem,
-				&c->rows, &c->n, &e) < 0)
+		if (queue_ready(q, &c->lane, c->after, c->upto, c->fetch, &r->mem, &c->rows, &c->n,
+				&e) < 0)
 			log_warn("dispatch", "looking for jobs: %s", e.msg);
-		c->closed = !c->n;
 		c->fetch = c->fetch * 2 < FETCH_MAX ? c->fetch * 2 : FETCH_MAX;
-		if (c->closed)
-			return NULL;
+		c->lane.rows = c->n;
 	}
-	row = &c->rows[c->at++];
-	c->after = row->id;
+	if (c->at < c->n) {
+		c->after = c->rows[c->at].id;
+		return &c->rows[c->at++];
+	}
+	c->call = c->lane.calls ? queue_call_first(q, &c->lane) : NULL;
+	return c->call ? &c->call->row : NULL;
+}
+
+// The lane's next job with its definition in c->def; NULL: the lane is closed, or the job failed.
+static const struct queue_job *next_job(struct round *r, struct candidate *c)
+{
+	const struct queue_job *row = next_row(r, c);
+	struct err e = { 0 };
+
+	if (!row) {
+		c->closed = true;
+		return NULL;
+	}
 	if (!c->def || c->def->revision != row->revision) {
 		service_def_put(c->def);
 		c->def = NULL;
-		if (service_revision(services, row->service, row->revision, &c->def, &e) < 0) {
+		if (service_revision(r->d->o.services, row->service, row->revision, &c->def, &e) <
+		    0) {
 			c->def = NULL;
-			fail_unrun(r, row, "stage", &e);
+			fail_unrun(r, c->call, row, "stage", &e);
 			return NULL;
 		}
 	}
 	if (waited_too_long(row, c->def->fdl, &e)) {
-		fail_unrun(r, row, "waited", &e);
+		fail_unrun(r, c->call, row, "waited", &e);
 		return NULL;
 	}
 	return row;
+}
+
+// With the lock held: a job begins, a call at once, one with a row when it is leased.
+static void begin(struct round *r, struct candidate *c, const struct queue_job *row)
+{
+	struct dispatch *d = r->d;
+	struct job *j;
+
+	if (c->call && !queue_call_take(d->o.queue, c->call))
+		return; // it was cancelled
+	j = job_add(d, row, service_def_ref(c->def));
+	if (c->call) {
+		r->called++;
+		j->call = c->call; // the queue's reference
+		j->row.attempt = 1;
+		j->leased_ns = clock_wall_ns();
+		job_give(d, j, JOB_STAGE);
+	} else {
+		r->items[r->taken] = (struct queue_lease_item){ .job = row->id };
+		r->jobs[r->taken++] = j;
+	}
+	if (row->id == d->held_job)
+		d->held_job = 0;
 }
 
 // With the lock held: it is this job's turn.
@@ -241,18 +284,21 @@ static void take(struct round *r, struct candidate *c, const struct queue_job *r
 		r->over = row->id == d->held_job &&
 			  clock_mono_ns() > d->held_ns + HOLD_MS * NS_PER_MS;
 	} else {
-		r->items[r->taken] = (struct queue_lease_item){ .job = row->id };
-		r->jobs[r->taken++] = job_add(d, row, service_def_ref(c->def));
-		if (row->id == d->held_job)
-			d->held_job = 0;
+		begin(r, c, row);
 	}
+}
+
+// It goes on with another round.
+static bool full(const struct round *r)
+{
+	return r->taken + r->called >= TAKEN_MAX || r->unrun >= UNRUN_MAX;
 }
 
 static void choose(struct round *r)
 {
 	struct dispatch *d = r->d;
 
-	while (!r->over && r->taken < TAKEN_MAX && r->unrun < UNRUN_MAX) {
+	while (!r->over && !full(r)) {
 		const struct queue_job *row;
 		struct candidate *c;
 
@@ -262,11 +308,13 @@ static void choose(struct round *r)
 		if (!c)
 			break;
 		row = next_job(r, c);
-		if (!row)
-			continue;
-		pthread_mutex_lock(&d->lock);
-		take(r, c, row);
-		pthread_mutex_unlock(&d->lock);
+		if (row) {
+			pthread_mutex_lock(&d->lock);
+			take(r, c, row);
+			pthread_mutex_unlock(&d->lock);
+		}
+		queue_call_put(c->call);
+		c->call = NULL;
 	}
 	pthread_mutex_lock(&d->lock);
 	if (r->blocked && !d->held_job) {
@@ -336,7 +384,7 @@ bool choose_round(struct dispatch *d, int64_t *next_ns)
 	if (room)
 		choose(&r);
 	lease(&r);
-	more = r.taken == TAKEN_MAX || r.unrun == UNRUN_MAX;
+	more = full(&r);
 	leave_lanes(&r);
 	arena_release(&r.mem);
 	return more;

@@ -137,8 +137,7 @@ static int write_outcome(struct db_conn *conn, void *arg, struct err *e)
 	struct collection *c = arg;
 
 	// First the state: an attempt that was accounted before changes nothing.
-	if (queue_end_in(c->d->o.queue, conn, c->j->row.id, c->j->row.attempt, c->to,
-			 c->run_after_ns, &c->result, e) < 0) {
+	if (job_end_in(c->d, conn, c->j, c->to, c->run_after_ns, &c->result, e) < 0) {
 		c->over = e->code == ERR_CONFLICT || e->code == ERR_NOT_FOUND;
 		return -1;
 	}
@@ -152,8 +151,10 @@ static int write_outcome(struct db_conn *conn, void *arg, struct err *e)
 
 static int commit(struct collection *c, struct err *e)
 {
-	int bad = db_write(c->d->o.db, write_outcome, c, e);
+	int bad;
 
+	job_settle(c->d, c->j);
+	bad = db_write(c->d->o.db, write_outcome, c, e);
 	for (size_t i = 0; i < c->n; i++) {
 		if (!bad)
 			store_put_committed(c->puts[i]);
@@ -223,7 +224,7 @@ static void collect_outputs(struct collection *c, struct dispatch_answer *a)
 	struct err e = { 0 };
 	auto_fd int dir = drv->ops->open_output(drv, c->j->id, c->j->row.attempt, &e);
 
-	if (c->j->row.sync && c->to != QUEUE_QUEUED)
+	if (c->j->row.sync && c->to != QUEUE_QUEUED && answer_wanted(c->d, c->j->row.id))
 		answer_make(c->d, c->j, dir, a);
 	if (dir < 0 || !(c->to == QUEUE_SUCCEEDED ||
 			 (c->j->def->fdl->upload_on_failure && c->to != QUEUE_QUEUED))) {
@@ -262,7 +263,8 @@ void collect_job(struct dispatch *d, struct job *j)
 	struct exec_driver *drv = d->driver;
 	struct err e = { 0 };
 
-	queue_uploading(d->o.queue, j->row.id, j->row.attempt);
+	if (job_has_row(d, j))
+		queue_uploading(d->o.queue, j->row.id, j->row.attempt);
 	describe(&c);
 	if (joblog_keep(d, j, &c.mem, &c.log, &e) < 0)
 		log_warn("dispatch", "log of job %s: %s", j->row.name, e.msg);

@@ -16,6 +16,7 @@ enum {
 	WORKERS = 4,
 	ACTIVE_MAX = 256,
 	LEASE_MS = 60000,
+	CALL_YOUNG_MS = 1000,
 	LOST_ATTEMPTS = 5,
 	PIDS_MAX = 1024,
 	GRACE_MS = 5000,
@@ -110,6 +111,14 @@ char *job_input_name(const struct job *j, char out[static JOB_INPUT_NAME_MAX])
 	return out;
 }
 
+static void job_free(struct job *j)
+{
+	queue_call_put(j->call);
+	service_def_put(j->def);
+	arena_release(&j->mem);
+	mem_free(j);
+}
+
 void job_release(struct dispatch *d, struct job *j)
 {
 	uint64_t key = (uint64_t)j->row.id;
@@ -123,9 +132,9 @@ void job_release(struct dispatch *d, struct job *j)
 	pthread_cond_signal(&d->wake);
 	pthread_cond_broadcast(&d->idle);
 	pthread_mutex_unlock(&d->lock);
-	service_def_put(j->def);
-	arena_release(&j->mem);
-	mem_free(j);
+	if (j->call)
+		queue_call_settled(d->o.queue, j->call);
+	job_free(j);
 }
 
 // With the lock held.
@@ -175,10 +184,8 @@ static void stage_failed(struct dispatch *d, struct job *j, const struct err *wh
 	struct queue_result r = { .outcome = "stage", .exit_code = -1, .reason = why->msg };
 	struct dispatch_answer a = { .fd = -1 };
 	struct err e = { 0 };
-	int bad = later ? queue_release(d->o.queue, j->row.id, j->row.attempt,
-					clock_wall_ns() + BUSY_DELAY_MS * NS_PER_MS, &e)
-			: queue_end(d->o.queue, j->row.id, j->row.attempt,
-				    cancelled ? QUEUE_CANCELLED : QUEUE_FAILED, 0, &r, &e);
+	int bad = later ? job_give_back(d, j, clock_wall_ns() + BUSY_DELAY_MS * NS_PER_MS, &e)
+			: job_end(d, j, cancelled ? QUEUE_CANCELLED : QUEUE_FAILED, &r, &e);
 
 	if (bad < 0 && e.code != ERR_CONFLICT && e.code != ERR_NOT_FOUND) {
 		log_warn("dispatch", "job %s: %s", j->row.name, e.msg);
@@ -246,8 +253,19 @@ static void on_started(void *owner, const char *id, unsigned attempt, int64_t st
 		       const char *node)
 {
 	struct dispatch *d = owner;
+	struct job *j;
+	bool row = true;
 
-	queue_started(d->o.queue, job_number(id), attempt, started_ns, node);
+	pthread_mutex_lock(&d->lock);
+	j = job_find(d, job_number(id));
+	if (j && j->call && j->row.attempt == attempt) {
+		j->started_ns = started_ns;
+		snprintf(j->node, sizeof(j->node), "%s", node);
+		row = j->row_asked;
+	}
+	pthread_mutex_unlock(&d->lock);
+	if (row)
+		queue_started(d->o.queue, job_number(id), attempt, started_ns, node);
 }
 
 static void on_ended(void *owner, const char *id, unsigned attempt, const struct exec_result *r)
@@ -283,10 +301,18 @@ static void renew_leases(struct dispatch *d)
 	void *value;
 
 	pthread_mutex_lock(&d->lock);
-	while (map_next(&d->active, &at, NULL, &value))
-		queue_renew(d->o.queue, ((struct job *)value)->row.id, d->o.lease_ms);
-	answer_expire(d, false);
+	while (map_next(&d->active, &at, NULL, &value)) {
+		const struct job *j = value;
+
+		if (!j->call || j->row_asked)
+			queue_renew(d->o.queue, j->row.id, d->o.lease_ms);
+	}
 	pthread_mutex_unlock(&d->lock);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
 }
 
 static void *controller_main(void *arg)
@@ -296,7 +322,7 @@ static void *controller_main(void *arg)
 
 	pthread_mutex_lock(&d->lock);
 	while (!d->stopping) {
-		int64_t next, tick = clock_mono_ns() + TICK_MS * NS_PER_MS, now;
+		int64_t next, due, tick = clock_mono_ns() + TICK_MS * NS_PER_MS, now;
 		bool more;
 
 		d->look = false;
@@ -311,9 +337,12 @@ static void *controller_main(void *arg)
 			renew_leases(d);
 			renewed = clock_mono_ns();
 		}
+		due = calls_record(d, false);
+		if (due)
+			tick = earlier(tick, due);
 		now = clock_wall_ns();
 		if (next && next - now < TICK_MS * NS_PER_MS)
-			tick = clock_mono_ns() + (next > now ? next - now : 0);
+			tick = earlier(tick, clock_mono_ns() + (next > now ? next - now : 0));
 		pthread_mutex_lock(&d->lock);
 		while (!more && !d->stopping && !d->look && lock_wait(&d->wake, &d->lock, tick))
 			;
@@ -363,6 +392,7 @@ int dispatch_open(struct dispatch **out, const struct dispatch_options *o, struc
 	DEFAULT(workers, WORKERS);
 	DEFAULT(active_max, ACTIVE_MAX);
 	DEFAULT(lease_ms, LEASE_MS);
+	DEFAULT(call_young_ms, CALL_YOUNG_MS);
 	DEFAULT(lost_attempts, LOST_ATTEMPTS);
 	DEFAULT(output_bytes_max, OUTPUT_MAX);
 	DEFAULT(log_bytes_max, LOG_MAX);
@@ -490,6 +520,7 @@ void dispatch_stop(struct dispatch *d, bool end_jobs)
 	pthread_mutex_unlock(&d->lock);
 	for (unsigned i = 0; i < d->worker_count; i++)
 		pthread_join(d->workers[i], NULL);
+	calls_stop(d);
 	db_off_commit(d->o.db, d);
 	d->driver->ops->close(d->driver, end_jobs);
 	d->driver = NULL;
@@ -508,15 +539,12 @@ void dispatch_close(struct dispatch *d)
 		struct job *j =
 			value; // goes on without us, or waits to be collected by the next life
 
-		service_def_put(j->def);
-		arena_release(&j->mem);
-		mem_free(j);
+		job_free(j);
 	}
 	map_release(&d->active);
 	fair_release(&d->fair);
-	answer_expire(d, true);
+	answers_drop(d);
 	strays_drop(d);
-	map_release(&d->waiters);
 	mem_free(d->workers);
 	file_close(d->tmp_dir);
 	file_close(d->logs_dir);

@@ -7,6 +7,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/err.h"
+#include "base/span.h"
 #include "exec/exec.h"
 
 #include <stdint.h>
@@ -15,6 +16,8 @@ struct db;
 struct dispatch;
 struct images;
 struct queue;
+struct queue_call;
+struct service_def;
 struct services;
 struct store;
 
@@ -31,6 +34,7 @@ struct dispatch_options {
 	uint32_t cpu_millis_max;
 	uint64_t memory_bytes_max;
 	int64_t lease_ms;	// renewed while a job is active; 0 = 60,000
+	int64_t call_young_ms;	// calls that last longer are recorded before they end; 0 = 1,000
 	unsigned lost_attempts; // tries of a job whose engine lost it; 0 = 5
 	// Retention of finished jobs with logs and events, and of the feed; 0 = for ever, any number, 1,000,000.
 	int64_t keep_jobs_s;
@@ -84,12 +88,17 @@ struct dispatch_answer {
 };
 typedef void (*dispatch_answer_fn)(void *owner, const struct dispatch_answer *a);
 
-// Calls fn once when the sync job has ended (perhaps before this returns, on this thread).
-must_check int dispatch_wait(struct dispatch *d, int64_t job, dispatch_answer_fn fn, void *owner,
-			     struct err *e);
+// A call of the service by a user who waits for the answer: takes a job's number and name (queue/call.h), then begins to
+// wait for its turn; the second takes the call over, whether it succeeds or not, and fn is called once when it has
+// ended. The payload is copied. ERR_BUSY: the queue of the service or of the user is full; ERR_UNAVAILABLE: the service
+// is paused, the server is stopping, or the database takes no writes.
+must_check int dispatch_call_new(struct dispatch *d, const struct service_def *def, int64_t user,
+				 struct span payload, struct queue_call **out, struct err *e);
+must_check int dispatch_call(struct dispatch *d, struct queue_call *call, dispatch_answer_fn fn,
+			     void *owner, struct err *e);
 // The caller went away: fn will not be called any more (it may be running on another thread: then this waits
 // for it). The job is cancelled when `cancel` says so.
-void dispatch_wait_forget(struct dispatch *d, int64_t job, bool cancel);
+void dispatch_call_forget(struct dispatch *d, int64_t job, bool cancel);
 
 // Is this attempt being staged, run or collected now?
 bool dispatch_active(struct dispatch *d, int64_t job, unsigned attempt);

@@ -6,10 +6,10 @@
 #include "base/map.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/fair.h"
-#include "queue/queue.h"
+#include "queue/call.h"
 #include "service/service.h"
 
-enum { RESPONSE_KEEP_S = 60, BUSY_DELAY_MS = 500 };
+enum { BUSY_DELAY_MS = 500 };
 
 // What a worker does next with a job.
 enum job_task { JOB_STAGE, JOB_COLLECT };
@@ -25,6 +25,10 @@ struct job {
 	char id[EXEC_JOB_ID_MAX]; // the driver's name for it
 	struct fair_size size;
 	struct fair_party *party;
+	struct queue_call *call; // of one whose row may not be written yet; NULL: it has one …
+	bool row_asked;		 // … or was asked for
+	int64_t leased_ns, started_ns; // of a call; 0 = not yet
+	char node[EXEC_NODE_MAX];
 	unsigned again; // bits of enum job_again
 	bool cancel;	// asked for by somebody
 	bool ended;	// the driver said so; `result` is set
@@ -32,14 +36,11 @@ struct job {
 	struct exec_result result;
 };
 
-// Somebody waits for a sync job, or its answer waits for somebody.
+// Somebody waits for a job.
 struct waiter {
-	dispatch_answer_fn fn; // NULL: nobody came yet
+	dispatch_answer_fn fn;
 	void *owner;
-	struct dispatch_answer answer;
-	bool answered;
-	bool calling;	    // fn runs now, on another thread
-	int64_t expires_ns; // monotonic; an answer nobody fetched
+	bool calling; // fn runs now, on another thread
 };
 
 struct dispatch {
@@ -118,10 +119,35 @@ must_check int stage_job(struct dispatch *d, struct job *j, struct err *e);
 // back to the queue.
 void collect_job(struct dispatch *d, struct job *j);
 
+// call.c: the event that the script reads; does the job have a row, or will it soon?
+must_check int job_payload(struct dispatch *d, const struct job *j, struct arena *mem,
+			   struct span *out, struct err *e);
+bool job_has_row(struct dispatch *d, const struct job *j);
+// How an attempt ends in the database, with or without a row before, as queue_end_in(), queue_end() and
+// queue_release(). Who calls job_end_in() has called job_settle() before its write was asked for.
+void job_settle(struct dispatch *d, struct job *j);
+must_check int job_end_in(struct dispatch *d, struct db_conn *c, const struct job *j,
+			  enum queue_state to, int64_t run_after_ns, const struct queue_result *r,
+			  struct err *e);
+must_check int job_end(struct dispatch *d, struct job *j, enum queue_state to,
+		       const struct queue_result *r, struct err *e);
+must_check int job_give_back(struct dispatch *d, struct job *j, int64_t run_after_ns,
+			     struct err *e);
+// Ends a call that was taken out and never began: as failed in its first attempt, or cancelled without one.
+void call_end(struct dispatch *d, struct queue_call *call, enum queue_state to,
+	      const struct queue_result *r);
+// Has the calls that last written; when (monotonic) the next one is due, 0 = none. stop(): all, and waits for it.
+int64_t calls_record(struct dispatch *d, bool all);
+void calls_stop(struct dispatch *d);
+
 // answer.c: what a waiting call gets; made before the outputs are moved away.
 void answer_make(struct dispatch *d, struct job *j, int output_dir, struct dispatch_answer *a);
 void answer_deliver(struct dispatch *d, int64_t job, struct dispatch_answer *a);
-void answer_expire(struct dispatch *d, bool all);
+// Takes the answer's descriptor over; nobody may wait for it (any more).
+void waiter_add(struct dispatch *d, int64_t job, dispatch_answer_fn fn,
+		void *owner); // with the lock
+bool answer_wanted(struct dispatch *d, int64_t job);
+void answers_drop(struct dispatch *d);
 
 // output.c: the files below a job's output directory.
 struct output_file {

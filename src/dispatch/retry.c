@@ -39,6 +39,8 @@ static unsigned attempts_used(struct dispatch *d, const struct job *j)
 	size_t n;
 
 	if (queue_attempts(d->o.queue, j->row.id, &mem, &a, &n, &ignored) < 0)
+		n = 0;
+	if (!n) // a call that has no row yet
 		return j->row.attempt - j->row.attempts_before;
 	for (size_t i = 0; i < n; i++)
 		used += a[i].number > j->row.attempts_before &&

@@ -182,7 +182,7 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 	struct span payload;
 	size_t inputs;
 
-	if (queue_payload(d->o.queue, j->row.id, &mem, &payload, e) < 0 ||
+	if (job_payload(d, j, &mem, &payload, e) < 0 ||
 	    fdl_event_parse(payload, &mem, &ev, e) < 0 ||
 	    input_build(d, j, &ev, &mem, &input, &inputs, e) < 0 ||
 	    (d->o.images && image_runtime(d->o.images, j->def->image_id, &mem, &image, e) < 0))

@@ -11,10 +11,12 @@
 #include "store/event.h"
 #include "store/store.h"
 
-static struct queue_new call_of(const struct service_def *d, int64_t user, struct span payload,
-				bool sync)
+int service_call_describe(struct services *s, const struct service_def *d, int64_t user,
+			  struct span payload, bool sync, struct queue_new *out, struct err *e)
 {
-	return (struct queue_new){ .service = d->id,
+	if (sync && service_flow_get(s, d->id).paused) // nobody would answer
+		return err_set(e, ERR_UNAVAILABLE, "the service %s is paused", d->fdl->name);
+	*out = (struct queue_new){ .service = d->id,
 				   .revision = d->revision,
 				   .owner = user,
 				   .source = "api",
@@ -22,66 +24,17 @@ static struct queue_new call_of(const struct service_def *d, int64_t user, struc
 				   .sync = sync,
 				   .priority = 2 * d->fdl->priority + sync,
 				   .queued_max = d->fdl->queue_max };
-}
-
-// Nobody would answer.
-static int paused(const struct service_def *d, struct err *e)
-{
-	return err_set(e, ERR_UNAVAILABLE, "the service %s is paused", d->fdl->name);
+	return 0;
 }
 
 int service_call(struct services *s, const struct service_def *d, int64_t user, struct span payload,
-		 bool sync, int64_t *job, struct err *e)
+		 int64_t *job, struct err *e)
 {
-	struct queue_new n = call_of(d, user, payload, sync);
+	struct queue_new n;
 
-	if (sync && service_flow_get(s, d->id).paused)
-		return paused(d, e);
+	if (service_call_describe(s, d, user, payload, false, &n, e) < 0)
+		return -1;
 	return queue_add(s->o.queue, &n, job, e);
-}
-
-struct call {
-	struct db_request request; // first: `done` gets its address
-	struct queue *queue;
-	struct queue_new new;
-	int64_t job;
-	service_called_fn fn;
-	void *owner;
-};
-
-static int call_in(struct db_conn *c, void *arg, struct err *e)
-{
-	struct call *call = arg;
-
-	return queue_add_in(call->queue, c, &call->new, &call->job, e);
-}
-
-static void call_done(struct db_request *r, int result, const struct err *e)
-{
-	struct call *call = (struct call *)r;
-
-	call->fn(call->owner, call->job, result < 0 ? e : NULL);
-	mem_free(call);
-}
-
-void service_call_start(struct services *s, const struct service_def *d, int64_t user,
-			struct span payload, bool sync, service_called_fn fn, void *owner)
-{
-	struct call *call;
-	struct err e = { 0 };
-
-	if (sync && service_flow_get(s, d->id).paused) {
-		paused(d, &e);
-		fn(owner, 0, &e);
-		return;
-	}
-	call = mem_zalloc(sizeof(*call));
-	*call = (struct call){ .request = { .fn = call_in, .arg = call, .done = call_done },
-			       .queue = s->o.queue,
-			       .new = call_of(d, user, payload, sync),
-			       .fn = fn,
-			       .owner = owner };
-	db_submit(s->o.db, &call->request);
 }
 
 static int trigger_in(struct services *s, struct db_conn *c, const struct trigger *t,

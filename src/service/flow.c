@@ -75,9 +75,10 @@ static int turn_in(struct db_conn *c, void *arg, struct err *e)
 					 t->def->fdl->name, words[t->change]);
 
 	t->flow = (struct service_flow){ .paused = t->change != SERVICE_RESUME };
+	// All numbers that were given to jobs, also to calls that are not written yet; new calls are refused.
 	if (t->change == SERVICE_DRAIN &&
-	    db_get_int(c, "SELECT max(id) FROM jobs WHERE service=?1", DB_ARGS(db_int(t->def->id)),
-		       0, &t->flow.upto, e) < 0)
+	    db_get_int(c, "SELECT seq FROM sqlite_sequence WHERE name='jobs'", DB_NO_ARGS, 0,
+		       &t->flow.upto, e) < 0)
 		return -1;
 	if (db_exec(c, "UPDATE services SET paused=?2,drain_to=?3 WHERE id=?1",
 		    DB_ARGS(db_int(t->def->id), db_int(t->flow.paused), db_int(t->flow.upto)),

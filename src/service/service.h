@@ -18,6 +18,7 @@ struct db;
 struct db_conn;
 struct fdl_service;
 struct queue;
+struct queue_new;
 struct services;
 struct store;
 struct store_event;
@@ -145,15 +146,15 @@ struct service_flow service_flow_get(struct services *s, int64_t service);
 // ---- calls ---------------------------------------------------------------------------------------------
 
 // A call by the API: queues a job with this payload. *job = its id. ERR_BUSY: the queue of the
-// service or of the user is full; ERR_UNAVAILABLE: nobody would answer, since the service is paused.
+// service or of the user is full.
 must_check int service_call(struct services *s, const struct service_def *d, int64_t user,
-			    struct span payload, bool sync, int64_t *job, struct err *e);
+			    struct span payload, int64_t *job, struct err *e);
 
-// The same without waiting: fn is called after the commit (e NULL) or on failure, on the writer thread; it must be
-// short. `d` and the payload are borrowed until then.
-typedef void (*service_called_fn)(void *owner, int64_t job, const struct err *e);
-void service_call_start(struct services *s, const struct service_def *d, int64_t user,
-			struct span payload, bool sync, service_called_fn fn, void *owner);
+// What such a call is to the queue; the payload is borrowed. sync: somebody waits for the answer.
+// ERR_UNAVAILABLE: nobody would answer, since the service is paused.
+must_check int service_call_describe(struct services *s, const struct service_def *d, int64_t user,
+				     struct span payload, bool sync, struct queue_new *out,
+				     struct err *e);
 
 // The store's sink: makes the jobs of what an object triggers.
 int service_object_changed(void *services, struct db_conn *c, const struct store_event *ev,

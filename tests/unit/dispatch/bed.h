@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "dispatch/dispatch.h"
 #include "exec/fake/fake.h"
+#include "queue/call.h"
 
 #include <stdatomic.h>
 #include <unistd.h>
@@ -116,7 +117,7 @@ static inline void bed_service(struct bed *b, const char *name, const char *scri
 	place_create(&b->place, place_admin(), text);
 }
 
-static inline int64_t bed_call(struct bed *b, const char *service, const char *payload, bool sync)
+static inline int64_t bed_call(struct bed *b, const char *service, const char *payload)
 {
 	struct service_caller admin = place_admin();
 	auto_service_def struct service_def *def = NULL;
@@ -124,10 +125,52 @@ static inline int64_t bed_call(struct bed *b, const char *service, const char *p
 	int64_t job = 0;
 
 	if (service_get(b->place.services, &admin, span_of(service), &def, &e) < 0 ||
-	    service_call(b->place.services, def, AUTH_ADMIN_ID, span_of(payload), sync, &job, &e) <
-		    0)
+	    service_call(b->place.services, def, AUTH_ADMIN_ID, span_of(payload), &job, &e) < 0)
 		fail_msg("%s", e.msg);
 	return job;
+}
+
+// A call whose caller waits.
+static inline int64_t bed_ask(struct bed *b, const char *service, const char *payload,
+			      dispatch_answer_fn fn, void *owner)
+{
+	struct service_caller admin = place_admin();
+	auto_service_def struct service_def *def = NULL;
+	struct queue_call *call = NULL;
+	struct err e = { 0 };
+	int64_t job;
+
+	if (service_get(b->place.services, &admin, span_of(service), &def, &e) < 0 ||
+	    dispatch_call_new(b->d, def, AUTH_ADMIN_ID, span_of(payload), &call, &e) < 0)
+		fail_msg("%s", e.msg);
+	job = call->row.id;
+	if (dispatch_call(b->d, call, fn, owner, &e) < 0)
+		fail_msg("%s", e.msg);
+	return job;
+}
+
+static inline void bed_wait_active(struct bed *b, unsigned n)
+{
+	int64_t deadline = clock_mono_ns() + BED_WAIT_S * NS_PER_S;
+	struct dispatch_usage u;
+
+	for (dispatch_usage(b->d, &u); u.active != n; dispatch_usage(b->d, &u)) {
+		if (clock_mono_ns() > deadline)
+			fail_msg("%u jobs are active, not %u", u.active, n);
+		usleep(2000);
+	}
+}
+
+// Is there such a job in the database? A young call is not.
+static inline bool bed_has_row(struct bed *b, int64_t id)
+{
+	struct queue_job j;
+	struct err e = { 0 };
+	int bad = queue_job_get(b->place.queue, id, &b->place.mem, &j, &e);
+
+	if (bad && e.code != ERR_NOT_FOUND)
+		fail_msg("%s", e.msg);
+	return !bad;
 }
 
 static inline struct queue_job bed_job(struct bed *b, int64_t id)
@@ -145,6 +188,8 @@ static inline struct queue_job bed_wait(struct bed *b, int64_t id, enum queue_st
 {
 	int64_t deadline = clock_mono_ns() + BED_WAIT_S * NS_PER_S;
 
+	while (!bed_has_row(b, id) && clock_mono_ns() < deadline)
+		usleep(2000);
 	for (;;) {
 		struct queue_job j = bed_job(b, id);
 

@@ -90,7 +90,7 @@ static void ends_that_are_no_success(void **state)
 
 		print_message("# %s\n", rows[i].script);
 		bed_service(b, rows[i].script, rows[i].script, "");
-		j = bed_wait(b, bed_call(b, rows[i].script, "x", false), QUEUE_FAILED);
+		j = bed_wait(b, bed_call(b, rows[i].script, "x"), QUEUE_FAILED);
 		assert_int_equal(j.exit_code, rows[i].exit_code);
 		assert_non_null(strstr(j.reason, rows[i].reason));
 		assert_int_equal(bed_attempts(b, j.id, &a), 1);
@@ -106,7 +106,7 @@ static void outputs_of_a_failure_are_kept_when_asked(void **state)
 
 	bed_service(b, "kept", "fail", ",'upload_on_failure':true");
 	bed_start(b);
-	bed_wait(b, bed_call(b, "kept", "x", false), QUEUE_FAILED);
+	bed_wait(b, bed_call(b, "kept", "x"), QUEUE_FAILED);
 	assert_true(bed_object_is(b, "kept", "out/half", "half"));
 }
 
@@ -122,11 +122,10 @@ static void the_retry_policy_is_followed(void **state)
 	bed_service(b, "seven", "fail", ",'retry':{'attempts':2,'on':['exit:7','exit:255']}");
 	bed_service(b, "eight", "fail", ",'retry':{'attempts':2,'on':['exit:8','oom']}");
 	bed_start(b);
-	bed_wait(b, bed_call(b, "seven", "x", false), QUEUE_DEAD);
-	bed_wait(b, bed_call(b, "eight", "x", false), QUEUE_FAILED);
-	int64_t third = bed_call(b, "third", "x", false),
-		second = bed_call(b, "second", "x", false),
-		other = bed_call(b, "other", "x", false);
+	bed_wait(b, bed_call(b, "seven", "x"), QUEUE_DEAD);
+	bed_wait(b, bed_call(b, "eight", "x"), QUEUE_FAILED);
+	int64_t third = bed_call(b, "third", "x"), second = bed_call(b, "second", "x"),
+		other = bed_call(b, "other", "x");
 
 	j = bed_wait(b, third, QUEUE_DEAD);
 	assert_int_equal(j.attempt, 3);
@@ -153,7 +152,7 @@ static void what_the_engine_lost_runs_again(void **state)
 	bed_service(b, "once", "lost-once", "");
 	bed_service(b, "always", "lost", "");
 	bed_start(b);
-	int64_t once = bed_call(b, "once", "x", false), always = bed_call(b, "always", "x", false);
+	int64_t once = bed_call(b, "once", "x"), always = bed_call(b, "always", "x");
 
 	assert_int_equal(bed_wait(b, once, QUEUE_SUCCEEDED).attempt, 2);
 	assert_int_equal(bed_attempts(b, once, &a), 2);
@@ -172,7 +171,7 @@ static void a_busy_engine_costs_no_attempt(void **state)
 	bed_service(b, "many", "ok", "");
 	bed_start(b);
 	for (int i = 0; i < 12; i++)
-		bed_call(b, "many", "x", false);
+		bed_call(b, "many", "x");
 	bed_wait_all(b, "many", counts);
 	assert_int_equal(counts[QUEUE_SUCCEEDED], 12);
 	assert_int_equal(place_jobs(&b->place, "many", &jobs), 12);
@@ -215,14 +214,14 @@ static void a_job_runs_with_the_revision_it_was_made_for(void **state)
 	int64_t job;
 
 	bed_service(b, "plants", "ok", "");
-	job = bed_call(b, "plants", "x", false);
+	job = bed_call(b, "plants", "x");
 	if (service_update(b->place.services, &admin,
 			   place_fdl(&b->place, "{'name':'plants','image':'host','script':'fail'}"),
 			   &e) < 0)
 		fail_msg("%s", e.msg);
 	bed_start(b);
 	bed_wait(b, job, QUEUE_SUCCEEDED);
-	bed_wait(b, bed_call(b, "plants", "x", false), QUEUE_FAILED);
+	bed_wait(b, bed_call(b, "plants", "x"), QUEUE_FAILED);
 }
 
 // Between the end of the script and the commit of its outputs somebody may delete the bucket.
@@ -240,7 +239,7 @@ static void outputs_without_a_bucket_fail_the_job(void **state)
 				 0);
 	assert_int_equal(store_bucket_delete(b->place.store, SPAN("plants"), &e), 0);
 	bed_start(b);
-	j = bed_wait(b, bed_call(b, "plants", "x", false), QUEUE_FAILED);
+	j = bed_wait(b, bed_call(b, "plants", "x"), QUEUE_FAILED);
 	assert_non_null(strstr(j.reason, "plants"));
 	bed_wait_idle(b);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 // clang-format on
+#include "answer.h"
 #include "base/file.h"
 #include "base/lock.h"
 #include "bed.h"
@@ -24,10 +25,10 @@ static void jobs_are_cancelled_wherever_they_are(void **state)
 	b->o.active_max = 1;
 	bed_service(b, "never", "never", "");
 	bed_start(b);
-	int64_t first = bed_call(b, "never", "x", false);
+	int64_t first = bed_call(b, "never", "x");
 
 	bed_wait(b, first, QUEUE_RUNNING);
-	int64_t second = bed_call(b, "never", "x", false);
+	int64_t second = bed_call(b, "never", "x");
 
 	assert_int_equal(dispatch_cancel(b->d, second, &e), 0); // it waits
 	assert_int_equal(bed_wait(b, second, QUEUE_CANCELLED).attempt, 0);
@@ -55,7 +56,7 @@ static void a_cancel_at_any_moment_ends_the_job_once(void **state)
 	bed_service(b, "never", "never", "");
 	bed_start(b);
 	for (int i = 0; i < JOBS; i++) {
-		jobs[i] = bed_call(b, "never", "x", false);
+		jobs[i] = bed_call(b, "never", "x");
 		usleep((unsigned)(i * 37 % 1500));
 		assert_int_equal(dispatch_cancel(b->d, jobs[i], &e), 0);
 	}
@@ -76,11 +77,11 @@ static void all_jobs_of_a_service_are_cancelled(void **state)
 	bed_service(b, "never", "never", "");
 	bed_service(b, "other", "never", "");
 	bed_start(b);
-	int64_t kept = bed_call(b, "other", "x", false);
+	int64_t kept = bed_call(b, "other", "x");
 
 	bed_wait(b, kept, QUEUE_RUNNING);
 	for (int i = 0; i < 20; i++)
-		bed_call(b, "never", "x", false);
+		bed_call(b, "never", "x");
 	assert_int_equal(dispatch_cancel_service(b->d, place_service_id(&b->place, "never"), &e),
 			 0);
 	bed_wait(b, kept, QUEUE_RUNNING);
@@ -91,49 +92,6 @@ static void all_jobs_of_a_service_are_cancelled(void **state)
 }
 
 // ---- answers -------------------------------------------------------------------------------------------
-
-struct answer {
-	pthread_mutex_t lock;
-	pthread_cond_t came;
-	unsigned calls;
-	struct dispatch_answer got;
-	char body[4096];
-};
-
-static void answer_came(void *owner, const struct dispatch_answer *got)
-{
-	struct answer *a = owner;
-	auto_lock held = lock_hold(&a->lock);
-
-	a->calls++;
-	a->got = *got;
-	memset(a->body, 0, sizeof(a->body));
-	if (got->fd >= 0) {
-		assert_int_equal(pread(got->fd, a->body, sizeof(a->body) - 1, 0), got->size);
-		close(got->fd);
-	}
-	pthread_cond_signal(&a->came);
-}
-
-static void answer_init(struct answer *a)
-{
-	*a = (struct answer){ 0 };
-	pthread_mutex_init(&a->lock, NULL);
-	lock_cond_init(&a->came);
-}
-
-static void answer_wait(struct bed *b, struct answer *a, int64_t job)
-{
-	int64_t deadline = clock_mono_ns() + BED_WAIT_S * NS_PER_S;
-	struct err e = { 0 };
-
-	assert_int_equal(dispatch_wait(b->d, job, answer_came, a, &e), 0);
-	pthread_mutex_lock(&a->lock);
-	while (!a->calls && lock_wait(&a->came, &a->lock, deadline))
-		;
-	assert_int_equal(a->calls, 1);
-	pthread_mutex_unlock(&a->lock);
-}
 
 static void a_waiting_call_gets_its_answer(void **state)
 {
@@ -147,21 +105,28 @@ static void a_waiting_call_gets_its_answer(void **state)
 		{ "timeout", "x", "", "timeout", false, true },
 	};
 	struct bed *b = *state;
+	struct queue_attempt *attempts;
+	struct queue_job j;
 
 	bed_start(b);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct answer a;
 
 		print_message("# %s\n", rows[i].script);
-		answer_init(&a);
 		auto_free char *name = mem_printf("call-%zu", i);
 
 		bed_service(b, name, rows[i].script, "");
-		int64_t job = bed_call(b, name, rows[i].payload, true);
+		int64_t job = answer_ask(b, &a, name, rows[i].payload);
 
-		if (i % 2) // the answer waits for the caller
-			bed_wait(b, job, rows[i].ok ? QUEUE_SUCCEEDED : QUEUE_FAILED);
-		answer_wait(b, &a, job);
+		answer_wait(&a);
+		// It was written down before its caller heard of it.
+		j = bed_job(b, job);
+		assert_int_equal(j.state, rows[i].ok ? QUEUE_SUCCEEDED : QUEUE_FAILED);
+		assert_int_equal(j.attempt, 1);
+		assert_int_equal(j.run, -job);
+		assert_string_equal(j.reason, rows[i].reason);
+		assert_int_equal(bed_attempts(b, job, &attempts), 1);
+		assert_true(attempts[0].started_ns && attempts[0].ended_ns);
 		assert_int_equal(a.got.ok, rows[i].ok);
 		assert_int_equal(a.got.timed_out, rows[i].timed_out);
 		assert_string_equal(a.got.reason, rows[i].reason);
@@ -172,23 +137,20 @@ static void a_waiting_call_gets_its_answer(void **state)
 static void a_caller_that_leaves_is_not_called(void **state)
 {
 	struct bed *b = *state;
-	struct answer a;
-	struct err e = { 0 };
+	struct answer a, other;
 
-	answer_init(&a);
 	bed_service(b, "never", "never", "");
 	bed_service(b, "slow", "slow", "");
 	bed_start(b);
-	int64_t dropped = bed_call(b, "never", "x", true), kept = bed_call(b, "slow", "x", true);
+	int64_t dropped = answer_ask(b, &a, "never", "x"),
+		kept = answer_ask(b, &other, "slow", "x");
 
-	assert_int_equal(dispatch_wait(b->d, dropped, answer_came, &a, &e), 0);
-	assert_int_equal(dispatch_wait(b->d, kept, answer_came, &a, &e), 0);
-	dispatch_wait_forget(b->d, dropped, true);
-	dispatch_wait_forget(b->d, kept, false);
+	dispatch_call_forget(b->d, dropped, true);
+	dispatch_call_forget(b->d, kept, false);
 	bed_wait(b, dropped, QUEUE_CANCELLED);
 	bed_wait(b, kept, QUEUE_SUCCEEDED);
 	bed_wait_idle(b);
-	assert_int_equal(a.calls, 0);
+	assert_int_equal(a.calls + other.calls, 0);
 }
 
 static void a_cancelled_call_is_answered(void **state)
@@ -197,23 +159,25 @@ static void a_cancelled_call_is_answered(void **state)
 	struct answer queued, running;
 	struct err e = { 0 };
 
-	answer_init(&queued);
-	answer_init(&running);
 	b->o.active_max = 1;
 	bed_service(b, "never", "never", "");
 	bed_start(b);
-	int64_t first = bed_call(b, "never", "x", true);
+	int64_t first = answer_ask(b, &running, "never", "x");
 
-	bed_wait(b, first, QUEUE_RUNNING);
-	int64_t second = bed_call(b, "never", "x", true);
+	bed_wait_active(b, 1);
+	int64_t second = answer_ask(b, &queued, "never", "x");
 
-	assert_int_equal(dispatch_wait(b->d, second, answer_came, &queued, &e), 0);
+	assert_int_equal(queue_calls_waiting(b->place.queue), 1);
 	assert_int_equal(dispatch_cancel(b->d, second, &e), 0);
+	assert_int_equal(queue_calls_waiting(b->place.queue), 0);
 	assert_int_equal(queued.calls, 1);
 	assert_false(queued.got.ok);
+	assert_int_equal(bed_job(b, second).attempt, 0);
+	assert_int_equal(bed_job(b, second).state, QUEUE_CANCELLED);
 	assert_int_equal(dispatch_cancel(b->d, first, &e), 0);
-	answer_wait(b, &running, first);
+	answer_wait(&running);
 	assert_false(running.got.ok);
+	assert_int_equal(bed_job(b, first).state, QUEUE_CANCELLED);
 }
 
 // ---- restarts ------------------------------------------------------------------------------------------
@@ -227,7 +191,7 @@ static void jobs_go_on_while_nobody_listens(void **state)
 	bed_service(b, "slow", "slow", "");
 	bed_service(b, "never", "never", "");
 	bed_start(b);
-	int64_t ends = bed_call(b, "slow", "mine", false), stays = bed_call(b, "never", "x", false);
+	int64_t ends = bed_call(b, "slow", "mine"), stays = bed_call(b, "never", "x");
 
 	bed_wait(b, ends, QUEUE_RUNNING);
 	bed_wait(b, stays, QUEUE_RUNNING);
@@ -253,7 +217,7 @@ static void jobs_that_the_engine_never_had_run_again(void **state)
 
 	bed_service(b, "slow", "slow", ",'retry':{'attempts':1}");
 	bed_start(b);
-	int64_t job = bed_call(b, "slow", "x", false);
+	int64_t job = bed_call(b, "slow", "x");
 
 	bed_wait(b, job, QUEUE_RUNNING);
 	bed_stop(b, false);
@@ -270,11 +234,13 @@ static void jobs_ended_with_the_daemon_cost_no_attempt(void **state)
 
 	bed_service(b, "slow", "slow", ",'retry':{'attempts':1}");
 	bed_start(b);
-	for (int i = 0; i < 10; i++)
-		bed_call(b, "slow", "x", false);
-	bed_wait(b, 1, QUEUE_RUNNING);
+	int64_t first = bed_call(b, "slow", "x");
+
+	for (int i = 1; i < 10; i++)
+		bed_call(b, "slow", "x");
+	bed_wait(b, first, QUEUE_RUNNING);
 	bed_stop(b, true);
-	assert_int_equal(bed_job(b, 1).state, QUEUE_QUEUED);
+	assert_int_equal(bed_job(b, first).state, QUEUE_QUEUED);
 	bed_reopen(b);
 	bed_wait_all(b, "slow", counts);
 	assert_int_equal(counts[QUEUE_SUCCEEDED], 10);
@@ -302,7 +268,7 @@ static void what_the_engine_keeps_for_nobody_is_ended_and_removed(void **state)
 	b->world = exec_fake_world_new();
 	bed_service(b, "never", "never", "");
 	bed_start(b);
-	int64_t job = bed_call(b, "never", "x", false);
+	int64_t job = bed_call(b, "never", "x");
 
 	bed_wait(b, job, QUEUE_RUNNING);
 	bed_stop(b, false);
@@ -337,7 +303,7 @@ static void ends_that_nobody_asked_for_change_nothing(void **state)
 	bed_service(b, "never", "never", "");
 	bed_start(b);
 	ev = dispatch_events(b->d);
-	int64_t job = bed_call(b, "never", "x", false);
+	int64_t job = bed_call(b, "never", "x");
 
 	bed_wait(b, job, QUEUE_RUNNING);
 	ev.ended(ev.owner, "j12345", 1, &ok);
@@ -418,7 +384,7 @@ static void a_job_that_may_run_is_not_started_again(void **state)
 	b->world = exec_fake_world_new();
 	bed_service(b, "slow", "slow", "");
 	bed_start(b);
-	int64_t job = bed_call(b, "slow", "x", false);
+	int64_t job = bed_call(b, "slow", "x");
 
 	bed_wait(b, job, QUEUE_RUNNING);
 	bed_stop(b, false);
@@ -437,7 +403,7 @@ static void a_cancel_reaches_an_engine_that_was_away(void **state)
 	flaky_use(b);
 	bed_service(b, "never", "never", "");
 	bed_start(b);
-	int64_t job = bed_call(b, "never", "x", false);
+	int64_t job = bed_call(b, "never", "x");
 
 	bed_wait(b, job, QUEUE_RUNNING);
 	flaky.cancels = 2;
@@ -455,9 +421,9 @@ static void a_submit_without_an_answer_is_one_attempt(void **state)
 	bed_service(b, "slow", "slow", "");
 	flaky.submits = 1;
 	bed_start(b);
-	assert_int_equal(bed_wait(b, bed_call(b, "slow", "x", false), QUEUE_SUCCEEDED).attempt, 1);
+	assert_int_equal(bed_wait(b, bed_call(b, "slow", "x"), QUEUE_SUCCEEDED).attempt, 1);
 	flaky.swallow = 1; // it even ends before the dispatcher asks a second time
-	int64_t job = bed_call(b, "slow", "y", false);
+	int64_t job = bed_call(b, "slow", "y");
 
 	assert_int_equal(bed_wait(b, job, QUEUE_SUCCEEDED).attempt, 1);
 	assert_int_equal(bed_attempts(b, job, &a), 1);
@@ -489,7 +455,7 @@ static void what_cannot_be_accounted_is_accounted_later(void **state)
 	bed_service(b, "plants", "ok", "");
 	bed_start(b);
 	assert_int_equal(db_write(b->place.db, refuse_ends, NULL, &e), 0);
-	int64_t job = bed_call(b, "plants", "x", false);
+	int64_t job = bed_call(b, "plants", "x");
 
 	bed_wait(b, job, QUEUE_UPLOADING);
 	usleep(300000);
@@ -530,7 +496,7 @@ static void outputs_refused_at_the_commit_fail_the_job(void **state)
 	bed_start(b);
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
 		r.code = codes[i];
-		struct queue_job j = bed_wait(b, bed_call(b, "plants", "x", false), QUEUE_FAILED);
+		struct queue_job j = bed_wait(b, bed_call(b, "plants", "x"), QUEUE_FAILED);
 
 		assert_non_null(strstr(j.reason, "the output is refused"));
 		assert_int_equal(bed_objects(b, "plants", "out/"), 0);
@@ -549,7 +515,7 @@ static void outputs_wait_for_room_on_the_disk(void **state)
 	bed_service(b, "plants", "ok", "");
 	store_set_sink(b->place.store, &sink);
 	bed_start(b);
-	job = bed_call(b, "plants", "x", false);
+	job = bed_call(b, "plants", "x");
 	bed_wait(b, job, QUEUE_UPLOADING);
 	usleep(300000);
 	assert_int_equal(bed_job(b, job).state, QUEUE_UPLOADING);

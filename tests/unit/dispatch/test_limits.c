@@ -53,7 +53,7 @@ static void settle(struct bed *b)
 
 	snprintf(name, sizeof(name), "settle%d", n++);
 	bed_service(b, name, "ok", "");
-	bed_wait(b, bed_call(b, name, "x", false), QUEUE_SUCCEEDED);
+	bed_wait(b, bed_call(b, name, "x"), QUEUE_SUCCEEDED);
 }
 
 static void flow(struct bed *b, const char *service, enum service_flow_change change)
@@ -76,7 +76,7 @@ static void call_as(struct bed *b, const char *service, int64_t user, int times)
 	if (service_get(b->place.services, &admin, span_of(service), &def, &e) < 0)
 		fail_msg("%s", e.msg);
 	for (int i = 0; i < times; i++)
-		if (service_call(b->place.services, def, user, SPAN("x"), false, &job, &e) < 0)
+		if (service_call(b->place.services, def, user, SPAN("x"), &job, &e) < 0)
 			fail_msg("%s", e.msg);
 }
 
@@ -87,7 +87,7 @@ static void a_service_keeps_to_its_concurrency(void **state)
 	bed_service(b, "two", "never", ",'queue':{'concurrency':2}");
 	bed_start(b);
 	for (int i = 0; i < 5; i++)
-		bed_call(b, "two", "x", false);
+		bed_call(b, "two", "x");
 	wait_running(b, "two", 2);
 	settle(b);
 	assert_int_equal(count(b, "two", QUEUE_RUNNING), 2);
@@ -128,12 +128,12 @@ static void the_machine_is_not_given_away_twice(void **state)
 	bed_service(b, "big", "never", ",'memory':'64Mi'");
 	bed_start(b);
 	for (int i = 0; i < 4; i++)
-		bed_call(b, "gpu", "x", false);
+		bed_call(b, "gpu", "x");
 	wait_running(b, "gpu", 2);
 	settle(b);
 	assert_int_equal(count(b, "gpu", QUEUE_RUNNING), 2);
 	for (int i = 0; i < 20; i++)
-		bed_call(b, "big", "x", false);
+		bed_call(b, "big", "x");
 	wait_running(b, "big", 18);
 	assert_int_equal(count(b, "big", QUEUE_QUEUED), 2);
 }
@@ -148,13 +148,13 @@ static void a_higher_priority_goes_first(void **state)
 	bed_service(b, "low", "ok", ",'queue':{'priority':-1}");
 	bed_service(b, "high", "ok", ",'queue':{'priority':10}");
 	bed_start(b);
-	int64_t first = bed_call(b, "first", "x", false);
+	int64_t first = bed_call(b, "first", "x");
 
 	bed_wait(b, first, QUEUE_RUNNING);
 	for (int i = 0; i < 3; i++)
-		low[i] = bed_call(b, "low", "x", false);
+		low[i] = bed_call(b, "low", "x");
 	for (int i = 0; i < 3; i++)
-		high[i] = bed_call(b, "high", "x", false);
+		high[i] = bed_call(b, "high", "x");
 	for (int i = 0; i < 3; i++)
 		bed_wait(b, low[i], QUEUE_SUCCEEDED);
 	for (int i = 0; i < 3; i++)
@@ -167,20 +167,20 @@ static void a_pause_holds_jobs_back_and_survives(void **state)
 	struct service_caller admin = place_admin();
 	auto_service_def struct service_def *def = NULL;
 	struct err e = { 0 };
-	int64_t job, refused;
+	struct queue_call *refused;
+	int64_t job;
 
 	b->world = exec_fake_world_new();
 	bed_service(b, "held", "ok", "");
 	bed_start(b);
 	flow(b, "held", SERVICE_PAUSE);
-	job = bed_call(b, "held", "x", false);
+	job = bed_call(b, "held", "x");
 	place_put(&b->place, "held", "in/a", SPAN("x"));
 	settle(b);
 	assert_int_equal(count(b, "held", QUEUE_QUEUED), 2);
 	// Who would wait for an answer is told at once.
 	assert_int_equal(service_get(b->place.services, &admin, SPAN("held"), &def, &e), 0);
-	assert_int_equal(service_call(b->place.services, def, 1, SPAN("x"), true, &refused, &e),
-			 -1);
+	assert_int_equal(dispatch_call_new(b->d, def, 1, SPAN("x"), &refused, &e), -1);
 	assert_int_equal(e.code, ERR_UNAVAILABLE);
 	service_def_put(mem_take(&def));
 	bed_stop(b, false);
@@ -199,9 +199,9 @@ static void a_drain_works_off_what_was_queued(void **state)
 	bed_service(b, "held", "slow", ",'queue':{'concurrency':1}");
 	bed_start(b);
 	for (int i = 0; i < 3; i++)
-		before[i] = bed_call(b, "held", "x", false);
+		before[i] = bed_call(b, "held", "x");
 	flow(b, "held", SERVICE_DRAIN);
-	after = bed_call(b, "held", "x", false);
+	after = bed_call(b, "held", "x");
 	for (int i = 0; i < 3; i++)
 		bed_wait(b, before[i], QUEUE_SUCCEEDED);
 	settle(b);
@@ -228,7 +228,7 @@ static void all_of_a_run_is_cancelled_and_nothing_else(void **state)
 	assert_int_equal(n, 1);
 	bed_wait(b, jobs[2].id, QUEUE_CANCELLED);
 	wait_running(b, "one", 2); // the third took its place
-	bed_call(b, "one", "x", false);
+	bed_call(b, "one", "x");
 	s = (struct dispatch_scope){ .service = place_service_id(&b->place, "one"),
 				     .queued_only = true };
 	assert_int_equal(dispatch_cancel_all(b->d, &s, &n, &e), 0);
@@ -267,7 +267,7 @@ static void a_job_that_waited_too_long_fails_among_many(void **state)
 
 	bed_service(b, "late", "ok", ",'wait_timeout':1");
 	for (int i = 0; i < 140; i++)
-		bed_call(b, "late", "x", false);
+		bed_call(b, "late", "x");
 	usleep(2100000); // what is tested is that time went by
 	bed_start(b);
 	uint64_t counts[QUEUE_STATES];

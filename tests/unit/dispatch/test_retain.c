@@ -68,12 +68,12 @@ static void a_small_log_is_kept_without_a_file(void **state)
 	bed_service(b, "prints", "print", "");
 	bed_service(b, "large", "print-much", "");
 	bed_start(b);
-	job = bed_call(b, "prints", "x", false);
+	job = bed_call(b, "prints", "x");
 	bed_wait(b, job, QUEUE_SUCCEEDED);
 	bed_wait_idle(b);
 	assert_true(log_is(b, job, "printed\n"));
 	assert_int_equal(log_files(b), 0);
-	int64_t large = bed_call(b, "large", "x", false);
+	int64_t large = bed_call(b, "large", "x");
 
 	bed_wait(b, large, QUEUE_SUCCEEDED);
 	bed_wait_idle(b);
@@ -98,9 +98,9 @@ static void the_newest_jobs_are_kept_with_their_logs(void **state)
 	bed_service(b, "fails", "fail", "");
 	bed_service(b, "never", "never", "");
 	bed_start(b);
-	queued = bed_call(b, "never", "x", false);
+	queued = bed_call(b, "never", "x");
 	for (int i = 0; i < 8; i++) {
-		jobs[i] = bed_call(b, i % 2 ? "large" : "fails", "x", false);
+		jobs[i] = bed_call(b, i % 2 ? "large" : "fails", "x");
 		bed_wait(b, jobs[i], i % 2 ? QUEUE_SUCCEEDED : QUEUE_FAILED);
 	}
 	bed_stop(b, false);
@@ -135,8 +135,8 @@ static void old_jobs_go_and_what_was_sent_again_stays(void **state)
 
 	bed_service(b, "fails", "fail", "");
 	bed_start(b);
-	first = bed_call(b, "fails", "x", false);
-	second = bed_call(b, "fails", "x", false);
+	first = bed_call(b, "fails", "x");
+	second = bed_call(b, "fails", "x");
 	bed_wait(b, first, QUEUE_FAILED);
 	bed_wait(b, second, QUEUE_FAILED);
 	bed_wait_idle(b);
