@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """A directory served in place.  usage: bench/directory.py [FILES]
 
-Two lines: how long FILES (100,000) files of 4 KiB in 100 folders take until all are listed as objects, with the bytes that
+Three lines: how long FILES (100,000) files of 4 KiB in 100 folders take until all are listed as objects, with the bytes that
 the daemon read meanwhile; and the rate of GETs of a 64 KiB file of it beside the same bytes as an ordinary object (s3load,
-8 connections, signed, in turns).
+8 connections, signed, in turns); and how long a job with a 1 GiB file of it as input takes from its request to its end,
+beside one without input, and one with the same bytes as an object of two parts, which is copied.
 """
 import json
 import os
@@ -82,6 +83,36 @@ def get(d, root):
           f"{b_cpu:.0f} us a request, ratio {a_cpu / b_cpu:.2f}")
 
 
+def job_ms(d, service, n, bucket=None, key=None):
+    times = []
+    for _ in range(n):
+        start = time.monotonic()
+        record = {"Records": [{"eventSource": "minio:s3", "s3": {"bucket": {"name": bucket}, "object": {"key": key}}}]}
+        d.call("POST", f"/run/{service}", 200, json=record if bucket else {})
+        times.append((time.monotonic() - start) * 1000)
+    return sorted(times)[n // 2]
+
+
+def job(d, root, size=1 << 30):
+    path = root / "large"
+    path.mkdir()
+    half = os.urandom(1 << 20) * (size >> 21)
+    (path / "file").write_bytes(half * 2)
+    os.utime(path / "file", (1e9, 1e9))
+    d.s3.create_bucket(Bucket="parts")
+    up = d.s3.create_multipart_upload(Bucket="parts", Key="file")["UploadId"]
+    parts = [{"PartNumber": i, "ETag": d.s3.upload_part(Bucket="parts", Key="file", UploadId=up, PartNumber=i,
+                                                        Body=half)["ETag"]} for i in (1, 2)]
+    d.s3.complete_multipart_upload(Bucket="parts", Key="file", UploadId=up, MultipartUpload={"Parts": parts})
+    d.call("POST", "/system/buckets", 201,
+           json={"bucket_name": "large", "directory": {"path": str(path), "stable_s": 1}})
+    conftest.wait_for("the index", lambda: directory(d, "large")["files"] == 1)
+    d.create("size", 'test -z "$STORAGE_OBJECT_KEY" || test "$(stat -c %s "$INPUT_FILE_PATH")" = ' + str(size))
+    none, bound, copied = job_ms(d, "size", 21), job_ms(d, "size", 21, "large", "file"), job_ms(d, "size", 3, "parts", "file")
+    print(f"job with {size >> 20} MiB of input: in place {bound:.1f} ms, without input {none:.1f} ms, two parts "
+          f"{copied:.0f} ms; ratio to none {bound / none:.2f}, to copied {bound / copied:.4f}")
+
+
 def main():
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 100000
     root = pathlib.Path(tempfile.mkdtemp(prefix="oscar-bench-dir-", dir="/tmp"))
@@ -90,6 +121,7 @@ def main():
     try:
         index(d, root, n)
         get(d, root)
+        job(d, root)
     finally:
         d.close()
         shutil.rmtree(root)

@@ -22,6 +22,7 @@ const char *outcome_name(enum exec_outcome o)
 		[EXEC_CANCELLED] = "cancelled",
 		[EXEC_SETUP_FAILED] = "setup",
 		[EXEC_LOST] = "lost",
+		[EXEC_CHANGED] = "changed",
 	};
 
 	return (size_t)o < ARRAY_LEN(names) ? names[o] : "unknown";

@@ -24,6 +24,7 @@ static unsigned retry_bit(enum exec_outcome o)
 	case EXEC_LOST:
 		return FDL_RETRY_LOST;
 	case EXEC_CANCELLED:
+	case EXEC_CHANGED: // the file does not become again what it was
 		break;
 	}
 	return 0;

@@ -73,8 +73,7 @@ static void env_add_image(struct env_list *l, const struct image_runtime *image)
 	}
 }
 
-// An object that is not one file below the data folder (joined parts, content elsewhere) is copied to one of the
-// job's own, which goes when the job is over.
+// An object that is not one file (joined parts) is copied to one of the job's own, which goes when the job is over.
 static int copy_whole(struct dispatch *d, const struct job *j, struct store_reader *r,
 		      uint64_t size, struct arena *mem, struct exec_input *in, struct err *e)
 {
@@ -102,11 +101,11 @@ static int copy_whole(struct dispatch *d, const struct job *j, struct store_read
 		at += (uint64_t)k;
 	}
 	in->content = arena_printf(mem, "tmp/%s", name);
-	return store_reader_unchanged(r, e);
+	return 0;
 }
 
 static int object_input(struct dispatch *d, const struct job *j, const struct fdl_event *ev,
-			struct arena *mem, struct exec_input *in, struct err *e)
+			struct arena *mem, struct exec_input *in, int *file, struct err *e)
 {
 	auto_reader struct store_reader *r = NULL;
 	char path[128];
@@ -134,16 +133,22 @@ static int object_input(struct dispatch *d, const struct job *j, const struct fd
 			       : err_wrap(e, "input %s/%s", ev->bucket, ev->key);
 	in->name = ev->file_name;
 	if (store_reader_path(r, path, sizeof(path))) {
-		if (store_reader_verify(r, e) < 0)
-			return err_wrap(e, "input %s/%s", ev->bucket, ev->key);
 		in->content = arena_strdup(mem, path);
-		return 0;
+	} else if (store_reader_whole(r, file, &in->file_mtime_ns)) {
+		in->file = *file;
+		in->file_size = o.size;
 	}
+	if (in->content || in->file)
+		return store_reader_verify(r, e) < 0
+			       ? err_wrap(e, "input %s/%s", ev->bucket, ev->key)
+			       : 0;
 	return copy_whole(d, j, r, o.size, mem, in, e);
 }
 
+// *file is the caller's to close after the driver has the job.
 static int input_build(struct dispatch *d, const struct job *j, const struct fdl_event *ev,
-		       struct arena *mem, struct exec_input *in, size_t *n, struct err *e)
+		       struct arena *mem, struct exec_input *in, size_t *n, int *file,
+		       struct err *e)
 {
 	char uuid_text[RAND_UUID_TEXT];
 	uint8_t uuid[16];
@@ -162,7 +167,7 @@ static int input_build(struct dispatch *d, const struct job *j, const struct fdl
 		return 0;
 	*n = 1;
 	*in = (struct exec_input){ 0 };
-	return object_input(d, j, ev, mem, in, e);
+	return object_input(d, j, ev, mem, in, file, e);
 }
 
 static uint64_t or_default(uint64_t value, uint64_t otherwise)
@@ -180,11 +185,12 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 	struct exec_spec spec;
 	struct fdl_event ev;
 	struct span payload;
+	auto_fd int file = -1;
 	size_t inputs;
 
 	if (job_payload(d, j, &mem, &payload, e) < 0 ||
 	    fdl_event_parse(payload, &mem, &ev, e) < 0 ||
-	    input_build(d, j, &ev, &mem, &input, &inputs, e) < 0 ||
+	    input_build(d, j, &ev, &mem, &input, &inputs, &file, e) < 0 ||
 	    (d->o.images && image_runtime(d->o.images, j->def->image_id, &mem, &image, e) < 0))
 		return -1;
 	env_build(&env, j, &ev);

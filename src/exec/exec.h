@@ -27,13 +27,16 @@ struct exec_env {
 	const char *value;
 };
 
-// A file that the script finds in its input directory. Exactly one source is set.
+// A file that the script finds in its input directory. Exactly one source is set: content, bytes or file.
 struct exec_input {
 	const char
 		*name; // relative path below the input directory, already checked (no "..", no "/")
 	const char *
 		content; // an immutable file, path relative to the data directory; bound, not copied
 	struct span bytes; // or the bytes themselves; written by the driver
+	int file; // or an open regular file of anywhere, borrowed; bound, not copied, where that can be. 0 = none
+	uint64_t file_size;    // such a file must be and stay of this size
+	int64_t file_mtime_ns; // and time of change, else the job ends with EXEC_CHANGED
 };
 
 struct exec_spec {
@@ -52,7 +55,7 @@ struct exec_spec {
 	const struct exec_env
 		*env; // set in this order; the driver adds the paths of its own layout
 	size_t env_count;
-	const struct exec_input *inputs; // at most 64 with `content`
+	const struct exec_input *inputs; // at most 64 with `content` or `file`
 	size_t input_count;
 	const char *input_file; // name of the input for INPUT_FILE_PATH, or NULL for none
 
@@ -77,6 +80,7 @@ enum exec_outcome {
 	EXEC_CANCELLED,	   // by cancel()
 	EXEC_SETUP_FAILED, // never ran: the sandbox could not be made; `reason` says why
 	EXEC_LOST,	   // nobody knows: machine restarted, shim or node gone
+	EXEC_CHANGED,	   // a file that was its input changed before it began or while it ran
 };
 
 struct exec_result {

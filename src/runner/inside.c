@@ -89,6 +89,8 @@ static int mount_oscar(const struct sandbox *s, struct err *e)
 	for (uint32_t i = 0; i < s->start->input_count; i++) {
 		char path[sizeof("oscar/input/") + PROTO_NAME_MAX];
 
+		if (s->inputs[i].tree < 0)
+			continue;
 		snprintf(path, sizeof(path), "oscar/input/%s", s->inputs[i].name);
 		if (attach(s->inputs[i].tree, path, e) < 0)
 			return -1;

@@ -88,7 +88,7 @@ static int exit_read(int dir, bool *there, struct jobdir_exit *x, struct err *e)
 	if (n < 0)
 		return -1;
 	if (n != sizeof(*x) || x->magic != JOBDIR_EXIT_MAGIC || x->outcome < JOBDIR_EXITED ||
-	    x->outcome > JOBDIR_LOST)
+	    x->outcome > JOBDIR_CHANGED)
 		return err_set(e, ERR_CORRUPT, "the exit record is damaged");
 	x->reason[sizeof(x->reason) - 1] = '\0';
 	*there = true;

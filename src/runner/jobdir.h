@@ -30,6 +30,7 @@ enum jobdir_outcome {
 	JOBDIR_SETUP_FAILED,
 	JOBDIR_STOPPED, // ended because everything was told to stop
 	JOBDIR_LOST,
+	JOBDIR_CHANGED, // an input changed while the job ran
 };
 
 // The exit record, in host byte order. Changing it: raise the last byte of JOBDIR_EXIT_MAGIC, read both.

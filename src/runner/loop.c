@@ -11,6 +11,7 @@
 #include "runner/runner.h"
 #include "runner/shim.h"
 #include "runner/sys.h"
+#include "runner/wire.h"
 #include "runner/world.h"
 
 #include <dirent.h>
@@ -204,8 +205,10 @@ static int compare_fds(const void *a, const void *b)
 // A shim keeps only what it uses: another job's folder or the runner's own sockets must not stay open in it.
 static void close_others(const struct runner *r, const struct shim_job *s)
 {
-	int keep[32] = { 2,	    s->jobdir,	   s->alive,	   s->ctl,	 s->net,
-			 s->notify, r->world.data, r->world.idmap, r->world.root };
+	int keep[32 + PROTO_INPUTS_MAX] = {
+		2,	   s->jobdir,	  s->alive,	  s->ctl,	s->net,
+		s->notify, r->world.data, r->world.idmap, r->world.root
+	};
 	size_t n = 9;
 
 	for (int k = 0; k < CGROUP_KINDS; k++) {
@@ -213,6 +216,8 @@ static void close_others(const struct runner *r, const struct shim_job *s)
 		keep[n++] = s->group->dir[k];
 		keep[n++] = s->group->enter[k];
 	}
+	for (uint32_t i = 0; i < proto_files(s->start); i++)
+		keep[n++] = s->files[i];
 	qsort(keep, n, sizeof(keep[0]), compare_fds);
 	for (size_t i = 0; i < n; i++) {
 		unsigned low = (unsigned)(keep[i] < 2 ? 3 : keep[i] + 1);
@@ -248,12 +253,12 @@ static int make_ctl(int dir, struct err *e)
 }
 
 // Starts the shim; the job's process id, or -1. ERR_EXISTS when the attempt began before.
-static pid_t start_shim(struct runner *r, const struct proto_start *m, int dir, int net,
-			struct cgroup_job *group, struct err *e)
+static pid_t start_shim(struct runner *r, const struct proto_start *m, const int *files, int dir,
+			int net, struct cgroup_job *group, struct err *e)
 {
 	auto_fd int alive = jobdir_alive_make(dir, e);
 	auto_fd int ctl = alive < 0 ? -1 : make_ctl(dir, e);
-	struct shim_job s = { &r->world, m, dir, alive, ctl, net, group, r->notify[1] };
+	struct shim_job s = { &r->world, m, dir, files, alive, ctl, net, group, r->notify[1] };
 	pid_t pid;
 
 	if (ctl < 0)
@@ -276,7 +281,7 @@ static void refresh(struct runner *r)
 	world_refresh(&r->world);
 }
 
-static void on_start(struct runner *r, const struct proto_start *m)
+static void on_start(struct runner *r, const struct proto_start *m, const int *files)
 {
 	struct job *j = find(r, m->job, m->attempt);
 	struct err e = { 0 };
@@ -303,7 +308,7 @@ static void on_start(struct runner *r, const struct proto_start *m)
 		net = world_net_get(&r->world, &e);
 	if (dir >= 0 && (net >= 0 || m->network != PROTO_NETWORK_NONE) &&
 	    world_group_get(&r->world, &limits, &group, &e) == 0) {
-		pid = start_shim(r, m, dir, net, &group, &e);
+		pid = start_shim(r, m, files, dir, net, &group, &e);
 		if (pid <= 0)
 			world_group_put(&r->world, &group, true);
 	}
@@ -349,8 +354,10 @@ static int welcome(struct runner *r, struct err *e)
 	return send_packet(r, &w, sizeof(w)) ? 0 : err_set(e, ERR_IO, "the daemon left at once");
 }
 
-static int on_message(struct runner *r, const void *packet, size_t n, struct err *e)
+static int on_message(struct runner *r, const struct wire_packet *p, struct err *e)
 {
+	const void *packet = p->bytes;
+	const size_t n = p->size;
 	const struct proto_head *h = packet;
 	const struct proto_about *about = packet;
 	struct job *j;
@@ -364,7 +371,9 @@ static int on_message(struct runner *r, const void *packet, size_t n, struct err
 	case PROTO_START:
 		if (proto_check_start(packet, n, e) < 0)
 			return -1;
-		on_start(r, packet);
+		if (proto_files(packet) != p->file_count)
+			return err_set(e, ERR_PROTOCOL, "message with a wrong number of files");
+		on_start(r, packet, p->files);
 		return 0;
 	case PROTO_CANCEL:
 		if (proto_check_about(about, n, e) < 0)
@@ -383,19 +392,21 @@ static int on_message(struct runner *r, const void *packet, size_t n, struct err
 
 static void on_readable(struct runner *r)
 {
-	_Alignas(8) char packet[PROTO_PACKET_MAX];
+	struct wire_packet p;
 	struct err e = { 0 };
 
 	for (int i = 0; i < MESSAGES_A_TURN && !r->behind; i++) {
-		ssize_t n = recv(r->conn, packet, sizeof(packet), MSG_DONTWAIT | MSG_TRUNC);
+		int got = wire_receive(r->conn, &p, &e);
 
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		if (!got)
 			return;
-		if (n > 0 && (size_t)n > sizeof(packet))
-			err_set(&e, ERR_PROTOCOL, "message of %zd bytes", n);
-		else if (n > 0 && on_message(r, packet, (size_t)n, &e) == 0)
+		if (got > 0) {
+			got = on_message(r, &p, &e);
+			wire_release(&p);
+		}
+		if (got == 0)
 			continue;
-		if (n > 0)
+		if (e.code != ERR_UNAVAILABLE)
 			log_warn("runner", "daemon sent away: %s", e.msg);
 		hang_up(r);
 		return;

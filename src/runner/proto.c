@@ -162,8 +162,20 @@ int proto_check_start(const struct proto_start *m, size_t n, struct err *e)
 
 		if (name < 1 || !part_ok(in->name, (size_t)name))
 			return bad(e, "input name");
-		if (!path_ok(in->content, text_len(in->content, sizeof(in->content))))
+		if (text_len(in->content, sizeof(in->content)) &&
+		    !path_ok(in->content, text_len(in->content, sizeof(in->content))))
 			return bad(e, "input path");
+		if (in->content[0] && (in->size || in->mtime_ns))
+			return bad(e, "input size or time");
 	}
 	return 0;
+}
+
+uint32_t proto_files(const struct proto_start *m)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < m->input_count; i++)
+		n += !m->input[i].content[0];
+	return n;
 }

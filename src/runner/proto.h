@@ -14,7 +14,7 @@
 
 enum {
 	PROTO_MAGIC = 0x4f534352,
-	PROTO_VERSION = 3,
+	PROTO_VERSION = 4,
 	PROTO_JOB_MAX = 80,   // with the NUL
 	PROTO_IMAGE_MAX = 80, // with the NUL
 	PROTO_NAME_MAX = 256,
@@ -27,12 +27,12 @@ enum {
 enum proto_kind {
 	PROTO_HELLO = 1, // daemon: proto_plain
 	PROTO_WELCOME,	 // runner: proto_welcome
-	PROTO_START,	 // daemon: proto_start. Safe to send again: a job is started once
-	PROTO_CANCEL,	 // daemon: proto_about
-	PROTO_STOP_ALL,	 // daemon: proto_plain
-	PROTO_STARTED,	 // runner: proto_about with wall_ns
-	PROTO_ENDED,	 // runner: proto_about. Look into the job directory now
-	PROTO_REFUSED,	 // runner: proto_about with text. Never ran
+	PROTO_START, // daemon: proto_start, with its open files. Safe to send again: a job is started once
+	PROTO_CANCEL,	// daemon: proto_about
+	PROTO_STOP_ALL, // daemon: proto_plain
+	PROTO_STARTED,	// runner: proto_about with wall_ns
+	PROTO_ENDED,	// runner: proto_about. Look into the job directory now
+	PROTO_REFUSED,	// runner: proto_about with text. Never ran
 };
 
 enum proto_network { PROTO_NETWORK_NONE, PROTO_NETWORK_HOST };
@@ -61,11 +61,15 @@ struct proto_about {
 	char text[PROTO_TEXT_MAX];
 };
 
-// A file of the data directory that is bound read-only into the input directory.
+// A file that is bound read-only into the input directory: of the data directory by its path, or of elsewhere by a
+// descriptor that comes with the message (SCM_RIGHTS; those of all such inputs in their order). The descriptor must
+// be of a regular file and open for reading, so that nobody is shown what the daemon itself may not read.
 struct proto_input {
 	char name
 		[PROTO_NAME_MAX]; // one path component; stands as an empty file in the job's input folder
-	char content[PROTO_PATH_MAX]; // relative to the data directory
+	char content[PROTO_PATH_MAX]; // relative to the data directory; "" = the descriptor's file,
+	uint64_t size;		      // which must be and stay of this size
+	int64_t mtime_ns;	      // and time of change
 };
 
 struct proto_start {
@@ -105,4 +109,6 @@ bool proto_job_ok(const char job[static PROTO_JOB_MAX]);
 must_check int proto_check_head(const void *packet, size_t n, struct err *e);
 must_check int proto_check_about(const struct proto_about *m, size_t n, struct err *e);
 must_check int proto_check_start(const struct proto_start *m, size_t n, struct err *e);
+// How many descriptors come with it, after the check.
+uint32_t proto_files(const struct proto_start *m);
 must_check int proto_check_welcome(struct proto_welcome *m, size_t n, struct err *e);

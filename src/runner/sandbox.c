@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "runner/bind.h"
 #include "runner/jobdir.h"
 #include "runner/sys.h"
 
@@ -13,8 +14,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_start *m, int net,
-		  const struct cgroup_job *group)
+void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_start *m,
+		  const int *files, int net, const struct cgroup_job *group)
 {
 	*s = (struct sandbox){
 		.world = w, .start = m, .go = -1, .report = -1, .net = net, .cgroup = group
@@ -23,7 +24,9 @@ void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_s
 	s->tree_root = s->tree_oscar = s->tree_output = s->tree_resolv = s->tree_hosts = -1;
 	s->inputs = mem_zalloc((m->input_count + 1) * sizeof(*s->inputs));
 	for (uint32_t i = 0; i < m->input_count; i++)
-		s->inputs[i].tree = -1;
+		s->inputs[i] =
+			(struct sandbox_input){ .tree = -1,
+						.file = m->input[i].content[0] ? -1 : *files++ };
 	s->watch_memory = w->cgroups.at[CGROUP_MEMORY].dir < 0 && m->memory_bytes;
 	s->limit_pids = w->cgroups.at[CGROUP_PIDS].dir < 0 && m->pids_max;
 	s->limit_cpu = w->cgroups.at[CGROUP_CPU].dir < 0 && m->cpu_millis;
@@ -49,42 +52,15 @@ void sandbox_release(struct sandbox *s)
 	s->env_text = NULL;
 }
 
-// A regular file or folder of the daemon's below `dir`: anything else is refused, also what another user owns.
-static int open_owned(const struct world *w, int dir, const char *path, int flags, mode_t type,
-		      struct err *e)
+static int open_input(const struct sandbox *s, const struct proto_input *m,
+		      struct sandbox_input *in, int jobdir, struct err *e)
 {
-	auto_fd int fd = sys_open_beneath(dir, path, flags | O_NONBLOCK, 0);
-	struct stat st;
+	const struct world *w = s->world;
 
-	if (fd < 0)
-		return err_sys(e, ERR_NOT_FOUND, errno, "open %s", path);
-	if (fstat(fd, &st) < 0 || (st.st_mode & S_IFMT) != type || st.st_uid != w->owner)
-		return err_set(e, ERR_INVALID, "%s is not a %s of the daemon's user", path,
-			       S_ISDIR(type) ? "folder" : "file");
-	return file_take(&fd);
-}
-
-// A detached mount of an open file or folder, seen in the sandbox as its root's own.
-static int detach(const struct world *w, int fd, const char *what, uint64_t flags, struct err *e)
-{
-	struct mount_attr a = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | flags };
-	auto_fd int tree = open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-
-	if (w->idmap >= 0) {
-		a.attr_set |= MOUNT_ATTR_IDMAP;
-		a.userns_fd = (uint64_t)w->idmap;
-	}
-	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &a, sizeof(a)) < 0)
-		return err_sys(e, ERR_IO, errno, "prepare the mount of %s", what);
-	return file_take(&tree);
-}
-
-static int detach_path(const struct world *w, int dir, const char *path, mode_t type,
-		       uint64_t flags, struct err *e)
-{
-	auto_fd int fd = open_owned(w, dir, path, O_RDONLY, type, e);
-
-	return fd < 0 ? -1 : detach(w, fd, path, flags, e);
+	if (in->file >= 0)
+		return bind_passed(w, in->file, m, jobdir, &in->tree, e);
+	in->tree = bind_path(w, w->data, m->content, S_IFREG, MOUNT_ATTR_RDONLY, e);
+	return in->tree < 0 ? -1 : 0;
 }
 
 static int open_mounts(struct sandbox *s, int jobdir, struct err *e)
@@ -95,22 +71,22 @@ static int open_mounts(struct sandbox *s, int jobdir, struct err *e)
 	if (strcmp(m->image, "host") != 0) {
 		auto_free char *path = mem_printf("images/%s/rootfs", m->image);
 
-		s->tree_root = detach_path(w, w->data, path, S_IFDIR, MOUNT_ATTR_RDONLY, e);
+		s->tree_root = bind_path(w, w->data, path, S_IFDIR, MOUNT_ATTR_RDONLY, e);
 		if (s->tree_root < 0)
 			return err_wrap(e, "image %s", m->image);
 	}
-	s->tree_oscar = detach_path(w, jobdir, "oscar", S_IFDIR, MOUNT_ATTR_RDONLY, e);
+	s->tree_oscar = bind_path(w, jobdir, "oscar", S_IFDIR, MOUNT_ATTR_RDONLY, e);
 	if (s->tree_oscar < 0)
 		return -1;
-	s->tree_output = detach_path(w, jobdir, "oscar/output", S_IFDIR, 0, e);
+	s->tree_output = bind_path(w, jobdir, "oscar/output", S_IFDIR, 0, e);
 	if (s->tree_output < 0)
 		return -1;
 	for (uint32_t i = 0; i < m->input_count; i++) {
 		s->inputs[i].name = m->input[i].name;
-		s->inputs[i].tree =
-			detach_path(w, w->data, m->input[i].content, S_IFREG, MOUNT_ATTR_RDONLY, e);
-		if (s->inputs[i].tree < 0)
+		if (open_input(s, &m->input[i], &s->inputs[i], jobdir, e) < 0)
 			return err_wrap(e, "input %s", m->input[i].name);
+		if (s->inputs[i].tree < 0)
+			s->copied |= UINT64_C(1) << i;
 	}
 	return 0;
 }
@@ -142,7 +118,7 @@ static int open_host_files(struct sandbox *s, struct err *e)
 // `env` holds NUL-terminated strings; it is cut at the NULs, not understood.
 static int read_env(struct sandbox *s, int jobdir, struct err *e)
 {
-	auto_fd int fd = open_owned(s->world, jobdir, "env", O_RDONLY, S_IFREG, e);
+	auto_fd int fd = bind_open_owned(s->world, jobdir, "env", O_RDONLY, S_IFREG, e);
 	size_t count = 0, k = 0;
 	ssize_t n;
 
@@ -168,7 +144,7 @@ static int open_streams(struct sandbox *s, int jobdir, struct sandbox_parent *p,
 	const struct world *w = s->world;
 	int pair[2];
 
-	s->std[0] = open_owned(w, jobdir, "event", O_RDONLY, S_IFREG, e);
+	s->std[0] = bind_open_owned(w, jobdir, "event", O_RDONLY, S_IFREG, e);
 	if (s->std[0] < 0)
 		return -1;
 	for (int i = 1; i <= 2; i++) {

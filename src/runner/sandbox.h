@@ -20,8 +20,11 @@ struct sandbox_report {
 	char text[SANDBOX_TEXT_MAX]; // FAILED
 };
 
+_Static_assert(PROTO_INPUTS_MAX <= 64, "struct sandbox counts inputs in 64 bits");
+
 struct sandbox_input {
-	int tree; // detached mount
+	int tree; // detached mount; -1 = a passed file was copied into the job's folder
+	int file; // passed by the daemon, borrowed; -1 = none
 	const char *name;
 };
 
@@ -38,6 +41,8 @@ struct sandbox {
 	int net;		     // network namespace, borrowed; -1 = the host's
 	int tree_resolv, tree_hosts; // of the host, with its network only; else -1
 	struct sandbox_input *inputs;
+	uint64_t
+		copied; // bit i: input i was copied, so that it stays as it was. Also after the release
 	char *env_text; // the strings of `env`
 	char **env;
 	bool watch_memory; // no control group does
@@ -62,8 +67,9 @@ struct sandbox_parent {
 must_check int sandbox_start(struct sandbox *s, int jobdir, struct sandbox_parent *out,
 			     struct err *e);
 void sandbox_release(struct sandbox *s);
-void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_start *m, int net,
-		  const struct cgroup_job *group);
+// `files`: as many as proto_files() says; borrowed, as all else, until sandbox_release().
+void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_start *m,
+		  const int *files, int net, const struct cgroup_job *group);
 
 // The child's part, in runner/inside.c. Never returns.
 no_return void inside_run(const struct sandbox *s);

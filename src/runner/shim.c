@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "runner/bind.h"
 #include "runner/jobdir.h"
 #include "runner/joblog.h"
 #include "runner/output.h"
@@ -354,6 +355,33 @@ static void set_outcome(struct shim *s, const struct cgroup_usage *u)
 	}
 }
 
+// What a script made of a file that changed under it is made of neither version.
+static void look_at_inputs(struct shim *s)
+{
+	const struct proto_start *m = s->job->start;
+	const int *file = s->job->files;
+	const bool ran = s->exit.started_wall_ns;
+
+	if (ran ? s->exit.outcome != JOBDIR_EXITED && s->exit.outcome != JOBDIR_SIGNALED
+		: s->exit.outcome != JOBDIR_SETUP_FAILED)
+		return;
+	for (uint32_t i = 0; i < m->input_count; i++) {
+		const struct proto_input *in = &m->input[i];
+
+		if (in->content[0])
+			continue;
+		if (s->sandbox.copied >> i & 1 ||
+		    (ran ? bind_unchanged(*file, in) : !bind_nameless(*file))) {
+			file++;
+			continue;
+		}
+		s->exit.outcome = JOBDIR_CHANGED;
+		snprintf(s->exit.reason, sizeof(s->exit.reason), "the input %.120s %s", in->name,
+			 ran ? "changed while the job ran" : "was removed before the job began");
+		return;
+	}
+}
+
 static uint64_t micros(struct timeval t)
 {
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
@@ -411,7 +439,7 @@ static void run(struct shim *s)
 			kill_now(s);
 			reap(s);
 		}
-		s->exit.outcome = JOBDIR_SETUP_FAILED;
+		s->exit.outcome = e.code == ERR_CONFLICT ? JOBDIR_CHANGED : JOBDIR_SETUP_FAILED;
 		snprintf(s->exit.reason, sizeof(s->exit.reason), "%.*s", JOBDIR_REASON_MAX - 1,
 			 e.msg);
 		return;
@@ -425,6 +453,7 @@ static void run(struct shim *s)
 	if (!s->ending)
 		look_at_output(s);
 	set_outcome(s, &used);
+	look_at_inputs(s);
 }
 
 no_return void shim_run(const struct shim_job *j)
@@ -439,7 +468,7 @@ no_return void shim_run(const struct shim_job *j)
 	prctl(PR_SET_NAME, "oscar-shim", 0, 0, 0);
 	setsid();
 	s.log_left = j->start->log_bytes_max ? j->start->log_bytes_max : default_log;
-	sandbox_init(&s.sandbox, j->world, j->start, j->net, j->group);
+	sandbox_init(&s.sandbox, j->world, j->start, j->files, j->net, j->group);
 	run(&s);
 	status = leave_group(&s);
 	if (!s.exit.ended_wall_ns)

@@ -10,9 +10,10 @@ struct shim_job {
 	const struct world *world;
 	const struct proto_start *start;
 	int jobdir;
-	int alive; // locked
-	int ctl;   // FIFO of orders, open for reading and writing
-	int net;   // network namespace of the job, -1 = the host's
+	const int *files; // passed with `start`, proto_files() of them
+	int alive;	  // locked
+	int ctl;	  // FIFO of orders, open for reading and writing
+	int net;	  // network namespace of the job, -1 = the host's
 	struct cgroup_job *group;
 	int notify; // pipe of the runner for struct shim_note; may have lost its reader
 };

@@ -96,11 +96,11 @@ static int open_data(struct world *w, const struct runner_options *o, struct err
 	return w->jobs < 0 ? -1 : 0;
 }
 
-// A user namespace held by nothing but its descriptor, with the one mapping that mounts need.
-static int make_idmap(struct world *w, struct err *e)
+// Held by nothing but its descriptor, with the one mapping that mounts need.
+int world_idmap(const struct world *w, uid_t owner, gid_t group, struct err *e)
 {
-	auto_free char *uid = mem_printf("%u %u 1\n", w->owner, w->base);
-	auto_free char *gid = mem_printf("%u %u 1\n", w->group, w->base);
+	auto_free char *uid = mem_printf("%u %u 1\n", owner, w->base);
+	auto_free char *gid = mem_printf("%u %u 1\n", group, w->base);
 	int gate[2], fd = -1, status;
 	char path[64];
 	pid_t pid;
@@ -141,7 +141,7 @@ static int try_idmap(struct world *w, struct err *e)
 	struct mount_attr a = { .attr_set = MOUNT_ATTR_IDMAP };
 	auto_fd int tree = -1;
 
-	w->idmap = make_idmap(w, e);
+	w->idmap = world_idmap(w, w->owner, w->group, e);
 	if (w->idmap < 0)
 		return -1;
 	a.userns_fd = (uint64_t)w->idmap;

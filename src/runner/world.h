@@ -40,6 +40,9 @@ struct world {
 
 struct runner_options;
 
+// A user namespace for MOUNT_ATTR_IDMAP that shows this owner's files as the sandbox root's own.
+must_check int world_idmap(const struct world *w, uid_t uid, gid_t gid, struct err *e);
+
 // Fails with ERR_UNSUPPORTED and what is missing where sandboxes cannot be made at all.
 must_check int world_open(struct world *w, const struct runner_options *o, struct err *e);
 // Then, by the one runner that holds the lock of the data directory: takes the control groups, which the runner

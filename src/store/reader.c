@@ -322,20 +322,6 @@ int store_reader_verify(struct store_reader *r, struct err *e)
 	return 0;
 }
 
-int store_reader_unchanged(struct store_reader *r, struct err *e)
-{
-	struct stat st;
-
-	if (r->at.storage != STORE_EXTERNAL)
-		return 0;
-	if (fstat(r->fd, &st) < 0)
-		return err_sys(e, ERR_IO, errno, "look at a file again");
-	return (uint64_t)st.st_size == r->size &&
-			       st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec == r->mtime_ns
-		       ? 0
-		       : err_set(e, ERR_CONFLICT, "the file changed while it was read");
-}
-
 bool reader_is_external(const struct store_reader *r)
 {
 	return r->at.storage == STORE_EXTERNAL;
@@ -373,23 +359,49 @@ bool store_reader_file(struct store_reader *r, uint64_t at, uint64_t n, int *fd,
 	return *fd >= 0;
 }
 
+// The whole content is the whole of one file, which is open in r->fd.
+static bool one_file(struct store_reader *r)
+{
+	struct err ignored;
+	struct stat st;
+
+	if (r->at.storage == STORE_EXTERNAL)
+		return true;
+	if (r->at.storage != STORE_SEGMENTS || r->count != 1 || r->segments[0].offset ||
+	    r->segments[0].length != r->size)
+		return false;
+	// A shared content may be the beginning of a longer file.
+	return open_segment(r, 0, &ignored) == 0 && fstat(r->fd, &st) == 0 &&
+	       (uint64_t)st.st_size == r->size;
+}
+
 bool store_reader_path(struct store_reader *r, char *out, size_t size)
 {
 	const struct dirs *dirs = &r->store->dirs;
 	char name[FILE_NAME_MAX];
 	const char *rel = NULL;
-	struct err ignored;
-	struct stat st;
 
-	if (r->at.storage == STORE_SEGMENTS && r->count == 1 &&
-	    dirs_index(r->segments[0].file) < dirs->n)
-		rel = dirs->at[dirs_index(r->segments[0].file)].rel;
-	if (!rel || r->segments[0].offset || r->segments[0].length != r->size)
+	if (r->at.storage != STORE_SEGMENTS || !one_file(r))
 		return false;
-	// A shared content may be the beginning of a longer file.
-	if (open_segment(r, 0, &ignored) < 0 || fstat(r->fd, &st) < 0 ||
-	    (uint64_t)st.st_size != r->size)
+	if (dirs_index(r->segments[0].file) < dirs->n)
+		rel = dirs->at[dirs_index(r->segments[0].file)].rel;
+	if (!rel)
 		return false;
 	snprintf(out, size, "%s/%s", rel, file_name(r->segments[0].file, name));
+	return true;
+}
+
+bool store_reader_whole(struct store_reader *r, int *fd, int64_t *mtime_ns)
+{
+	struct stat st;
+
+	*fd = one_file(r) ? fcntl(r->fd, F_DUPFD_CLOEXEC, 3) : -1;
+	if (*fd < 0 || fstat(*fd, &st) < 0) {
+		file_close(*fd);
+		return false;
+	}
+	*mtime_ns = r->at.storage == STORE_EXTERNAL
+			    ? r->mtime_ns
+			    : st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec;
 	return true;
 }

@@ -409,9 +409,6 @@ must_check ssize_t store_reader_pread(struct store_reader *r, uint64_t at, void 
 // Compares all of the content with what was written, unless that was done since the start: for content that
 // leaves by store_reader_path(). Takes as long as reading it. ERR_CORRUPT when it differs.
 must_check int store_reader_verify(struct store_reader *r, struct err *e);
-// Of a file of a directory: it still is what it was when it was opened, so that what was read is of one piece. Else
-// ERR_CONFLICT. Other content never changes.
-must_check int store_reader_unchanged(struct store_reader *r, struct err *e);
 // The bytes themselves when the content is inline; else false.
 bool store_reader_inline(struct store_reader *r, struct span *bytes);
 // When the range lies in one file that is known to be right: a new descriptor (the caller's) and the offset in it;
@@ -419,6 +416,9 @@ bool store_reader_inline(struct store_reader *r, struct span *bytes);
 bool store_reader_file(struct store_reader *r, uint64_t at, uint64_t n, int *fd, uint64_t *offset);
 // When the whole content is one file: its path relative to the data directory, for binding; else false.
 bool store_reader_path(struct store_reader *r, char *out, size_t size);
+// The same wherever the file lies, also of a directory: a new descriptor (the caller's), and the time of change that
+// the file has as long as it is this content.
+bool store_reader_whole(struct store_reader *r, int *fd, int64_t *mtime_ns);
 
 // The parts of a version made by a multipart upload, in order: number, size, checksum. None for other versions.
 must_check int store_object_parts(struct store *s, const struct store_object *o, struct arena *mem,

@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 
 import botocore.exceptions
@@ -243,6 +244,97 @@ def test_a_changed_file_fails_its_job(served, root):
     job = d.settled("upper", 1)[0]
     first = d.detail(job["name"])["attempts"][0]
     assert first["outcome"] == "stage" and "changed after it was indexed" in first["reason"]
+
+
+def event(key, bucket="archive"):
+    return {"Records": [{"eventSource": "minio:s3", "s3": {"bucket": {"name": bucket}, "object": {"key": key}}}]}
+
+
+def test_files_are_bound_into_jobs(served, root):
+    d, path = served, folder(root)
+    group = pathlib.Path(f"/proc/{d.process.pid}").stat().st_gid
+    for name, mode in (("open", 0o644), ("closed", 0o640)):  # the second for the daemon by its group alone
+        put(path / name, name.encode())
+        if os.geteuid() == 0:
+            os.chown(path / name, 1234, group)
+        os.chmod(path / name, mode)
+    serve(d, "archive", path, stable_s=1)
+    wait_keys(d, "archive", ["open", "closed"])
+    d.create("look", 'cat "$INPUT_FILE_PATH"; echo; grep " $INPUT_FILE_PATH " /proc/self/mountinfo | cut -d" " -f6; '
+                     'ls /oscar/input; (echo x >>"$INPUT_FILE_PATH") 2>/dev/null && echo wrote; true')
+    for n, name in enumerate(("open", "closed")):
+        d.call("POST", "/job/look", 201, json=event(name))
+        job = d.settled("look", n + 1)[0]
+        assert job["state"] == "succeeded", str(d.detail(job["name"])["attempts"])
+        lines = d.joblog(job["name"]).split("\n")
+        assert lines[0] == name and lines[1].startswith("ro,nosuid,nodev,noexec") and lines[2:] == [name, ""]
+        assert (path / name).read_bytes() == name.encode()
+
+
+def test_a_file_that_changes_under_its_job_fails_it(served, root):
+    d, path = served, folder(root)
+    put(path / "edited", b"before")
+    put(path / "replaced", b"before")
+    serve(d, "archive", path, stable_s=1, no_watch=True, interval_s=86400)
+    wait_keys(d, "archive", ["edited", "replaced"])
+    d.create("edit", 'echo began; until grep -q after "$INPUT_FILE_PATH"; do sleep 0.02; done')
+    d.create("replace", 'echo began; sleep 1; cat "$INPUT_FILE_PATH"')
+    for name in ("edit", "replace"):
+        d.call("POST", f"/job/{name}", 201, json=event(name + ("d" if name == "replace" else "ed")))
+        wait_for("its begin", lambda: any("began" in d.joblog(j["name"]) for j in d.jobs(name)))
+    put(path / "edited", b"after!", old=False)
+    put(path / "new", b"after!", old=False)
+    os.rename(path / "new", path / "replaced")
+    edited, replaced = (d.settled(name, 1)[0] for name in ("edit", "replace"))
+    assert edited["state"] == "failed"
+    attempt = d.detail(edited["name"])["attempts"][0]
+    assert attempt["outcome"] == "changed" and attempt["reason"] == "the input edited changed while the job ran"
+    # Another file under its name: the job has the one it was given.
+    assert replaced["state"] == "succeeded" and "before" in d.joblog(replaced["name"])
+
+
+def test_a_name_that_swings_leads_nowhere(served, root):
+    """Links, other files and nothing take the place of a file while jobs with it are made."""
+    d, path = served, folder(root)
+    put(root / "secret", b"secret")
+    put(path / "a", b"public")
+    os.link(path / "a", root / "kept")
+    serve(d, "archive", path, stable_s=1, no_watch=True, interval_s=86400)
+    wait_keys(d, "archive", ["a"])
+    d.create("show", 'cat "$INPUT_FILE_PATH"')
+    stop = threading.Event()
+
+    def swing():
+        spare, rest = path / "spare", random.Random(3)
+        while not stop.is_set():
+            spare.unlink(missing_ok=True)
+            what = rest.randrange(4)
+            if what == 0:
+                spare.symlink_to(root / "secret")
+            elif what == 1:
+                os.link(root / "secret", spare)
+            else:
+                os.link(root / "kept", spare)
+            os.rename(spare, path / "a")
+            if what == 2:
+                (path / "a").unlink(missing_ok=True)
+
+    thread = threading.Thread(target=swing)
+    thread.start()
+    try:
+        for _ in range(60):
+            d.call("POST", "/job/show", 201, json=event("a"))
+        jobs = d.settled("show", 60)
+    finally:
+        stop.set()
+        thread.join()
+    for job in jobs:
+        detail, log = d.detail(job["name"]), d.joblog(job["name"])
+        assert "secret" not in log
+        if job["state"] == "succeeded":
+            assert log.startswith("public")
+        else:
+            assert any(word in detail["attempts"][-1]["reason"] for word in ("changed", "removed", "is gone")), detail
 
 
 def test_kill_9_while_indexing(served, root):

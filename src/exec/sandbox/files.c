@@ -50,6 +50,12 @@ static bool name_ok(const char *name)
 	       strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
+// Else its bytes are written into the job's folder.
+static bool bound(const struct exec_input *in)
+{
+	return in->content || in->file;
+}
+
 static int fill(struct proto_start *m, const struct exec_spec *s, struct err *e)
 {
 	m->head = proto_head(PROTO_START);
@@ -76,27 +82,51 @@ static int fill(struct proto_start *m, const struct exec_spec *s, struct err *e)
 
 		if (!in->name || !name_ok(in->name))
 			return err_set(e, ERR_INVALID, "wrong name of an input");
-		if (!in->content)
+		if (!bound(in))
 			continue;
 		m->input_count++;
 		if (copy_field(out->name, sizeof(out->name), in->name, "an input's name", e) < 0 ||
-		    copy_field(out->content, sizeof(out->content), in->content, "a content path",
-			       e) < 0)
+		    (in->content && copy_field(out->content, sizeof(out->content), in->content,
+					       "a content path", e) < 0))
 			return -1;
+		if (in->content)
+			continue;
+		out->size = in->file_size;
+		out->mtime_ns = in->file_mtime_ns;
 	}
 	return 0;
 }
 
-int files_message(const struct exec_spec *s, struct proto_start **out, size_t *size, struct err *e)
+static int copy_files(const struct exec_spec *s, int *files, struct err *e)
 {
-	size_t bound = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->input_count; i++) {
+		if (!s->inputs[i].file)
+			continue;
+		files[n] = fcntl(s->inputs[i].file, F_DUPFD_CLOEXEC, 3);
+		if (files[n++] >= 0)
+			continue;
+		err_sys(e, ERR_BUSY, errno, "keep an input open");
+		while (n--)
+			file_close(files[n]);
+		return -1;
+	}
+	return 0;
+}
+
+int files_message(const struct exec_spec *s, struct proto_start **out, size_t *size, int **files,
+		  struct err *e)
+{
+	auto_free int *passed = NULL;
+	size_t count = 0;
 	auto_free struct proto_start *m = NULL;
 
 	for (size_t i = 0; i < s->input_count; i++)
-		bound += s->inputs[i].content != NULL;
-	if (bound > PROTO_INPUTS_MAX)
+		count += bound(&s->inputs[i]);
+	if (count > PROTO_INPUTS_MAX)
 		return err_set(e, ERR_LIMIT, "more than %d inputs", PROTO_INPUTS_MAX);
-	*size = sizeof(*m) + bound * sizeof(m->input[0]);
+	*size = sizeof(*m) + count * sizeof(m->input[0]);
 	m = mem_zalloc(*size);
 	if (fill(m, s, e) < 0)
 		return -1;
@@ -104,6 +134,11 @@ int files_message(const struct exec_spec *s, struct proto_start **out, size_t *s
 		e->code = ERR_INVALID;
 		return err_wrap(e, "the job cannot be run");
 	}
+	if (proto_files(m))
+		passed = mem_alloc(proto_files(m) * sizeof(*passed));
+	if (passed && copy_files(s, passed, e) < 0)
+		return -1;
+	*files = mem_take(&passed);
 	*out = mem_take(&m);
 	return 0;
 }
@@ -188,7 +223,7 @@ static int put_inputs(int dir, const struct exec_spec *s, struct err *e)
 		if (!i && renameat(dir, SPARES_INPUT, dir, path) < 0 && errno != ENOENT)
 			return err_sys(e, ERR_IO, errno, "%s", path);
 		// The place where content will be bound is an empty file.
-		struct span bytes = s->inputs[i].content ? SPAN("") : s->inputs[i].bytes;
+		struct span bytes = bound(&s->inputs[i]) ? SPAN("") : s->inputs[i].bytes;
 
 		if (put_file(dir, path, 0644, bytes, e) < 0)
 			return -1;

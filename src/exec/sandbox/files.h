@@ -5,10 +5,11 @@
 #include "exec/sandbox/spares.h"
 #include "runner/proto.h"
 
-// The message that starts the job, owned by the caller (mem_free); *size is its length. ERR_INVALID and
-// ERR_LIMIT say what in the spec cannot be.
+// The message that starts the job, owned by the caller (mem_free); *size is its length; *files are descriptors of its
+// own for the files that go with it (close each, mem_free). ERR_INVALID and ERR_LIMIT say what in the spec cannot be,
+// ERR_BUSY: too many files are open.
 must_check int files_message(const struct exec_spec *s, struct proto_start **out, size_t *size,
-			     struct err *e);
+			     int **files, struct err *e);
 
 // Makes and fills the folder below the spares' `jobs`. ERR_EXISTS when it is there. Leaves nothing behind on failure.
 must_check int files_make(struct spares *spares, const char *name, const struct exec_spec *s,

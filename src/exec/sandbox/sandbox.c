@@ -12,6 +12,7 @@
 #include "runner/jobdir.h"
 #include "runner/proto.h"
 #include "runner/runner.h"
+#include "runner/wire.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -41,6 +42,7 @@ struct job {
 	unsigned attempt;
 	struct proto_start *start; // until the runner is known to have begun it
 	size_t start_size;
+	int *files; // that go with it; ours, proto_files() of them
 	bool send_start, send_cancel;
 	bool look; // its folder must be looked at once, for nobody may have told what happened
 	bool doubt; // … and again until it has ended: the runner says so, but the lock is still held
@@ -82,11 +84,22 @@ static void wake(struct sandbox_driver *d)
 	(void)done; // full means awake
 }
 
+// Nobody needs to be told any more how it begins.
+static void start_drop(struct job *j)
+{
+	for (uint32_t i = 0; j->start && i < proto_files(j->start); i++)
+		close(j->files[i]);
+	mem_free(j->files);
+	mem_free(j->start);
+	j->files = NULL;
+	j->start = NULL;
+}
+
 static void job_free(struct job *j)
 {
 	if (!j)
 		return;
-	mem_free(j->start);
+	start_drop(j);
 	mem_free(j);
 }
 
@@ -137,6 +150,8 @@ static enum exec_outcome outcome_of(uint32_t o)
 		return EXEC_CANCELLED;
 	case JOBDIR_SETUP_FAILED:
 		return EXEC_SETUP_FAILED;
+	case JOBDIR_CHANGED:
+		return EXEC_CHANGED;
 	case JOBDIR_STOPPED:
 	case JOBDIR_LOST:
 		break;
@@ -265,7 +280,7 @@ static void disconnect(struct sandbox_driver *d)
 
 static bool send_packet(struct sandbox_driver *d, const void *p, size_t n)
 {
-	return send(d->conn, p, n, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)n;
+	return wire_send(d->conn, p, n, NULL, 0);
 }
 
 // A respawn may take a while and is made without the lock.
@@ -310,8 +325,7 @@ static int on_about(struct sandbox_driver *d, const struct proto_about *m, size_
 	{
 		auto_lock held = lock_hold(&d->lock);
 
-		mem_free(j->start);
-		j->start = NULL;
+		start_drop(j);
 	}
 	if (m->head.kind == PROTO_STARTED)
 		tell_started(d, j, m->wall_ns);
@@ -393,7 +407,8 @@ static bool send_waiting(struct sandbox_driver *d)
 	while (map_next(&d->jobs, &at, NULL, &value)) {
 		struct job *j = value;
 
-		if (j->send_start && !send_packet(d, j->start, j->start_size))
+		if (j->send_start &&
+		    !wire_send(d->conn, j->start, j->start_size, j->files, proto_files(j->start)))
 			return true;
 		j->send_start = false;
 		if (j->send_cancel && !send_cancel(d, j))
@@ -502,12 +517,15 @@ static int sandbox_submit(struct exec_driver *base, const struct exec_spec *s, s
 	struct proto_start *start;
 	struct job *j;
 	size_t size;
+	int *files;
 
-	if (check_name(s->job, s->attempt, name, e) < 0 || files_message(s, &start, &size, e) < 0)
+	if (check_name(s->job, s->attempt, name, e) < 0 ||
+	    files_message(s, &start, &size, &files, e) < 0)
 		return -1;
 	j = job_new(s->job, s->attempt);
 	j->start = start;
 	j->start_size = size;
+	j->files = files;
 	{
 		auto_lock held = lock_hold(&d->lock);
 		int bad = 0;

@@ -64,7 +64,7 @@ static void wrong_fields_are_refused(void **state unused_arg)
 	static const char *const jobs[] = { "", "A", "a_b", "a/b", "..", "a.b", "a b", "\xc3\xa4" };
 	static const char *const images[] = { "", "a-b", "A", "../x", "a/b", "sha256:ab" };
 	static const char *const names[] = { "", ".", "..", "a/b", "/" };
-	static const char *const paths[] = { "",    "/etc/passwd", "..", "a/../b", "a/..",
+	static const char *const paths[] = { "/",   "/etc/passwd", "..", "a/../b", "a/..",
 					     "./a", "a//b",	   "a/", "a/.",	   "../a" };
 	struct err e = { 0 };
 
@@ -100,6 +100,21 @@ static void wrong_fields_are_refused(void **state unused_arg)
 		if (proto_check_start(m, size, &e) == 0)
 			fail_msg("path \"%s\" passes", paths[i]);
 	}
+}
+
+static void an_input_is_a_path_or_a_passed_file(void **state unused_arg)
+{
+	auto_free struct proto_start *m = good();
+	struct err e = { 0 };
+
+	assert_int_equal(proto_files(m), 0);
+	m->input[1].size = 7;
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+	memset(m->input[1].content, 0, sizeof(m->input[1].content));
+	assert_int_equal(proto_check_start(m, size, &e), 0);
+	assert_int_equal(proto_files(m), 1);
+	m->input[0].content[0] = '\0'; // something is left behind the end
+	assert_int_equal(proto_check_start(m, size, &e), -1);
 }
 
 static void ids_are_in_their_bounds(void **state unused_arg)
@@ -168,6 +183,7 @@ int main(void)
 		cmocka_unit_test(a_good_start_passes),
 		cmocka_unit_test(sizes_must_agree),
 		cmocka_unit_test(wrong_fields_are_refused),
+		cmocka_unit_test(an_input_is_a_path_or_a_passed_file),
 		cmocka_unit_test(ids_are_in_their_bounds),
 		cmocka_unit_test(texts_end_inside_their_field),
 		cmocka_unit_test(amounts_are_bounded),
