@@ -25,6 +25,10 @@ def memory_mib(pid):
     return 0
 
 
+def open_files(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 def follow(d, path, n):
     host, port = d.api.split("//")[1].split(":")
     login = base64.b64encode(f"{conftest.USER}:{conftest.PASSWORD}".encode()).decode()
@@ -65,6 +69,7 @@ def main():
         conftest.wait_for("its first line", lambda: "begun" in d.joblog(job))
         base = memory_mib(d.process.pid)
         for what, path in (("event stream", "/system/events"), ("log of a running job", f"/system/jobs/{job}/log?follow=1")):
+            files = open_files(d.process.pid)
             sockets = follow(d, path, n)
             first = memory_mib(d.process.pid)
             time.sleep(5)
@@ -79,7 +84,7 @@ def main():
             print(f"{n} followers of the {what}: {idle:.0f} MiB ({first:.0f} when all were answered, {base:.0f} without){took} "
                   f"(load {os.getloadavg()[0]:.1f})", flush=True)
             d.call("POST", "/system/services/slow/resume", 204)  # a stream notices that its client went when it has to write
-            conftest.wait_for("the sockets to go", lambda: len(os.listdir(f"/proc/{d.process.pid}/fd")) < 200, 60)
+            conftest.wait_for("the sockets to go", lambda: open_files(d.process.pid) < files + n // 2, 60)
     finally:
         d.close()
 
