@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Waiting calls a second: POST /run/NAME of a script that does nothing, beside the launcher alone in the same run.
+"""Waiting calls a second: POST /run/NAME of a script that does nothing, in a fresh sandbox beside the launcher alone in
+the same run, and in kept ones.
 usage: bench/sync.py [CALLS [CONNECTIONS]]
 
 CPU time is that of the daemon, and of the runner with all it waited for, a call; the load client's is apart.
@@ -10,6 +11,7 @@ import pathlib
 import subprocess
 import sys
 
+WARM = 4  # sandboxes kept, and calls at once
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import conftest  # noqa: E402
@@ -25,7 +27,7 @@ def load(daemon, token, op, bucket, path, calls, connections):
 
 
 def measure(d, name, calls, connections, keys):
-    d.create(name, "true", output=[], cpu="0.05", memory="32Mi", **keys)
+    d.create(name, "true", output=[], **{"cpu": "0.05", "memory": "32Mi", **keys})
     token = d.call("GET", f"/system/services/{name}", 200).json()["token"]
     load(d, token, "call", "run", name, connections * 4, connections)  # the first calls fill the pools
     parts = ((d.process.pid, False), (runner_of(d), True))
@@ -47,6 +49,8 @@ def main():
         rate = measure(d, "fresh", calls, connections, {})
         after, _ = floor(calls // 2, connections)
         print(f"fresh: {rate / ((before + after) / 2):.2f} of the floor")
+        kept = measure(d, "warm", calls, connections, {"cpu": "0.5", "keep_warm": WARM, "queue": {"concurrency": WARM}})
+        print(f"warm, {WARM} kept: {kept / rate:.2f} of fresh")
     finally:
         d.close()
 

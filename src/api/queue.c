@@ -13,12 +13,17 @@ enum { LIMITS_BODY_MAX = 65536 };
 
 static void change_flow(struct req *q, enum service_flow_change change)
 {
+	auto_service_def struct service_def *d = NULL;
 	struct err e = { 0 };
 
-	if (service_flow_set(q->api->o.services, &q->who, q->param[0], change, &e) < 0)
+	if (service_get(q->api->o.services, &q->who, q->param[0], &d, &e) < 0 ||
+	    service_flow_set(q->api->o.services, &q->who, q->param[0], change, &e) < 0) {
 		reply_error(q, &e);
-	else
-		reply_empty(q, 204);
+		return;
+	}
+	if (change == SERVICE_PAUSE)
+		dispatch_retire(q->api->o.dispatch, d->id);
+	reply_empty(q, 204);
 }
 
 void api_services_pause(struct req *q)

@@ -110,9 +110,11 @@ void api_services_update(struct req *q)
 		reply_empty(q, 404);
 		return;
 	}
-	if (service_update(q->api->o.services, &q->who, f, &e) == 0)
+	if (service_update(q->api->o.services, &q->who, f, &e) == 0) {
+		if (old)
+			dispatch_retire(q->api->o.dispatch, old->id);
 		reply_empty(q, 204);
-	else if (e.code == ERR_NOT_FOUND)
+	} else if (e.code == ERR_NOT_FOUND)
 		reply_text(q, 400, e.msg); // an image
 	else
 		refuse(q, &e);

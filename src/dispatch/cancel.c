@@ -150,5 +150,6 @@ int dispatch_cancel_service(struct dispatch *d, int64_t service, struct err *e)
 	struct dispatch_scope s = { .service = service };
 	uint64_t count;
 
+	dispatch_retire(d, service);
 	return dispatch_cancel_all(d, &s, &count, e);
 }

@@ -278,14 +278,15 @@ void collect_job(struct dispatch *d, struct job *j)
 		return;
 	}
 	figures_take(d, j);
+	// Before the answer: its caller's next call shall find the sandbox free, if it is kept.
+	if (drv->ops->forget(drv, j->id, j->row.attempt, &e) < 0)
+		log_warn("dispatch", "job %s: %s", j->row.name, e.msg);
 	if (j->row.sync && c.to != QUEUE_QUEUED) {
 		answer.ok = c.to == QUEUE_SUCCEEDED;
 		answer.timed_out = j->result.outcome == EXEC_TIMEOUT;
 		snprintf(answer.reason, sizeof(answer.reason), "%s", c.result.reason);
 		answer_deliver(d, j->row.id, &answer);
 	}
-	if (drv->ops->forget(drv, j->id, j->row.attempt, &e) < 0)
-		log_warn("dispatch", "job %s: %s", j->row.name, e.msg);
 	mem_free(c.puts);
 	arena_release(&c.mem);
 	job_release(d, j);

@@ -359,6 +359,12 @@ void dispatch_look(struct dispatch *d)
 	pthread_cond_signal(&d->wake);
 }
 
+void dispatch_retire(struct dispatch *d, int64_t service)
+{
+	if (d->driver && d->driver->ops->retire)
+		d->driver->ops->retire(d->driver, service);
+}
+
 // After each commit, on the writer thread.
 static void on_commit(void *owner)
 {

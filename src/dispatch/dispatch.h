@@ -64,6 +64,9 @@ void dispatch_close(struct dispatch *d); // after stop; NULL is fine
 // Limits or pauses were changed: looks for jobs now.
 void dispatch_look(struct dispatch *d);
 
+// The service was changed, paused or is to be deleted: sandboxes that are kept for its calls end, after their calls.
+void dispatch_retire(struct dispatch *d, int64_t service);
+
 // Ends a queued or running job as cancelled. ERR_NOT_FOUND, ERR_CONFLICT (over already).
 must_check int dispatch_cancel(struct dispatch *d, int64_t job, struct err *e);
 // Cancels all queued and active jobs that are meant (0 = any) and waits until none is active. *count = how many.

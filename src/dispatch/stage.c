@@ -181,6 +181,11 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 	const struct fdl_service *f = j->def->fdl;
 	struct env_list env = { arena_alloc(&mem, ENV_MAX * sizeof(struct exec_env)), 0, &mem };
 	struct image_runtime image = { .workdir = "" };
+	const struct exec_keep keep = { .service = j->row.service,
+					.revision = j->row.revision,
+					.owner = j->row.owner,
+					.count = f->keep_warm,
+					.idle_ms = f->idle_stop_s * 1000 };
 	struct exec_input input;
 	struct exec_spec spec;
 	struct fdl_event ev;
@@ -224,5 +229,8 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 		.grace_ms = d->o.grace_ms,
 		.network = f->network_host ? EXEC_NETWORK_HOST : EXEC_NETWORK_NONE,
 	};
+	// Whoever waits is served by a kept sandbox, of this revision and for this caller alone.
+	if (j->row.sync && f->keep_warm)
+		spec.keep = &keep;
 	return d->driver->ops->submit(d->driver, &spec, e);
 }

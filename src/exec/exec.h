@@ -39,6 +39,14 @@ struct exec_input {
 	int64_t file_mtime_ns; // and time of change, else the job ends with EXEC_CHANGED
 };
 
+// Sandboxes that are kept for the next calls, where an engine can do that; each serves one call at a time and only
+// calls of the same service, revision and owner.
+struct exec_keep {
+	int64_t service, revision, owner;
+	unsigned count;	 // at most; calls beyond run as others
+	int64_t idle_ms; // then it ends
+};
+
 struct exec_spec {
 	const char *job;  // [a-z0-9-], at most EXEC_JOB_ID_MAX-1 characters; unique over all time
 	unsigned attempt; // 1, 2, …
@@ -69,6 +77,7 @@ struct exec_spec {
 	int64_t timeout_ms;	    // run time, 0 = none; then SIGTERM, after grace SIGKILL
 	int64_t grace_ms;
 	enum exec_network network;
+	const struct exec_keep *keep; // NULL = a sandbox of its own
 };
 
 enum exec_outcome {
@@ -150,6 +159,9 @@ struct exec_ops {
 	must_check int (*list)(struct exec_driver *d,
 			       void (*found)(void *owner, const char *job, unsigned attempt),
 			       void *owner, struct err *e);
+
+	// Ends the idle kept sandboxes of a service, and busy ones after their call. NULL where none are kept.
+	void (*retire)(struct exec_driver *d, int64_t service);
 
 	void (*capacity)(struct exec_driver *d, struct exec_capacity *out);
 

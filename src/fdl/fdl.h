@@ -23,7 +23,8 @@ enum {
 	FDL_FOLDER_MAX = 512,		    // bytes of the part of a path after its bucket
 	FDL_REFRESH_MIN_S = 10,		    // image_refresh
 	FDL_TIMEOUT_MAX_S = 30 * 24 * 3600, // timeout, wait_timeout
-	FDL_QUEUE_MAX = 1000000000,	    // queue.max, queue.concurrency
+	FDL_KEEP_WARM_MAX = 64,
+	FDL_QUEUE_MAX = 1000000000, // queue.max, queue.concurrency
 	FDL_PRIORITY_MAX = 100,
 	FDL_WEIGHT_MAX = 1000,
 };
@@ -80,6 +81,8 @@ struct fdl_service {
 	uint64_t memory_bytes;
 	uint64_t output_bytes_max; // `ephemeral_storage_request`, 0 = the cluster's default
 	uint64_t log_bytes_max;	   // `log_limit`, 0 = the cluster's default
+	uint32_t keep_warm;	   // sandboxes kept for calls, 0 = none
+	int64_t idle_stop_s;	   // how long, without a call; at least 1
 	uint32_t pids_max;	   // 0 = the cluster's default
 	uint32_t gpus;		   // `enable_gpu`: 1
 	uint64_t queue_max;	   // `queue.max`: queued jobs, 0 = any number

@@ -8,6 +8,8 @@
 
 #include <inttypes.h>
 
+enum { IDLE_STOP_S = 300 };
+
 // What the check needs in every step: whose fields, where it is, and where the error goes.
 struct checker {
 	struct fdl_service *s;
@@ -186,6 +188,20 @@ static int check_queue(struct checker *c)
 	c->s->priority = (int32_t)values[2];
 	c->s->weight = (uint32_t)values[3];
 	c->s->gpus = json_is_true(json_object_get(c->s->doc, "enable_gpu"));
+	return 0;
+}
+
+static int check_warm(struct checker *c)
+{
+	int64_t count = 0, idle = IDLE_STOP_S;
+
+	if (number(c, "keep_warm", FDL_KEEP_WARM_MAX, &count) < 0)
+		return -1;
+	snprintf(c->path, FDL_PATH_MAX, "idle_stop");
+	if (range_at(c, c->s->doc, "idle_stop", 1, FDL_TIMEOUT_MAX_S, &idle) < 0)
+		return -1;
+	c->s->keep_warm = (uint32_t)count;
+	c->s->idle_stop_s = idle;
 	return 0;
 }
 
@@ -397,7 +413,7 @@ static int check_numbers(struct checker *c)
 	    number(c, "pids", 65536, &pids) < 0 || check_retry(c) < 0 || check_queue(c) < 0)
 		return -1;
 	c->s->pids_max = (uint32_t)pids;
-	return 0;
+	return check_warm(c);
 }
 
 static void read_plain(struct checker *c)

@@ -6,9 +6,11 @@
 #include "base/mem.h"
 #include "runner/sandbox.h"
 #include "runner/sys.h"
+#include "runner/warm.h"
 
 #include <dirent.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -67,9 +69,12 @@ static int enter_workdir(const struct sandbox *s)
 static no_return void script_run(const struct sandbox *s, int failed)
 {
 	char *const argv[] = { (char *)"/bin/sh", (char *)"/oscar/config/script.sh", NULL };
+	char **env = s->env_file < 0 ? s->env : init_read_env(s->env_file);
 	sigset_t none;
 	int sys;
 
+	if (!env)
+		goto fail;
 	sigemptyset(&none);
 	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	volunteer();
@@ -80,7 +85,7 @@ static no_return void script_run(const struct sandbox *s, int failed)
 		goto fail;
 	sys_signals_default();
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	execve(argv[0], argv, s->env);
+	execve(argv[0], argv, env);
 fail:
 	sys = errno;
 	ssize_t done = write(failed, &sys, sizeof(sys));
@@ -153,7 +158,8 @@ static bool over_memory(const struct sandbox *s)
 	return sum > s->start->memory_bytes;
 }
 
-static void reap(const struct sandbox *s, pid_t script)
+// True when the script was among those that ended, which is reported.
+static bool reap(const struct sandbox *s, pid_t script)
 {
 	int status;
 	pid_t pid;
@@ -165,11 +171,13 @@ static void reap(const struct sandbox *s, pid_t script)
 						    .wall_ns = clock_wall_ns() };
 
 			inside_report(s, &r);
-			_exit(0);
+			return true;
 		}
+	return false;
 }
 
-static no_return void serve(const struct sandbox *s, pid_t script, const sigset_t *set)
+// Until the script has ended.
+static void serve(const struct sandbox *s, pid_t script, const sigset_t *set)
 {
 	const struct timespec tick = { 0, WATCH_MS * NS_PER_MS };
 
@@ -187,7 +195,8 @@ static no_return void serve(const struct sandbox *s, pid_t script, const sigset_
 			inside_report(s, &r);
 			_exit(0);
 		}
-		reap(s, script);
+		if (reap(s, script))
+			return;
 	}
 }
 
@@ -207,12 +216,103 @@ static no_return void fail(const struct sandbox *s, int sys)
 	_exit(1);
 }
 
+// Starts the script and says so; it is the child's `s`.
+static pid_t start_script(const struct sandbox *s)
+{
+	struct sandbox_report started = { .kind = REPORT_STARTED, .wall_ns = clock_wall_ns() };
+	int failed[2], sys;
+	pid_t script;
+
+	if (pipe2(failed, O_CLOEXEC) < 0)
+		fail(s, errno);
+	script = fork();
+	if (script < 0)
+		fail(s, errno);
+	if (script == 0)
+		script_run(s, failed[1]);
+	close(failed[1]);
+	if (read(failed[0], &sys, sizeof(sys)) == sizeof(sys))
+		fail(s, sys);
+	close(failed[0]);
+	inside_report(s, &started);
+	return script;
+}
+
+// ---- one that is kept ----------------------------------------------------------------------------------
+
+// Nothing of a call outlives it: the kernel kills all of the namespace but this process, at once.
+static void end_others(void)
+{
+	do
+		kill(-1, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0 || errno != ECHILD);
+}
+
+static void serve_call(struct sandbox *s, const int fds[static WARM_FDS_MAX], const sigset_t *set)
+{
+	struct sandbox call = *s;
+	pid_t script;
+
+	memcpy(call.std, (const int[]){ fds[0], fds[2], fds[3] }, sizeof(call.std));
+	call.env_file = fds[1];
+	script = start_script(&call);
+	for (int i = 0; i < WARM_FDS_MAX; i++)
+		close(fds[i]);
+	serve(s, script, set);
+	end_others();
+}
+
+static no_return void serve_calls(struct sandbox *s, const sigset_t *set)
+{
+	struct sandbox_report ready = { .kind = REPORT_READY };
+	struct warm_message m;
+	struct err e = { 0 };
+	int fds[WARM_FDS_MAX];
+
+	limit(RLIMIT_MSGQUEUE, 0, 0); // message queues would outlive their call
+	do {
+		struct pollfd p = { .fd = s->calls, .events = POLLIN };
+
+		inside_report(s, &ready);
+		while (poll(&p, 1, -1) < 0 && errno == EINTR)
+			;
+		if (warm_receive(s->calls, &m, fds, WARM_FDS_MAX, &e) <= 0 || m.kind != WARM_CALL)
+			_exit(0);
+		serve_call(s, fds, set);
+	} while (init_clean());
+	_exit(0);
+}
+
+// What the inside keeps open: the script's own streams must not be held.
+static void keep_only(struct sandbox *s)
+{
+	// Both may be small numbers already.
+	int report = fcntl(s->report, F_DUPFD_CLOEXEC, 8);
+	int calls = s->calls < 0 ? -1 : fcntl(s->calls, F_DUPFD_CLOEXEC, 8);
+
+	if (report < 0 || dup3(report, 3, O_CLOEXEC) < 0 ||
+	    (calls >= 0 && dup3(calls, 4, O_CLOEXEC) < 0))
+		_exit(1);
+	s->report = 3;
+	s->calls = calls < 0 ? -1 : 4;
+	close_range(calls < 0 ? 4 : 5, ~0u, 0);
+	if (calls < 0) {
+		close_range(0, 2, 0);
+		return;
+	}
+	// What comes later must not get the numbers that a script's streams will have.
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+		_exit(1);
+	close(null);
+}
+
 no_return void init_run(const struct sandbox *s)
 {
-	struct sandbox_report started = { .kind = REPORT_STARTED };
-	int failed[2], sys;
-	sigset_t set;
+	struct sandbox mine = *s;
 	pid_t script;
+	sigset_t set;
 
 	// A script has the same user id; nobody shall look into this process or trace it.
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -222,24 +322,12 @@ no_return void init_run(const struct sandbox *s)
 		limit_cores(s);
 	if (s->limit_pids)
 		limit(RLIMIT_NPROC, s->start->pids_max + 1, s->start->pids_max + 1);
-	if (pipe2(failed, O_CLOEXEC) < 0)
-		fail(s, errno);
-	started.wall_ns = clock_wall_ns();
-	script = fork();
-	if (script < 0)
-		fail(s, errno);
-	if (script == 0)
-		script_run(s, failed[1]);
-	close(failed[1]);
-	if (read(failed[0], &sys, sizeof(sys)) == sizeof(sys))
-		fail(s, sys);
-	inside_report(s, &started);
-	// From here on only the report pipe is needed; the script's own streams must not be held open.
-	if (dup2(s->report, 0) < 0)
-		_exit(1);
-	close_range(1, ~0u, 0);
-	struct sandbox mine = *s;
-
-	mine.report = 0;
+	if (s->calls >= 0) {
+		keep_only(&mine);
+		serve_calls(&mine, &set);
+	}
+	script = start_script(s);
+	keep_only(&mine);
 	serve(&mine, script, &set);
+	_exit(0);
 }

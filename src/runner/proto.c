@@ -154,6 +154,8 @@ int proto_check_start(const struct proto_start *m, size_t n, struct err *e)
 		return bad(e, "user or group");
 	if (m->network > PROTO_NETWORK_HOST)
 		return bad(e, "network");
+	if (m->warm > 1 || (m->warm && m->input_count))
+		return bad(e, "warm");
 	if (!amounts_ok(m))
 		return bad(e, "limit");
 	for (uint32_t i = 0; i < m->input_count; i++) {

@@ -14,7 +14,7 @@
 
 enum {
 	PROTO_MAGIC = 0x4f534352,
-	PROTO_VERSION = 4,
+	PROTO_VERSION = 5,
 	PROTO_JOB_MAX = 80,   // with the NUL
 	PROTO_IMAGE_MAX = 80, // with the NUL
 	PROTO_NAME_MAX = 256,
@@ -91,7 +91,7 @@ struct proto_start {
 	int64_t timeout_ms;	    // 0 = none
 	int64_t grace_ms;
 	uint32_t input_count;
-	uint32_t spare;
+	uint32_t warm; // 1: kept for many calls, see runner/warm.h; has no inputs of its own
 	struct proto_input input[]; // only those that there are travel
 };
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -20,7 +21,7 @@ void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_s
 	*s = (struct sandbox){
 		.world = w, .start = m, .go = -1, .report = -1, .net = net, .cgroup = group
 	};
-	s->std[0] = s->std[1] = s->std[2] = -1;
+	s->std[0] = s->std[1] = s->std[2] = s->calls = s->env_file = -1;
 	s->tree_root = s->tree_oscar = s->tree_output = s->tree_resolv = s->tree_hosts = -1;
 	s->inputs = mem_zalloc((m->input_count + 1) * sizeof(*s->inputs));
 	for (uint32_t i = 0; i < m->input_count; i++)
@@ -34,9 +35,9 @@ void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_s
 
 void sandbox_release(struct sandbox *s)
 {
-	int *fds[] = { &s->go,		&s->report,    &s->std[0],     &s->std[1],
-		       &s->std[2],	&s->tree_root, &s->tree_oscar, &s->tree_output,
-		       &s->tree_resolv, &s->tree_hosts };
+	int *fds[] = { &s->go,		&s->report,	 &s->calls,	&s->std[0],
+		       &s->std[1],	&s->std[2],	 &s->tree_root, &s->tree_oscar,
+		       &s->tree_output, &s->tree_resolv, &s->tree_hosts };
 
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
 		file_close(*fds[i]);
@@ -139,30 +140,52 @@ static int read_env(struct sandbox *s, int jobdir, struct err *e)
 	return 0;
 }
 
-static int open_streams(struct sandbox *s, int jobdir, struct sandbox_parent *p, struct err *e)
+int sandbox_pipe(const struct world *w, int *read_end, int *write_end, struct err *e)
 {
-	const struct world *w = s->world;
 	int pair[2];
 
-	s->std[0] = bind_open_owned(w, jobdir, "event", O_RDONLY, S_IFREG, e);
-	if (s->std[0] < 0)
-		return -1;
-	for (int i = 1; i <= 2; i++) {
-		if (pipe2(pair, O_CLOEXEC) < 0)
-			return err_sys(e, ERR_IO, errno, "pipe");
-		*(i == 1 ? &p->out : &p->err) = pair[0];
-		s->std[i] = pair[1];
-		// Else a script could write to its own stdout, but not open /dev/stdout.
-		if (!w->rootless && fchown(pair[1], w->base, w->base) < 0)
-			return err_sys(e, ERR_IO, errno, "give a pipe to the sandbox");
-		if (fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0)
-			return err_sys(e, ERR_IO, errno, "prepare a pipe");
-	}
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return err_sys(e, ERR_IO, errno, "pipe");
+	*read_end = pair[0];
+	*write_end = pair[1];
+	// Else a script could write to its own stdout, but not open /dev/stdout.
+	if (!w->rootless && fchown(pair[1], w->base, w->base) < 0)
+		return err_sys(e, ERR_IO, errno, "give a pipe to the sandbox");
+	if (fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0)
+		return err_sys(e, ERR_IO, errno, "prepare a pipe");
+	return 0;
+}
+
+static int open_report(struct sandbox *s, struct sandbox_parent *p, struct err *e)
+{
+	int pair[2];
+
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return err_sys(e, ERR_IO, errno, "pipe");
 	p->report = pair[0];
 	s->report = pair[1];
 	return 0;
+}
+
+static int open_streams(struct sandbox *s, int jobdir, struct sandbox_parent *p, struct err *e)
+{
+	const struct world *w = s->world;
+	int pair[2];
+
+	if (s->start->warm) {
+		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+			return err_sys(e, ERR_IO, errno, "socket");
+		p->calls = pair[0];
+		s->calls = pair[1];
+		return open_report(s, p, e);
+	}
+	s->std[0] = bind_open_owned(w, jobdir, "event", O_RDONLY, S_IFREG, e);
+	if (s->std[0] < 0)
+		return -1;
+	if (sandbox_pipe(w, &p->out, &s->std[1], e) < 0 ||
+	    sandbox_pipe(w, &p->err, &s->std[2], e) < 0)
+		return -1;
+	return open_report(s, p, e);
 }
 
 static int put_map(pid_t pid, const char *file, struct span text, struct err *e)
@@ -242,7 +265,8 @@ static int launch(struct sandbox *s, struct sandbox_parent *p, struct err *e)
 		s->std[i] = -1;
 	}
 	file_close(s->report);
-	s->report = -1;
+	file_close(s->calls);
+	s->report = s->calls = -1;
 	if (p->pid < 0 || put_maps(s, p->pid, e) < 0 || file_write_all(gate[1], "g", 1, e) < 0) {
 		close(gate[1]);
 		return -1;
@@ -253,7 +277,7 @@ static int launch(struct sandbox *s, struct sandbox_parent *p, struct err *e)
 
 int sandbox_start(struct sandbox *s, int jobdir, struct sandbox_parent *p, struct err *e)
 {
-	*p = (struct sandbox_parent){ -1, -1, -1, -1, -1 };
+	*p = (struct sandbox_parent){ -1, -1, -1, -1, -1, -1 };
 	if (open_mounts(s, jobdir, e) < 0 || open_host_files(s, e) < 0 ||
 	    read_env(s, jobdir, e) < 0 || open_streams(s, jobdir, p, e) < 0)
 		return -1;

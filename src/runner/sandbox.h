@@ -14,7 +14,13 @@ enum { SANDBOX_TEXT_MAX = 160 };
 // What the inside tells the shim, one at a time through a pipe. From REPORT_STARTED on it comes from a process
 // that a script might have got hold of: the shim believes it only about this job.
 struct sandbox_report {
-	enum { REPORT_FAILED = 1, REPORT_STARTED, REPORT_ENDED, REPORT_OVER_MEMORY } kind;
+	enum {
+		REPORT_FAILED = 1,
+		REPORT_STARTED,
+		REPORT_ENDED,
+		REPORT_OVER_MEMORY,
+		REPORT_READY, // a kept one waits for a call: nothing is left of the one before
+	} kind;
 	int32_t status; // ENDED: as wait() gives it
 	int64_t wall_ns;
 	char text[SANDBOX_TEXT_MAX]; // FAILED
@@ -35,6 +41,7 @@ struct sandbox {
 	int go;				 // the child waits here until its user ids are set
 	int report;			 // the child's end
 	int std[3];			 // the script's
+	int calls;			 // of a kept one: pid 1 takes its calls here, else -1
 	int tree_root; // detached mounts: image (-1 = host), /oscar, /oscar/output
 	int tree_oscar;
 	int tree_output;
@@ -45,6 +52,7 @@ struct sandbox {
 		copied; // bit i: input i was copied, so that it stays as it was. Also after the release
 	char *env_text; // the strings of `env`
 	char **env;
+	int env_file;	   // instead of `env`, else -1
 	bool watch_memory; // no control group does
 	bool limit_pids, limit_cpu;
 };
@@ -60,12 +68,15 @@ struct sandbox_parent {
 	pid_t pid; // of the sandbox's pid 1
 	int pidfd;
 	int report, out, err; // to read
+	int calls;	      // of a kept one, to send, else -1
 };
 
 // All of it: on success the script is about to run and `s` can be released. On failure nothing is left running;
 // the text says what went wrong in words for the owner of the job.
 must_check int sandbox_start(struct sandbox *s, int jobdir, struct sandbox_parent *out,
 			     struct err *e);
+// A pipe that a script may print to; the read end does not block.
+must_check int sandbox_pipe(const struct world *w, int *read_end, int *write_end, struct err *e);
 void sandbox_release(struct sandbox *s);
 // `files`: as many as proto_files() says; borrowed, as all else, until sandbox_release().
 void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_start *m,
@@ -75,4 +86,8 @@ void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_s
 no_return void inside_run(const struct sandbox *s);
 // pid 1's part after everything is locked, in runner/init.c.
 no_return void init_run(const struct sandbox *s);
+// initwarm.c: removes what a call left where it could write. False: something stays, or may.
+bool init_clean(void);
+// The environment in a file of NUL-terminated strings, in memory that is never freed; NULL with errno.
+char **init_read_env(int fd);
 void inside_report(const struct sandbox *s, const struct sandbox_report *r);

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runner/shim.h"
+#include "runner/shimbox.h"
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "runner/bind.h"
-#include "runner/jobdir.h"
 #include "runner/joblog.h"
 #include "runner/output.h"
-#include "runner/sandbox.h"
 #include "runner/sys.h"
 
 #include <poll.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -30,21 +27,6 @@ enum {
 static const uint64_t default_log = UINT64_C(1) << 20;
 
 enum { FD_OUT, FD_ERR, FD_REPORT, FD_INIT, FD_CTL, FD_COUNT };
-
-struct shim {
-	const struct shim_job *job;
-	struct sandbox_parent box;
-	struct sandbox sandbox;
-	int log, output, null, record;
-	uint64_t log_left;
-	bool log_full;
-	int64_t deadline_ns, kill_ns, look_ns; // monotonic, 0 = none
-	uint32_t ending;		       // enum jobdir_outcome of our own will, 0 = none yet
-	bool killed, reaped, reported;
-	int status;	    // of the script, as wait() gives it
-	struct rusage used; // of the sandbox, without control groups
-	struct jobdir_exit exit;
-};
 
 static int64_t ms(int64_t n)
 {
@@ -68,8 +50,7 @@ static void kill_now(struct shim *s)
 	s->kill_ns = 0;
 }
 
-// Ends the job for the first reason that comes. grace < 0: at once.
-static void end_job(struct shim *s, enum jobdir_outcome why, int64_t grace_ms, const char *text)
+void shim_end(struct shim *s, enum jobdir_outcome why, int64_t grace_ms, const char *text)
 {
 	if (s->ending || s->reaped)
 		return;
@@ -104,9 +85,17 @@ static void keep(struct shim *s, enum joblog_stream stream, const char *p, size_
 	}
 }
 
-// Reads what a stream has now. False at its end.
-static bool drain(struct shim *s, int fd, enum joblog_stream stream)
+void shim_log_begin(struct shim *s)
 {
+	const struct proto_start *m = s->job->start;
+
+	s->log_left = m->log_bytes_max ? m->log_bytes_max : default_log;
+	s->log_full = false;
+}
+
+bool shim_drain(struct shim *s, int fd, bool is_err)
+{
+	const enum joblog_stream stream = is_err ? JOBLOG_STDERR : JOBLOG_STDOUT;
 	char p[JOBLOG_RECORD_MAX];
 
 	for (int i = 0; i < READ_ROUNDS; i++) {
@@ -127,20 +116,18 @@ static bool drain(struct shim *s, int fd, enum joblog_stream stream)
 	return true;
 }
 
-static void note_start(struct shim *s, int64_t wall_ns)
+void shim_note_start(struct shim *s, int64_t wall_ns)
 {
 	const struct proto_start *m = s->job->start;
 	struct shim_note note = { .attempt = m->attempt, .started_wall_ns = wall_ns };
 	struct err e = { 0 };
 	ssize_t done;
 
-	s->exit.started_wall_ns = wall_ns;
 	if (jobdir_alive_write(s->job->alive, wall_ns, &e) < 0)
 		log_warn("shim", "%s", e.msg);
 	memcpy(note.job, m->job, sizeof(note.job));
 	done = write(s->job->notify, &note, sizeof(note));
 	(void)done; // the runner may be gone
-	s->deadline_ns = m->timeout_ms ? clock_mono_ns() + ms(m->timeout_ms) : 0;
 }
 
 static void over_memory(struct shim *s)
@@ -149,7 +136,7 @@ static void over_memory(struct shim *s)
 
 	snprintf(text, sizeof(text), "killed: over the memory limit of %llu MiB",
 		 (unsigned long long)(s->job->start->memory_bytes >> 20));
-	end_job(s, JOBDIR_OOM, 0, text);
+	shim_end(s, JOBDIR_OOM, 0, text);
 }
 
 // Text from inside goes into logs and answers: printable bytes only.
@@ -162,8 +149,9 @@ static void copy_text(char *out, size_t max, const char *in, size_t n)
 	out[k] = '\0';
 }
 
-static bool take_report(struct shim *s)
+bool shim_take_report(struct shim *s)
 {
+	const int64_t timeout_ms = s->job->start->timeout_ms;
 	struct sandbox_report r;
 	ssize_t n = read(s->box.report, &r, sizeof(r));
 
@@ -179,8 +167,14 @@ static bool take_report(struct shim *s)
 		copy_text(s->exit.reason, sizeof(s->exit.reason), r.text, sizeof(r.text));
 		break;
 	case REPORT_STARTED:
-		if (!s->exit.started_wall_ns)
-			note_start(s, r.wall_ns);
+		if (s->exit.started_wall_ns)
+			break;
+		s->exit.started_wall_ns = r.wall_ns;
+		s->deadline_ns = timeout_ms ? clock_mono_ns() + ms(timeout_ms) : 0;
+		s->started(s);
+		break;
+	case REPORT_READY:
+		s->ready = true;
 		break;
 	case REPORT_ENDED:
 		s->reported = true;
@@ -194,18 +188,25 @@ static bool take_report(struct shim *s)
 	return true;
 }
 
-static void take_orders(struct shim *s)
+void shim_cancel(struct shim *s)
+{
+	const int64_t grace = s->job->start->grace_ms;
+
+	shim_end(s, JOBDIR_CANCELLED, grace < CANCEL_GRACE_MS ? grace : CANCEL_GRACE_MS,
+		 "cancelled");
+}
+
+void shim_take_orders(struct shim *s)
 {
 	const int64_t grace = s->job->start->grace_ms;
 	char c;
 
 	while (read(s->job->ctl, &c, 1) == 1)
 		if (c == JOBDIR_CANCEL)
-			end_job(s, JOBDIR_CANCELLED,
-				grace < CANCEL_GRACE_MS ? grace : CANCEL_GRACE_MS, "cancelled");
+			shim_cancel(s);
 		else if (c == JOBDIR_STOP)
-			end_job(s, JOBDIR_STOPPED, grace < STOP_GRACE_MS ? grace : STOP_GRACE_MS,
-				"stopped with the daemon");
+			shim_end(s, JOBDIR_STOPPED, grace < STOP_GRACE_MS ? grace : STOP_GRACE_MS,
+				 "stopped with the daemon");
 }
 
 // True when the output is within its allowance.
@@ -241,13 +242,19 @@ static bool look_at_output(struct shim *s)
 		s->ending = JOBDIR_DISK;
 		snprintf(s->exit.reason, sizeof(s->exit.reason), "%s", text);
 	} else {
-		end_job(s, JOBDIR_DISK, 0, text);
+		shim_end(s, JOBDIR_DISK, 0, text);
 	}
 	return false;
 }
 
-static int wait_ms(const struct shim *s, int64_t now)
+void shim_watch_output(struct shim *s)
 {
+	s->look_ns = s->job->start->output_bytes_max ? clock_mono_ns() + ms(OUTPUT_LOOK_MS) : 0;
+}
+
+int shim_wait_ms(const struct shim *s)
+{
+	const int64_t now = clock_mono_ns();
 	const int64_t at[] = { s->deadline_ns, s->kill_ns, s->look_ns };
 	int64_t least = INT64_C(3600000000000);
 
@@ -257,18 +264,18 @@ static int wait_ms(const struct shim *s, int64_t now)
 	return least <= 0 ? 0 : (int)(least / NS_PER_MS) + 1;
 }
 
-static void keep_time(struct shim *s)
+void shim_keep_time(struct shim *s)
 {
 	const int64_t now = clock_mono_ns();
 	const struct proto_start *m = s->job->start;
 	char text[JOBDIR_REASON_MAX];
 
 	if (s->deadline_ns && now >= s->deadline_ns && !s->exit.started_wall_ns) {
-		end_job(s, JOBDIR_SETUP_FAILED, 0, "the sandbox took too long to be made");
+		shim_end(s, JOBDIR_SETUP_FAILED, 0, "the sandbox took too long to be made");
 	} else if (s->deadline_ns && now >= s->deadline_ns) {
 		snprintf(text, sizeof(text), "killed: over the time limit of %lld.%03lld s",
 			 (long long)(m->timeout_ms / 1000), (long long)(m->timeout_ms % 1000));
-		end_job(s, JOBDIR_TIMEOUT, m->grace_ms, text);
+		shim_end(s, JOBDIR_TIMEOUT, m->grace_ms, text);
 	}
 	if (s->kill_ns && now >= s->kill_ns)
 		kill_now(s);
@@ -276,7 +283,7 @@ static void keep_time(struct shim *s)
 		look_at_output(s);
 }
 
-static void reap(struct shim *s)
+void shim_reap(struct shim *s)
 {
 	int status;
 
@@ -296,22 +303,22 @@ static void serve(struct shim *s)
 	while (!s->reaped || p[FD_OUT].fd >= 0 || p[FD_ERR].fd >= 0 || p[FD_REPORT].fd >= 0) {
 		if (s->reaped)
 			s->look_ns = s->kill_ns = s->deadline_ns = 0;
-		if (poll(p, FD_COUNT, wait_ms(s, clock_mono_ns())) < 0 && errno != EINTR)
+		if (poll(p, FD_COUNT, shim_wait_ms(s)) < 0 && errno != EINTR)
 			break;
-		if (p[FD_REPORT].revents && !take_report(s))
+		if (p[FD_REPORT].revents && !shim_take_report(s))
 			p[FD_REPORT].fd = -1;
-		if (p[FD_OUT].revents && !drain(s, s->box.out, JOBLOG_STDOUT))
+		if (p[FD_OUT].revents && !shim_drain(s, s->box.out, false))
 			p[FD_OUT].fd = -1;
-		if (p[FD_ERR].revents && !drain(s, s->box.err, JOBLOG_STDERR))
+		if (p[FD_ERR].revents && !shim_drain(s, s->box.err, true))
 			p[FD_ERR].fd = -1;
 		if (p[FD_CTL].revents)
-			take_orders(s);
+			shim_take_orders(s);
 		if (p[FD_INIT].revents) {
-			reap(s);
+			shim_reap(s);
 			p[FD_INIT].fd = -1;
 		}
 		if (!s->reaped)
-			keep_time(s);
+			shim_keep_time(s);
 	}
 }
 
@@ -387,15 +394,35 @@ static uint64_t micros(struct timeval t)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
 }
 
-static void measure(struct shim *s, struct cgroup_usage *u)
+static void measure(struct shim *s, const struct cgroup_usage *before, struct cgroup_usage *u)
 {
 	cgroup_job_usage(&s->job->world->cgroups, s->job->group, u);
+	u->cpu_us -= before->cpu_us < u->cpu_us ? before->cpu_us : u->cpu_us;
+	u->oom_kills -= before->oom_kills < u->oom_kills ? before->oom_kills : u->oom_kills;
 	s->exit.memory_peak_bytes = u->memory_peak_bytes;
 	s->exit.cpu_us = u->cpu_us;
 	if (!u->cpu_us)
 		s->exit.cpu_us = micros(s->used.ru_utime) + micros(s->used.ru_stime);
 	if (!u->memory_peak_bytes)
 		s->exit.memory_peak_bytes = (uint64_t)s->used.ru_maxrss * 1024;
+}
+
+void shim_conclude(struct shim *s, const struct cgroup_usage *before)
+{
+	struct cgroup_usage used = { 0 };
+
+	measure(s, before, &used);
+	if (!s->ending)
+		look_at_output(s);
+	set_outcome(s, &used);
+	if (!s->exit.ended_wall_ns)
+		s->exit.ended_wall_ns = clock_wall_ns();
+	if (s->exit.outcome != JOBDIR_EXITED && s->log >= 0 && s->exit.reason[0]) {
+		char text[JOBDIR_REASON_MAX + 1];
+
+		snprintf(text, sizeof(text), "%s\n", s->exit.reason);
+		say(s, text);
+	}
 }
 
 // Groups that cannot serve again go once the kernel has let go of the dead; the runner or the next one sweeps what
@@ -431,13 +458,15 @@ static int open_files(struct shim *s, struct err *e)
 
 static void run(struct shim *s)
 {
-	struct cgroup_usage used = { 0 };
+	static const struct cgroup_usage none = { 0 };
 	struct err e = { 0 };
+	int calls = -1;
 
-	if (open_files(s, &e) < 0 || sandbox_start(&s->sandbox, s->job->jobdir, &s->box, &e) < 0) {
+	if (open_files(s, &e) < 0 || (s->job->start->warm && (calls = warm_listen(s, &e)) < 0) ||
+	    sandbox_start(&s->sandbox, s->job->jobdir, &s->box, &e) < 0) {
 		if (s->box.pidfd >= 0) {
 			kill_now(s);
-			reap(s);
+			shim_reap(s);
 		}
 		s->exit.outcome = e.code == ERR_CONFLICT ? JOBDIR_CHANGED : JOBDIR_SETUP_FAILED;
 		snprintf(s->exit.reason, sizeof(s->exit.reason), "%.*s", JOBDIR_REASON_MAX - 1,
@@ -446,19 +475,24 @@ static void run(struct shim *s)
 	}
 	sandbox_release(&s->sandbox);
 	s->deadline_ns = clock_mono_ns() + ms(SETUP_MS);
-	if (s->job->start->output_bytes_max)
-		s->look_ns = clock_mono_ns() + ms(OUTPUT_LOOK_MS);
+	if (calls >= 0) {
+		warm_serve(s, calls);
+		return;
+	}
+	shim_watch_output(s);
 	serve(s);
-	measure(s, &used);
-	if (!s->ending)
-		look_at_output(s);
-	set_outcome(s, &used);
+	shim_conclude(s, &none);
 	look_at_inputs(s);
+}
+
+static void job_started(struct shim *s)
+{
+	shim_note_start(s, s->exit.started_wall_ns);
 }
 
 no_return void shim_run(const struct shim_job *j)
 {
-	static const struct sandbox_parent none = { -1, -1, -1, -1, -1 };
+	static const struct sandbox_parent none = { -1, -1, -1, -1, -1, -1 };
 	struct shim s = {
 		.job = j, .box = none, .log = -1, .output = -1, .null = -1, .record = -1
 	};
@@ -467,18 +501,13 @@ no_return void shim_run(const struct shim_job *j)
 
 	prctl(PR_SET_NAME, "oscar-shim", 0, 0, 0);
 	setsid();
-	s.log_left = j->start->log_bytes_max ? j->start->log_bytes_max : default_log;
+	s.started = job_started;
+	shim_log_begin(&s);
 	sandbox_init(&s.sandbox, j->world, j->start, j->files, j->net, j->group);
 	run(&s);
 	status = leave_group(&s);
 	if (!s.exit.ended_wall_ns)
 		s.exit.ended_wall_ns = clock_wall_ns();
-	if (s.exit.outcome != JOBDIR_EXITED && s.log >= 0 && s.exit.reason[0]) {
-		char text[JOBDIR_REASON_MAX + 1];
-
-		snprintf(text, sizeof(text), "%s\n", s.exit.reason);
-		say(&s, text);
-	}
 	if (s.record < 0 ? jobdir_exit_write(j->jobdir, &s.exit, &e) < 0
 			 : jobdir_exit_finish(j->jobdir, s.record, &s.exit, &e) < 0)
 		log_error("shim", "job %s.%u: %s", j->start->job, j->start->attempt, e.msg);

@@ -40,6 +40,7 @@ static int set_limits(struct proto_start *m, const struct exec_spec *s, struct e
 	m->log_bytes_max = s->log_bytes_max;
 	m->timeout_ms = s->timeout_ms;
 	m->grace_ms = s->grace_ms;
+	m->warm = s->keep != NULL;
 	m->network = s->network == EXEC_NETWORK_HOST ? PROTO_NETWORK_HOST : PROTO_NETWORK_NONE;
 	return 0;
 }
@@ -145,7 +146,7 @@ int files_message(const struct exec_spec *s, struct proto_start **out, size_t *s
 
 // In a spare folder the file may be there: it is cut to its new size only after it was written, since ext4 writes
 // out at once what was emptied before.
-static int put_file(int dir, const char *name, mode_t mode, struct span text, struct err *e)
+int files_put(int dir, const char *name, mode_t mode, struct span text, struct err *e)
 {
 	auto_fd int fd = file_open(dir, name, O_WRONLY | O_CREAT | O_NOFOLLOW, mode, e);
 	struct stat st;
@@ -190,7 +191,7 @@ static int add_default(struct buf *b, const struct exec_spec *s, const char *nam
 	return given(s, name) ? 0 : add_env(b, name, span_of(value), e);
 }
 
-static int make_env(struct buf *b, const struct exec_spec *s, struct err *e)
+int files_env(struct buf *b, const struct exec_spec *s, struct err *e)
 {
 	static const char path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -225,7 +226,7 @@ static int put_inputs(int dir, const struct exec_spec *s, struct err *e)
 		// The place where content will be bound is an empty file.
 		struct span bytes = bound(&s->inputs[i]) ? SPAN("") : s->inputs[i].bytes;
 
-		if (put_file(dir, path, 0644, bytes, e) < 0)
+		if (files_put(dir, path, 0644, bytes, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -249,11 +250,11 @@ static int fill_folder(int dir, const struct exec_spec *s, struct err *e)
 	buf_init(&env, JOBDIR_ENV_BYTES_MAX);
 	if (renameat(dir, SPARES_LOG, dir, "log") < 0 && errno != ENOENT)
 		return err_sys(e, ERR_IO, errno, "log");
-	if (make_env(&env, s, e) < 0 ||
-	    put_file(dir, "oscar/config/script.sh", 0755, s->script, e) < 0 ||
-	    put_file(dir, "event", 0644, s->event, e) < 0 ||
-	    put_file(dir, "env", 0600, buf_span(&env), e) < 0 ||
-	    put_file(dir, "log", 0600, SPAN(""), e) < 0)
+	if (files_env(&env, s, e) < 0 ||
+	    files_put(dir, "oscar/config/script.sh", 0755, s->script, e) < 0 ||
+	    files_put(dir, "event", 0644, s->event, e) < 0 ||
+	    files_put(dir, "env", 0600, buf_span(&env), e) < 0 ||
+	    files_put(dir, "log", 0600, SPAN(""), e) < 0)
 		return -1;
 	return put_inputs(dir, s, e);
 }

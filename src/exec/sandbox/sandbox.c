@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "exec/sandbox/boot.h"
 #include "exec/sandbox/files.h"
+#include "exec/sandbox/kept.h"
 #include "runner/jobdir.h"
 #include "runner/proto.h"
 #include "runner/runner.h"
@@ -19,6 +20,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -47,6 +49,9 @@ struct job {
 	bool look; // its folder must be looked at once, for nobody may have told what happened
 	bool doubt; // … and again until it has ended: the runner says so, but the lock is still held
 	bool told_started;
+	bool kept;   // a kept sandbox, which nobody outside knows
+	bool called; // a call that a kept one serves: it has no folder of its own …
+	bool left;   // … and was so in an earlier life, with which it ended
 };
 
 struct sandbox_driver {
@@ -58,6 +63,7 @@ struct sandbox_driver {
 	void *respawn_owner;
 	pthread_t thread;
 	struct spares spares;
+	struct kept_pool kept;
 
 	pthread_mutex_t lock; // guards what follows
 	pthread_cond_t changed;
@@ -164,7 +170,9 @@ static void tell_started(struct sandbox_driver *d, struct job *j, int64_t wall_n
 	if (j->told_started || !wall_ns)
 		return;
 	j->told_started = true;
-	if (d->base.events.started)
+	if (j->kept)
+		kept_ready(&d->kept, j->id);
+	else if (d->base.events.started)
 		d->base.events.started(d->base.events.owner, j->id, j->attempt, wall_ns, d->node);
 }
 
@@ -182,6 +190,7 @@ static void tell_ended(struct sandbox_driver *d, struct job *j, const struct job
 		.log_bytes_dropped = x->log_bytes_dropped,
 	};
 	char name[JOBDIR_NAME_MAX];
+	struct err e = { 0 };
 	bool stopped = x->outcome == JOBDIR_STOPPED;
 
 	snprintf(r.reason, sizeof(r.reason), "%s", x->reason);
@@ -193,6 +202,12 @@ static void tell_ended(struct sandbox_driver *d, struct job *j, const struct job
 		pthread_cond_broadcast(&d->changed);
 		// What close() stops is told to the next life, which adopts it.
 		stopped = stopped && d->stopping;
+	}
+	if (j->kept) {
+		if (kept_gone(&d->kept, j->id, x) && spares_give(&d->spares, name, &e) < 0)
+			log_warn("exec", "%s: %s", name, e.msg);
+		job_free(j);
+		return;
 	}
 	tell_started(d, j, x->started_wall_ns);
 	if (!stopped && d->base.events.ended)
@@ -208,6 +223,18 @@ static bool look_at(struct sandbox_driver *d, struct job *j)
 	struct err e = { 0 };
 	char name[JOBDIR_NAME_MAX];
 	int64_t started;
+
+	if (j->called && !j->left)
+		return false; // its connection tells
+	if (j->left) {
+		x = (struct jobdir_exit){ .outcome = JOBDIR_SIGNALED,
+					  .signal = SIGKILL,
+					  .ended_wall_ns = clock_wall_ns(),
+					  .reason = "ended with the daemon that kept its sandbox" };
+		tell_ended(d, j, &x);
+		return true;
+	}
+
 	auto_fd int dir = open_job(d, jobdir_name(name, j->id, j->attempt), &e);
 
 	if (dir < 0 || jobdir_look(dir, &state, &x, &started, &e) < 0) {
@@ -305,21 +332,21 @@ static void try_connect(struct sandbox_driver *d)
 	d->retry_ns = clock_mono_ns() + d->retry_ms * NS_PER_MS;
 }
 
-static struct job *find(struct sandbox_driver *d, const struct proto_about *m)
+static struct job *find(struct sandbox_driver *d, const char *name)
 {
-	char name[JOBDIR_NAME_MAX];
 	auto_lock held = lock_hold(&d->lock);
 
-	return map_get(&d->jobs, span_of(jobdir_name(name, m->job, m->attempt)));
+	return map_get(&d->jobs, span_of(name));
 }
 
 static int on_about(struct sandbox_driver *d, const struct proto_about *m, size_t n, struct err *e)
 {
+	char name[JOBDIR_NAME_MAX];
 	struct job *j;
 
 	if (proto_check_about(m, n, e) < 0)
 		return -1;
-	j = find(d, m);
+	j = find(d, jobdir_name(name, m->job, m->attempt));
 	if (!j)
 		return 0;
 	{
@@ -463,10 +490,42 @@ static bool look_around(struct sandbox_driver *d)
 	return any;
 }
 
-static int wait_ms(const struct sandbox_driver *d, bool watching)
+static void kept_started(void *owner, const char *name, int64_t wall_ns)
 {
-	int64_t now = clock_mono_ns(), least = INT64_C(60) * NS_PER_S;
+	struct job *j = find(owner, name);
 
+	if (j)
+		tell_started(owner, j, wall_ns);
+}
+
+static void kept_ended(void *owner, const char *name, const struct jobdir_exit *x)
+{
+	struct job *j = find(owner, name);
+
+	if (j)
+		tell_ended(owner, j, x);
+}
+
+// Those that were idle for long enough, or shall serve no more.
+static void end_kept(struct sandbox_driver *d)
+{
+	char id[PROTO_JOB_MAX], name[JOBDIR_NAME_MAX];
+
+	while (kept_ending(&d->kept, id)) {
+		auto_lock held = lock_hold(&d->lock);
+		struct job *j = map_get(&d->jobs, span_of(jobdir_name(name, id, 1)));
+
+		if (j)
+			j->send_cancel = d->work = true;
+	}
+}
+
+static int wait_ms(struct sandbox_driver *d, bool watching)
+{
+	int64_t now = clock_mono_ns(), least = INT64_C(60) * NS_PER_S, due = kept_due(&d->kept);
+
+	if (due && due - now < least)
+		least = due - now;
 	if (d->conn < 0 && d->retry_ns - now < least)
 		least = d->retry_ns - now;
 	if (watching && d->look_ns - now < least)
@@ -479,8 +538,10 @@ static void *serve(void *arg)
 	struct sandbox_driver *d = arg;
 
 	for (;;) {
+		struct pollfd p[2 + KEPT_MAX] = { { d->wake, POLLIN, 0 } };
 		bool behind, watching;
 		uint64_t drop;
+		size_t n;
 
 		{
 			auto_lock held = lock_hold(&d->lock);
@@ -492,37 +553,34 @@ static void *serve(void *arg)
 			try_connect(d);
 		if (d->conn >= 0 && !d->welcome && clock_mono_ns() > d->welcome_by_ns)
 			disconnect(d);
+		end_kept(d);
 		behind = d->conn >= 0 && send_waiting(d);
 		watching = look_around(d);
-
-		struct pollfd p[] = {
-			{ d->wake, POLLIN, 0 },
-			{ d->conn, (short)(POLLIN | (behind ? POLLOUT : 0)), 0 },
-		};
-
-		poll(p, 2, d->conn >= 0 && !d->welcome ? LOOK_MS : wait_ms(d, watching));
+		p[1] = (struct pollfd){ d->conn, (short)(POLLIN | (behind ? POLLOUT : 0)), 0 };
+		n = kept_poll(&d->kept, p + 2);
+		poll(p, 2 + n, d->conn >= 0 && !d->welcome ? LOOK_MS : wait_ms(d, watching));
 		if (p[0].revents && read(d->wake, &drop, sizeof(drop)) < 0 && errno != EAGAIN)
 			return NULL;
 		if (p[1].revents & (POLLIN | POLLHUP | POLLERR))
 			on_readable(d);
+		kept_turn(&d->kept, p + 2, n);
 	}
 }
 
 // From here on: operations, from any thread.
 
-static int sandbox_submit(struct exec_driver *base, const struct exec_spec *s, struct err *e)
+static int submit(struct sandbox_driver *d, const struct exec_spec *s, const char *name,
+		  struct err *e)
 {
-	struct sandbox_driver *d = self(base);
-	char name[JOBDIR_NAME_MAX];
 	struct proto_start *start;
 	struct job *j;
 	size_t size;
 	int *files;
 
-	if (check_name(s->job, s->attempt, name, e) < 0 ||
-	    files_message(s, &start, &size, &files, e) < 0)
+	if (files_message(s, &start, &size, &files, e) < 0)
 		return -1;
 	j = job_new(s->job, s->attempt);
+	j->kept = s->keep;
 	j->start = start;
 	j->start_size = size;
 	j->files = files;
@@ -555,6 +613,91 @@ static int sandbox_submit(struct exec_driver *base, const struct exec_spec *s, s
 	return 0;
 }
 
+static void drop_kept(struct sandbox_driver *d, const char *name)
+{
+	char folder[JOBDIR_NAME_MAX];
+	struct err e = { 0 };
+
+	kept_drop(&d->kept, name, folder);
+	if (folder[0] && spares_give(&d->spares, folder, &e) < 0)
+		log_warn("exec", "%s: %s", folder, e.msg);
+}
+
+// The sandbox for it and those after it: as a job of our own, which begins with nothing to do.
+static int start_kept(struct sandbox_driver *d, const struct exec_spec *s, const char *id,
+		      struct err *e)
+{
+	struct exec_spec own = *s;
+	char name[JOBDIR_NAME_MAX];
+
+	own.job = id;
+	own.attempt = 1;
+	own.input_count = 0;
+	own.event = SPAN("");
+	return submit(d, &own, jobdir_name(name, id, 1), e);
+}
+
+// False: it is to be run in a sandbox of its own.
+static bool submit_call(struct sandbox_driver *d, const struct exec_spec *s, const char *name)
+{
+	char id[PROTO_JOB_MAX];
+	struct err e = { 0 };
+	bool fresh, served;
+	struct job *j;
+
+	if (!kept_take(&d->kept, s, name, id, &fresh))
+		return false;
+	if ((fresh && start_kept(d, s, id, &e) < 0) || kept_prepare(&d->kept, s, name, &e) < 0) {
+		log_warn("exec", "job %s: %s", name, e.msg);
+		drop_kept(d, name);
+		return false;
+	}
+	j = job_new(s->job, s->attempt);
+	j->called = true;
+	pthread_mutex_lock(&d->lock);
+	map_put(&d->jobs, span_of(name), j);
+	served = kept_send(&d->kept, name);
+	if (!served) // its end was not told, for nobody had known of it
+		map_remove(&d->jobs, span_of(name));
+	pthread_mutex_unlock(&d->lock);
+	if (!served) {
+		job_free(j);
+		drop_kept(d, name);
+	}
+	wake(d);
+	return served;
+}
+
+static int sandbox_submit(struct exec_driver *base, const struct exec_spec *s, struct err *e)
+{
+	struct sandbox_driver *d = self(base);
+	struct exec_spec single = *s;
+	char name[JOBDIR_NAME_MAX];
+
+	if (check_name(s->job, s->attempt, name, e) < 0)
+		return -1;
+	if (s->keep) {
+		auto_lock held = lock_hold(&d->lock);
+
+		if (map_get(&d->jobs, span_of(name)))
+			return err_set(e, ERR_EXISTS, "job %s was submitted before", name);
+		if (!d->welcome || d->stopping)
+			return err_set(e, ERR_UNAVAILABLE, "the runner does not answer");
+	}
+	if (s->keep && submit_call(d, s, name))
+		return 0;
+	single.keep = NULL;
+	return submit(d, &single, name, e);
+}
+
+static void sandbox_retire(struct exec_driver *base, int64_t service)
+{
+	struct sandbox_driver *d = self(base);
+
+	kept_retire(&d->kept, service);
+	wake(d);
+}
+
 static int sandbox_cancel(struct exec_driver *base, const char *id, unsigned attempt, struct err *e)
 {
 	struct sandbox_driver *d = self(base);
@@ -570,8 +713,11 @@ static int sandbox_cancel(struct exec_driver *base, const char *id, unsigned att
 
 		if (!j)
 			return err_set(e, ERR_NOT_FOUND, "job %s is not running", name);
-		j->send_cancel = d->work = true;
-		welcome = d->welcome;
+		if (j->called)
+			kept_cancel(&d->kept, name);
+		else
+			j->send_cancel = d->work = true;
+		welcome = d->welcome || j->called;
 	}
 	wake(d);
 	if (!welcome) { // the shim listens also without its runner
@@ -603,6 +749,15 @@ static int sandbox_adopt(struct exec_driver *base, const char *id, unsigned atte
 			return 0;
 	}
 	dir = open_job(d, name, e);
+	if (dir < 0 && e->code == ERR_NOT_FOUND && kept_served(&d->kept, name)) {
+		auto_lock held = lock_hold(&d->lock);
+		struct job *j = job_new(id, attempt);
+
+		j->called = j->left = j->look = true;
+		map_put(&d->jobs, span_of(name), j);
+		wake(d);
+		return 0;
+	}
 	if (dir < 0)
 		return -1;
 	if (jobdir_look(dir, &state, &x, &started, e) < 0)
@@ -635,9 +790,13 @@ static int open_below(struct exec_driver *base, const char *id, unsigned attempt
 {
 	char name[JOBDIR_NAME_MAX];
 	auto_fd int dir = -1;
+	int got;
 
 	if (check_name(id, attempt, name, e) < 0)
 		return -1;
+	got = kept_open(&self(base)->kept, name, path, flags);
+	if (got >= 0)
+		return got;
 	dir = open_job(self(base), name, e);
 	return dir < 0 ? -1 : file_open(dir, path, O_RDONLY | O_NOFOLLOW | flags, 0, e);
 }
@@ -656,7 +815,7 @@ static int sandbox_open_log(struct exec_driver *d, const char *id, unsigned atte
 static int sandbox_forget(struct exec_driver *base, const char *id, unsigned attempt, struct err *e)
 {
 	struct sandbox_driver *d = self(base);
-	char name[JOBDIR_NAME_MAX];
+	char name[JOBDIR_NAME_MAX], folder[JOBDIR_NAME_MAX];
 
 	if (check_name(id, attempt, name, e) < 0)
 		return -1;
@@ -665,6 +824,10 @@ static int sandbox_forget(struct exec_driver *base, const char *id, unsigned att
 
 		if (map_get(&d->jobs, span_of(name)))
 			return err_set(e, ERR_CONFLICT, "job %s has not ended", name);
+	}
+	if (kept_forget(&d->kept, name, folder)) {
+		wake(d); // it may have to end
+		return folder[0] ? spares_give(&d->spares, folder, e) : 0;
 	}
 	return spares_give(&d->spares, name, e);
 }
@@ -766,6 +929,7 @@ static void sandbox_close(struct exec_driver *base, bool stop_jobs)
 	map_release(&d->jobs);
 	file_close(d->conn);
 	file_close(d->wake);
+	kept_release(&d->kept);
 	spares_release(&d->spares);
 	file_close(d->jobs_dir);
 	pthread_cond_destroy(&d->changed);
@@ -784,6 +948,7 @@ static const struct exec_ops ops = {
 	.open_log = sandbox_open_log,
 	.forget = sandbox_forget,
 	.list = sandbox_list,
+	.retire = sandbox_retire,
 	.capacity = sandbox_capacity,
 	.close = sandbox_close,
 };
@@ -820,6 +985,8 @@ int exec_sandbox_open(struct exec_driver **out, const struct exec_sandbox_option
 	d->node = mem_strndup(host.nodename, strnlen(host.nodename, EXEC_NODE_MAX - 1));
 	d->jobs_dir = file_take(&jobs);
 	spares_init(&d->spares, d->jobs_dir);
+	d->kept = (struct kept_pool){ .owner = d, .started = kept_started, .ended = kept_ended };
+	kept_init(&d->kept, d->jobs_dir);
 	d->wake = file_take(&event);
 	d->jobs_max = o->jobs_max ? o->jobs_max : DEFAULT_JOBS_MAX;
 	d->respawn = o->respawn;

@@ -96,9 +96,9 @@ static bool remove_inputs(int dir)
 }
 
 // The script could write there and change the folder itself.
-static bool output_is_new(int dir)
+static bool output_is_new(int dir, const char *output)
 {
-	DIR *list = open_list(dir, "oscar/output");
+	DIR *list = open_list(dir, output);
 	struct dirent *d;
 	struct stat st;
 	bool good = list && fstat(dirfd(list), &st) == 0 && st.st_uid == geteuid() &&
@@ -112,12 +112,27 @@ static bool output_is_new(int dir)
 	return good;
 }
 
+bool spares_clear(int dir, const char *output)
+{
+	DIR *list = open_list(dir, output);
+	struct err ignored = { 0 };
+	bool good = list;
+	struct dirent *d;
+
+	while (good && (d = readdir(list)))
+		good = dots(d->d_name) || file_remove_tree(dirfd(list), d->d_name, &ignored) == 0;
+	if (list)
+		closedir(list);
+	return good && output_is_new(dir, output);
+}
+
 static bool clear_output(int dir)
 {
 	struct err e = { 0 };
 
-	return output_is_new(dir) || (file_remove_tree(dir, "oscar/output", &e) == 0 &&
-				      mkdirat(dir, "oscar/output", 0755) == 0);
+	return output_is_new(dir, "oscar/output") ||
+	       (file_remove_tree(dir, "oscar/output", &e) == 0 &&
+		mkdirat(dir, "oscar/output", 0755) == 0);
 }
 
 // Of an attempt whose shim was killed nobody knows when the last process of its sandbox is gone: until then it may
@@ -146,7 +161,7 @@ static bool log_is_ours(int dir)
 }
 
 // Out of the way first, so that nobody opens it between the look and its next use.
-static bool strip_log(int dir)
+bool spares_strip_log(int dir)
 {
 	if (renameat(dir, "log", dir, SPARES_LOG) < 0)
 		return errno == ENOENT;
@@ -157,7 +172,7 @@ static bool strip(int jobs, const char *spare)
 {
 	auto_fd int dir = openat(jobs, spare, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
-	return dir >= 0 && nobody_writes(dir) && strip_log(dir) &&
+	return dir >= 0 && nobody_writes(dir) && spares_strip_log(dir) &&
 	       not_there_or_gone(renameat(dir, "alive", dir, "alive.new")) &&
 	       not_there_or_gone(renameat(dir, "exit", dir, "exit.new")) && remove_inputs(dir) &&
 	       clear_output(dir);

@@ -25,6 +25,11 @@ struct spares {
 void spares_init(struct spares *s, int jobs);
 void spares_release(struct spares *s);
 
+// Takes away what is below a folder that a script could write to: false when it is not as new then. The log becomes
+// SPARES_LOG, if nobody else has it, or goes.
+bool spares_clear(int dir, const char *output);
+bool spares_strip_log(int dir);
+
 // Makes a spare the folder `name`; false when there is none. ERR_EXISTS when `name` is there.
 must_check int spares_take(struct spares *s, const char *name, bool *taken, struct err *e);
 // The folder `name` is forgotten at once, and becomes a spare if its shim saw the end of all that ran in it, else it is

@@ -89,7 +89,9 @@ static void our_own_keys_have_their_fields(void **state unused_arg)
 		parse(WITH(",\"timeout\":60,\"wait_timeout\":3600,\"retry\":{\"attempts\":3,"
 			   "\"backoff_seconds\":5,\"on\":[\"oom\",\"lost\"]},\"network\":\"host\","
 			   "\"ephemeral_storage_request\":\"1Gi\",\"pids\":64,\"runtime\":\"fake\","
-			   "\"log_limit\":\"1Mi\",\"upload_on_failure\":true"));
+			   "\"log_limit\":\"1Mi\",\"upload_on_failure\":true,\"keep_warm\":3,"
+			   "\"idle_stop\":9"));
+	auto_fdl_service struct fdl_service *plain = parse(WITH(""));
 
 	assert_int_equal(s->timeout_s, 60);
 	assert_int_equal(s->wait_timeout_s, 3600);
@@ -102,6 +104,10 @@ static void our_own_keys_have_their_fields(void **state unused_arg)
 	assert_string_equal(s->runtime, "fake");
 	assert_int_equal(s->log_bytes_max, 1 << 20);
 	assert_true(s->upload_on_failure);
+	assert_int_equal(s->keep_warm, 3);
+	assert_int_equal(s->idle_stop_s, 9);
+	assert_int_equal(plain->keep_warm, 0);
+	assert_int_equal(plain->idle_stop_s, 300);
 }
 
 static void paths_are_trimmed_and_split(void **state unused_arg)

@@ -36,7 +36,13 @@ static void a_good_start_passes(void **state unused_arg)
 
 	assert_int_equal(proto_check_head(m, size, &e), 0);
 	assert_int_equal(proto_check_start(m, size, &e), 0);
+	m->warm = 1; // such a one has no inputs of its own
+	assert_int_equal(proto_check_start(m, size, &e), -1);
 	m->input_count = 0;
+	assert_int_equal(proto_check_start(m, sizeof(*m), &e), 0);
+	m->warm = 2;
+	assert_int_equal(proto_check_start(m, sizeof(*m), &e), -1);
+	m->warm = 0;
 	assert_int_equal(proto_check_start(m, sizeof(*m), &e), 0);
 }
 

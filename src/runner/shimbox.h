@@ -1,0 +1,47 @@
+// shimbox: what a shim knows of its sandbox, shared by its two ways of life: one job (shim.c), or many calls
+// (shimwarm.c). Private to them. Threads: one.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "runner/jobdir.h"
+#include "runner/sandbox.h"
+#include "runner/shim.h"
+
+#include <sys/resource.h>
+
+struct shim {
+	const struct shim_job *job;
+	struct sandbox_parent box;
+	struct sandbox sandbox;
+	int log, output, null, record;
+	uint64_t log_left;
+	bool log_full;
+	int64_t deadline_ns, kill_ns, look_ns; // monotonic, 0 = none
+	uint32_t ending;		       // enum jobdir_outcome of our own will, 0 = none yet
+	bool killed, reaped, reported, ready;
+	int status;	    // of the script, as wait() gives it
+	struct rusage used; // of the sandbox, without control groups
+	struct jobdir_exit exit;
+	void (*started)(struct shim *s); // after exit.started_wall_ns was set
+};
+
+// Both are as long as the job's log may be.
+void shim_log_begin(struct shim *s);
+// Reads what a stream has now. False at its end.
+bool shim_drain(struct shim *s, int fd, bool is_err);
+// False when nothing more comes from inside.
+bool shim_take_report(struct shim *s);
+void shim_cancel(struct shim *s);
+void shim_take_orders(struct shim *s);
+// Ends the job for the first reason that comes. grace < 0: at once.
+void shim_end(struct shim *s, enum jobdir_outcome why, int64_t grace_ms, const char *text);
+int shim_wait_ms(const struct shim *s);
+void shim_keep_time(struct shim *s);
+void shim_watch_output(struct shim *s); // from now on
+void shim_reap(struct shim *s);
+// From what is known to the outcome; `before`: what the control groups had counted when it began.
+void shim_conclude(struct shim *s, const struct cgroup_usage *before);
+void shim_note_start(struct shim *s, int64_t wall_ns); // tells the runner
+
+// shimwarm.c: until pid 1 is dead.
+int warm_listen(struct shim *s, struct err *e);
+void warm_serve(struct shim *s, int listener);
