@@ -25,3 +25,15 @@ def cpu_s(pid, children=False):
 def runner_of(daemon):
     done = subprocess.run(["pgrep", "-f", f"runner --data {daemon.data}"], capture_output=True, text=True)
     return max(int(p) for p in done.stdout.split())
+
+
+def sandboxes_cpu_s(daemon):
+    """The runner, its shims and the first processes of sandboxes, each with what it waited for."""
+    done = subprocess.run(["pgrep", "-f", f"runner --data {daemon.data}"], capture_output=True, text=True)
+    total = 0.0
+    for pid in done.stdout.split():
+        try:
+            total += cpu_s(int(pid), True)
+        except OSError:
+            pass  # it has ended, and who waited for it counts it
+    return total

@@ -3,7 +3,7 @@
 the same run, and in kept ones.
 usage: bench/sync.py [CALLS [CONNECTIONS]]
 
-CPU time is that of the daemon, and of the runner with all it waited for, a call; the load client's is apart.
+CPU time is that of the daemon, and of the runner and the sandboxes with all they waited for, a call; the load client's is apart.
 """
 import json
 import os
@@ -15,7 +15,7 @@ WARM = 4  # sandboxes kept, and calls at once
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import conftest  # noqa: E402
-from measure import cpu_s, floor, runner_of  # noqa: E402
+from measure import cpu_s, floor, sandboxes_cpu_s  # noqa: E402
 
 
 def load(daemon, token, op, bucket, path, calls, connections):
@@ -30,10 +30,9 @@ def measure(d, name, calls, connections, keys):
     d.create(name, "true", output=[], **{"cpu": "0.05", "memory": "32Mi", **keys})
     token = d.call("GET", f"/system/services/{name}", 200).json()["token"]
     load(d, token, "call", "run", name, connections * 4, connections)  # the first calls fill the pools
-    parts = ((d.process.pid, False), (runner_of(d), True))
-    used = [cpu_s(*p) for p in parts]
+    used = [cpu_s(d.process.pid), sandboxes_cpu_s(d)]
     got = load(d, token, "call", "run", name, calls, connections)
-    used = [cpu_s(*p) - u for p, u in zip(parts, used)]
+    used = [now - u for now, u in zip((cpu_s(d.process.pid), sandboxes_cpu_s(d)), used)]
     print(f"{name}: {got['rate']:.0f} calls/s at {connections} connections, p50 {got['p50_ms']:.1f} p99 {got['p99_ms']:.1f} ms; "
           f"CPU ms a call: daemon {used[0] * 1000 / calls:.2f}, runner and sandboxes {used[1] * 1000 / calls:.2f}, "
           f"load client {got['client_cpu_us'] / 1000:.2f} (load {os.getloadavg()[0]:.1f})")
@@ -55,4 +54,5 @@ def main():
         d.close()
 
 
-main()
+if __name__ == "__main__":
+    main()
