@@ -38,6 +38,7 @@ const struct route api_routes[] = {
 	{ HTTP_GET, "/system/services/{}/queue", B, ROUTE_LONG, 0, api_services_queue },
 	{ HTTP_POST, "/system/services/{}/backfill", B, ROUTE_LONG, 65536, api_backfills_start },
 	{ HTTP_GET, "/system/services/{}/backfill", B, ROUTE_LONG, 0, api_backfills_list },
+	{ HTTP_GET, "/system/backfills/{}", B, ROUTE_LONG, 0, api_backfills_get },
 	{ HTTP_POST, "/system/backfills/{}/cancel", B, ROUTE_LONG, 0, api_backfills_cancel },
 	{ HTTP_GET, "/system/services/{}/usage", B, ROUTE_LONG, 0, api_services_usage },
 	{ HTTP_GET, "/system/services/{}/deployment", B, ROUTE_LONG, 0, api_deployment },

@@ -142,6 +142,7 @@ void api_jobs_cancel(struct req *q);
 void api_backfills_start(struct req *q);
 void api_backfills_list(struct req *q);
 void api_backfills_cancel(struct req *q);
+void api_backfills_get(struct req *q);
 void api_runs_get(struct req *q);
 void api_jobs_redrive(struct req *q);
 void api_jobs_cancel_all(struct req *q);

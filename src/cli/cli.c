@@ -50,6 +50,8 @@ static const struct cli_option backfill_options[] = {
 	{ 0, "since", "TIME", "written since then (2026-01-31T12:00:00Z)" },
 	{ 0, "changed", NULL, "not what succeeded with the same script, image and version" },
 	{ 'n', "limit", "N", "at most so many jobs" },
+	{ 0, "sample", "N",
+	  "run the first N (up to 100), count the rest, and tell what it would take" },
 	{ 'w', "wait", NULL, "until all of them are queued" },
 	{ 0, NULL, NULL, NULL },
 };
@@ -222,8 +224,9 @@ const struct cli_command cli_commands[] = {
 	  "  oscar jobs wait --service detect --timeout 10m\n", jobs_options, cli_jobs_wait },
 	{ "backfill", "service backfill", "SERVICE", 1, 1,
 	  "run a service over objects that are there",
-	  "  oscar backfill detect --prefix 2026/ --changed --wait\n", backfill_options,
-	  cli_backfill },
+	  "  oscar backfill detect --sample 5\n"
+	  "  oscar backfill detect --prefix 2026/ --changed --wait\n",
+	  backfill_options, cli_backfill },
 	{ "run show", NULL, "RUN|JOB", 1, 1, "what followed from one upload: inputs, jobs, outputs",
 	  "  oscar run show 4711\n", NULL, cli_run_show },
 	{ "logs", "service logs", "SERVICE|JOB", 1, 1,

@@ -250,6 +250,14 @@
 	"CREATE INDEX backfills_service ON backfills(service, id);"                                \
 	"CREATE INDEX backfills_working ON backfills(id) WHERE state=0;"
 
+// service: a backfill with a sample queues the first `sample` of its objects and counts the rest.
+#define BACKFILL_SAMPLES                                                                           \
+	"ALTER TABLE backfills ADD COLUMN sample INTEGER NOT NULL DEFAULT 0;"                      \
+	"ALTER TABLE backfills ADD COLUMN first_job INTEGER NOT NULL DEFAULT 0;"                   \
+	"ALTER TABLE backfills ADD COLUMN last_job INTEGER NOT NULL DEFAULT 0;"                    \
+	"ALTER TABLE backfills ADD COLUMN rest INTEGER NOT NULL DEFAULT 0;"                        \
+	"ALTER TABLE backfills ADD COLUMN rest_bytes INTEGER NOT NULL DEFAULT 0;"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
@@ -264,5 +272,6 @@ const char *const schema_migrations[] = {
 	IMAGE_SOURCE,
 	JOB_LOGS,
 	BACKFILLS,
+	BACKFILL_SAMPLES,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

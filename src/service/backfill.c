@@ -17,7 +17,8 @@ enum { PIECE = 200, IDLE_MS = 1000 };
 
 #define BACKFILL_SELECT                                                                            \
 	"SELECT id,service,owner,input,prefix,glob,since_ns,changed,lim,after,looked,queued,"      \
-	"skipped,state,reason,created_ns,ended_ns FROM backfills "
+	"skipped,state,reason,created_ns,ended_ns,sample,rest,rest_bytes,first_job,last_job "      \
+	"FROM backfills "
 
 const char *backfill_state_name(enum backfill_state s)
 {
@@ -51,7 +52,12 @@ static void from_row(struct db_stmt *s, struct arena *mem, struct backfill *b)
 				.state = (enum backfill_state)db_col_int(s, 13),
 				.reason = text_of(s, 14, mem),
 				.created_ns = db_col_int(s, 15),
-				.ended_ns = db_col_int(s, 16) };
+				.ended_ns = db_col_int(s, 16),
+				.sample = (uint64_t)db_col_int(s, 17),
+				.rest = (uint64_t)db_col_int(s, 18),
+				.rest_bytes = (uint64_t)db_col_int(s, 19),
+				.first_job = db_col_int(s, 20),
+				.last_job = db_col_int(s, 21) };
 }
 
 // ---- asking for one ------------------------------------------------------------------------------------
@@ -69,10 +75,11 @@ static int start_in(struct db_conn *c, void *arg, struct err *e)
 
 	if (db_exec(c,
 		    "INSERT INTO backfills(service,owner,input,prefix,glob,since_ns,changed,lim,"
-		    "created_ns) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
+		    "created_ns,sample) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
 		    DB_ARGS(db_int(s->def->id), db_int(s->def->owner), db_int((int64_t)b->input),
 			    db_str(b->prefix), db_str(b->glob), db_int(b->since_ns),
-			    db_int(b->changed), db_int((int64_t)b->limit), db_int(clock_wall_ns())),
+			    db_int(b->changed), db_int((int64_t)b->limit), db_int(clock_wall_ns()),
+			    db_int((int64_t)b->sample)),
 		    e) < 0)
 		return -1;
 	s->id = db_last_id(c);
@@ -95,6 +102,8 @@ int backfill_start(struct services *s, const struct service_caller *who, struct 
 		return err_set(e, ERR_INVALID, "prefix, glob: over %d bytes", BACKFILL_TEXT_MAX);
 	if (b->limit > INT64_MAX)
 		return err_set(e, ERR_INVALID, "limit: too large");
+	if (b->sample > BACKFILL_SAMPLE_MAX)
+		return err_set(e, ERR_INVALID, "sample: at most %d", BACKFILL_SAMPLE_MAX);
 	start.def = d;
 	if (db_write(s->o.db, start_in, &start, e) < 0)
 		return -1;
@@ -118,6 +127,23 @@ int backfill_list(struct services *s, int64_t service, size_t limit, struct aren
 	while ((got = q ? db_step(q, e) : -1) > 0)
 		from_row(q, mem, &(*out)[(*n)++]);
 	return got;
+}
+
+int backfill_get(struct services *s, const struct service_caller *who, int64_t id,
+		 struct arena *mem, struct backfill *out, struct err *e)
+{
+	struct db_conn *c = db_reader(s->o.db, e);
+	auto_query struct db_stmt *q = NULL;
+	int got;
+
+	if (!c)
+		return -1;
+	q = db_query(c, BACKFILL_SELECT "WHERE id=?1 AND (?2 OR owner=?3)",
+		     DB_ARGS(db_int(id), db_int(who->admin), db_int(who->user)), e);
+	got = q ? db_step(q, e) : -1;
+	if (got > 0)
+		from_row(q, mem, out);
+	return got == 0 ? err_set(e, ERR_NOT_FOUND, "no such backfill") : got < 0 ? -1 : 0;
 }
 
 struct cancel {
@@ -230,7 +256,13 @@ static int queue_one(struct piece *p, struct db_conn *c, const struct store_obje
 		return err_set(e, ERR_LIMIT, "the event record is over %d bytes",
 			       STORE_EVENT_TEXT_MAX);
 	n.payload = buf_span(&record);
-	return queue_add_in(p->s->o.queue, c, &n, &job, e);
+	if (queue_add_in(p->s->o.queue, c, &n, &job, e) < 0)
+		return -1;
+	p->b.queued++;
+	p->b.last_job = job;
+	if (!p->b.first_job)
+		p->b.first_job = job;
+	return 0;
 }
 
 // True when the object was dealt with; false at the limit or with a full queue.
@@ -244,12 +276,12 @@ static int take_one(struct piece *p, struct db_conn *c, const struct store_objec
 			return -1;
 		if (before) {
 			p->b.skipped++;
-		} else {
-			if (queue_one(p, c, o, e) < 0) {
-				*full = e->code == ERR_BUSY;
-				return *full ? 0 : -1;
-			}
-			p->b.queued++;
+		} else if (p->b.sample && p->b.queued >= p->b.sample) {
+			p->b.rest++;
+			p->b.rest_bytes += o->size;
+		} else if (queue_one(p, c, o, e) < 0) {
+			*full = e->code == ERR_BUSY;
+			return *full ? 0 : -1;
 		}
 	}
 	p->b.looked++;
@@ -279,7 +311,7 @@ static int piece_in(struct db_conn *c, void *arg, struct err *e)
 		if (full)
 			break;
 		after = p->list.entries[i].object.key;
-		if (b->limit && b->queued >= b->limit) {
+		if (b->limit && b->queued + b->rest >= b->limit) {
 			over = true;
 			break;
 		}
@@ -290,10 +322,12 @@ static int piece_in(struct db_conn *c, void *arg, struct err *e)
 	p->list.truncated = !over && !full;
 	return db_exec(c,
 		       "UPDATE backfills SET after=?2,looked=?3,queued=?4,skipped=?5,state=?6,"
-		       "ended_ns=?7 WHERE id=?1",
+		       "ended_ns=?7,rest=?8,rest_bytes=?9,first_job=?10,last_job=?11 WHERE id=?1",
 		       DB_ARGS(db_int(b->id), db_text(after), db_int((int64_t)b->looked),
 			       db_int((int64_t)b->queued), db_int((int64_t)b->skipped),
-			       db_int(b->state), db_int(over ? clock_wall_ns() : 0)),
+			       db_int(b->state), db_int(over ? clock_wall_ns() : 0),
+			       db_int((int64_t)b->rest), db_int((int64_t)b->rest_bytes),
+			       db_int(b->first_job), db_int(b->last_job)),
 		       e) < 0
 		       ? -1
 		       : 0;

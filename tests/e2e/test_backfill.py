@@ -128,3 +128,25 @@ def test_the_command_line_waits_for_it(daemon, stock):
                                     OSCAR_PASSWORD=conftest.PASSWORD))
     assert done_.returncode == 0 and "5 jobs queued" in done_.stdout, done_
     daemon.settled("worded", 5)
+
+
+def test_a_sample_predicts_what_the_rest_takes(daemon, stock, cli):
+    daemon.create("tried", 'sleep 0.2; head -c 1000 /dev/zero > "$TMP_OUTPUT_DIR/$(basename "$INPUT_FILE_PATH")"', input=[io("stock/in")])
+    out = cli("backfill", "tried", "--prefix", "odd/", "--sample", "4").stdout
+    assert "4 jobs queued" in out and "rest: 221 objects, 221 B; about " in out and "1000 B of outputs" in out, out
+    newest = daemon.call("GET", "/system/services/tried/backfill", 200).json()[0]
+    got = daemon.call("GET", f"/system/backfills/{newest['id']}", 200).json()
+    assert (got["ended"], got["succeeded"], got["rest"], got["output_bytes"]) == (4, 4, 221, 1000)
+    assert 0.2 <= got["run_seconds"] < 5 and got["rest_output_bytes"] == 221000
+    assert got["rest_seconds"] == pytest.approx(got["run_seconds"] * -(-221 // got["at_once"]), 1e-6)
+    assert len(daemon.jobs("tried")) == 4
+    start(daemon, "tried", prefix="odd/", changed=True, limit=3)
+    assert (done(daemon, "tried")["skipped"], done(daemon, "tried")["queued"]) == (4, 3)
+
+
+def test_a_sample_of_jobs_that_fail_predicts_nothing(daemon, stock, cli):
+    daemon.create("broken", "exit 3", input=[io("stock/in")], output=[])
+    out = cli("backfill", "broken", "--glob", "odd/00*", "--sample", "2").stdout
+    assert "2 of the 2 failed" in out and "about" not in out, out
+    assert start(daemon, "broken", 400, sample=101).text.count("sample: at most 100")
+    assert daemon.call("GET", "/system/backfills/999999").status_code == 404
