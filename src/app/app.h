@@ -4,6 +4,7 @@
 #pragma once
 #include "base/arena.h"
 #include "base/err.h"
+#include "dispatch/dispatch.h"
 #include "http/http.h"
 #include "store/store.h"
 
@@ -11,7 +12,7 @@
 
 // ---- options.c -----------------------------------------------------------------------------------------
 
-enum { DIRECTORY_ROOTS_MAX = 16, REGISTRY_NAMES_MAX = 16 };
+enum { DIRECTORY_ROOTS_MAX = 16, REGISTRY_NAMES_MAX = 16, SERVE_MOUNTS_MAX = 32 };
 
 struct serve_options {
 	const char *data; // absolute
@@ -26,6 +27,8 @@ struct serve_options {
 	const char **insecure_registries; // ends with NULL
 	const char **registry_names;  // what our own is called, beside this machine; ends with NULL
 	const char **directory_roots; // where buckets may be directories; ends with NULL
+	struct dispatch_mount mounts[SERVE_MOUNTS_MAX]; // folders that services may have
+	unsigned mount_count;
 	unsigned workers;
 	const char *s3_domains;		// with commas; NULL = path style only
 	const char *tls_cert, *tls_key; // absolute; both or none
@@ -51,6 +54,15 @@ int stop_options_run(int argc, char **argv);
 const char *default_data_dir(struct arena *mem);
 // An absolute path without needing it to exist. NULL when the working directory is unknown.
 const char *absolute_path(struct arena *mem, const char *path);
+
+// ---- mounts.c ------------------------------------------------------------------------------------------
+
+// Adds "NAME=/FOLDER[:ro]"; -1 with what is wrong on stderr.
+int mounts_add(struct serve_options *o, struct arena *mem, const char *text);
+// When all options are there: none of the folders touches the data folder. ERR_INVALID.
+must_check int mounts_check(const struct serve_options *o, struct err *e);
+const struct dispatch_mount *mounts_find(const struct serve_options *o,
+					 const char *name); // or NULL
 
 // ---- runner_cmd.c --------------------------------------------------------------------------------------
 

@@ -41,6 +41,8 @@ static const char serve_help[] =
 	"  --lifecycle-day SECONDS\n"
 	"                        for tests: what lifecycle rules count as a day (default 86400)\n"
 	"  --directory-root DIR    buckets may be directories below it; may be repeated\n"
+	"  --mount NAME=/FOLDER    services may see the folder, read-only (`mounts`); may be "
+	"repeated\n"
 	"  --registry-name HOST[:PORT]\n"
 	"                        what this machine's own registry is called by others "
 	"(repeatable)\n"
@@ -116,6 +118,7 @@ enum {
 	OPT_FREE_STOP,
 	OPT_REGISTRY,
 	OPT_DIRECTORY_ROOT,
+	OPT_MOUNT,
 	OPT_DOMAIN,
 	OPT_TLS_CERT,
 	OPT_TLS_KEY,
@@ -263,6 +266,7 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "free-stop", 1, NULL, OPT_FREE_STOP },
 		{ "registry-name", 1, NULL, OPT_REGISTRY },
 		{ "directory-root", 1, NULL, OPT_DIRECTORY_ROOT },
+		{ "mount", 1, NULL, OPT_MOUNT },
 		{ 0 },
 	};
 	const char **insecure = arena_alloc(mem, ((size_t)argc + 1) * sizeof(*insecure));
@@ -316,6 +320,10 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 			    !(roots[root_count] = real_directory(mem, optarg)))
 				return -1;
 			root_count++;
+			break;
+		case OPT_MOUNT:
+			if (mounts_add(out, mem, optarg) < 0)
+				return -1;
 			break;
 		case OPT_REGISTRY:
 			if (name_count == REGISTRY_NAMES_MAX) {

@@ -79,6 +79,8 @@ static int prepare_folders(struct daemon *d, struct err *e)
 		if (make_folder(d, path, modes[i], e) < 0)
 			return -1;
 	}
+	if (mounts_check(d->o, e) < 0)
+		return -1;
 	if (d->o->db && make_folder(d, d->o->db, 0700, e) < 0)
 		return -1;
 	for (unsigned i = 0; i < d->o->content_count; i++)
@@ -192,6 +194,13 @@ static int object_changed(void *owner, struct db_conn *c, const struct store_eve
 		       : notify_changed(d->notify, c, ev, e);
 }
 
+static bool offers_mount(void *owner, const char *name)
+{
+	const struct daemon *d = owner;
+
+	return mounts_find(d->o, name);
+}
+
 static int open_jobs(struct daemon *d, struct err *e)
 {
 	struct service_options svo = { .db = d->db,
@@ -200,7 +209,8 @@ static int open_jobs(struct daemon *d, struct err *e)
 				       .auth = d->auth,
 				       .owner = d,
 				       .resolve_image = resolve_image,
-				       .capacity = capacity };
+				       .capacity = capacity,
+				       .offers_mount = offers_mount };
 	struct dispatch_options dio = { .db = d->db,
 					.store = d->store,
 					.queue = d->queue,
@@ -212,7 +222,9 @@ static int open_jobs(struct daemon *d, struct err *e)
 					.keep_jobs_s = (int64_t)d->o->keep_job_days * 24 * 3600,
 					.keep_feed = d->o->keep_feed,
 					.cpu_millis_max = d->o->cpu_millis_max,
-					.memory_bytes_max = d->o->memory_bytes_max };
+					.memory_bytes_max = d->o->memory_bytes_max,
+					.mounts = d->o->mounts,
+					.mount_count = d->o->mount_count };
 	struct exec_sandbox_options xo = { .data_dir = d->o->data,
 					   .respawn = respawn,
 					   .respawn_owner = d };

@@ -40,6 +40,15 @@ static inline struct span span_from(struct span s, size_t start)
 	return start >= s.n ? span_make(s.p + s.n, 0) : span_make(s.p + start, s.n - start);
 }
 
+// Of two paths without slashes at their ends: they are the same, or one lies below the other.
+static inline bool span_path_overlap(struct span a, struct span b)
+{
+	struct span shorter = a.n < b.n ? a : b, longer = a.n < b.n ? b : a;
+
+	return memcmp(shorter.p, longer.p, shorter.n) == 0 &&
+	       (shorter.n == longer.n || longer.p[shorter.n] == '/');
+}
+
 static inline struct span span_head(struct span s, size_t n)
 {
 	return span_make(s.p, n < s.n ? n : s.n);

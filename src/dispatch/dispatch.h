@@ -21,6 +21,12 @@ struct service_def;
 struct services;
 struct store;
 
+// A folder that services may have by name.
+struct dispatch_mount {
+	const char *name;
+	const char *path; // absolute
+};
+
 struct dispatch_options {
 	struct db *db;
 	struct store *store;
@@ -49,6 +55,8 @@ struct dispatch_options {
 	int64_t timeout_ms;	    // 0 = none
 	int64_t grace_ms;	    // 0 = 5,000
 	unsigned outputs_max;	    // files of one job; 0 = 10,000
+	const struct dispatch_mount *mounts;
+	unsigned mount_count;
 };
 
 must_check int dispatch_open(struct dispatch **out, const struct dispatch_options *o,

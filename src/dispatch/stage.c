@@ -170,6 +170,46 @@ static int input_build(struct dispatch *d, const struct job *j, const struct fdl
 	return object_input(d, j, ev, mem, in, file, e);
 }
 
+struct folders {
+	struct exec_mount at[EXEC_MOUNTS_MAX];
+	size_t n;
+};
+
+static void folders_close(struct folders *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		file_close(f->at[i].folder);
+}
+#define auto_folders at_scope_exit(folders_close)
+
+static const char *mount_path(const struct dispatch *d, const char *name)
+{
+	for (unsigned i = 0; i < d->o.mount_count; i++)
+		if (strcmp(d->o.mounts[i].name, name) == 0)
+			return d->o.mounts[i].path;
+	return NULL;
+}
+
+// What the service mounts, opened with the daemon's rights.
+static int folders_open(const struct dispatch *d, const struct fdl_service *f, struct folders *out,
+			struct err *e)
+{
+	for (size_t i = 0; i < f->mount_count; i++) {
+		const char *path = mount_path(d, f->mounts[i].name);
+		int fd;
+
+		if (!path)
+			return err_set(e, ERR_NOT_FOUND,
+				       "mount %s: this server offers no such folder any more",
+				       f->mounts[i].name);
+		fd = file_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, e);
+		if (fd < 0)
+			return err_wrap(e, "mount %s", f->mounts[i].name);
+		out->at[out->n++] = (struct exec_mount){ f->mounts[i].target, fd };
+	}
+	return 0;
+}
+
 static uint64_t or_default(uint64_t value, uint64_t otherwise)
 {
 	return value ? value : otherwise;
@@ -191,10 +231,11 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 	struct fdl_event ev;
 	struct span payload;
 	auto_fd int file = -1;
+	auto_folders struct folders folders = { .n = 0 };
 	size_t inputs;
 
 	if (job_payload(d, j, &mem, &payload, e) < 0 ||
-	    fdl_event_parse(payload, &mem, &ev, e) < 0 ||
+	    fdl_event_parse(payload, &mem, &ev, e) < 0 || folders_open(d, f, &folders, e) < 0 ||
 	    input_build(d, j, &ev, &mem, &input, &inputs, &file, e) < 0 ||
 	    (d->o.images && image_runtime(d->o.images, j->def->image_id, &mem, &image, e) < 0))
 		return -1;
@@ -216,6 +257,8 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 		.env_count = env.n,
 		.inputs = &input,
 		.input_count = inputs,
+		.mounts = folders.at,
+		.mount_count = folders.n,
 		.input_file = inputs ? input.name : NULL,
 		.memory_bytes = f->memory_bytes,
 		.cpu_millis = f->cpu_millis,

@@ -47,6 +47,13 @@ struct exec_keep {
 	int64_t idle_ms; // then it ends
 };
 
+// A folder of the machine that the script sees, read-only.
+enum { EXEC_MOUNTS_MAX = 16 };
+struct exec_mount {
+	const char *target; // where, below /mnt: "data", "a/b"; none within another
+	int folder;	    // open for reading, borrowed
+};
+
 struct exec_spec {
 	const char *job;  // [a-z0-9-], at most EXEC_JOB_ID_MAX-1 characters; unique over all time
 	unsigned attempt; // 1, 2, …
@@ -65,6 +72,8 @@ struct exec_spec {
 	size_t env_count;
 	const struct exec_input *inputs; // at most 64 with `content` or `file`
 	size_t input_count;
+	const struct exec_mount *mounts;
+	size_t mount_count;
 	const char *input_file; // name of the input for INPUT_FILE_PATH, or NULL for none
 
 	// Limits. 0 = none, but for the two that say otherwise.

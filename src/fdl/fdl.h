@@ -20,6 +20,7 @@ enum {
 	FDL_FILTERS_MAX = 64,		    // entries of one prefix or suffix list
 	FDL_ENV_MAX = 1000,		    // variables, secrets
 	FDL_ENV_BYTES_MAX = 256 * 1024,	    // names and values of all of them
+	FDL_MOUNTS_MAX = 16,		    // mounts
 	FDL_FOLDER_MAX = 512,		    // bytes of the part of a path after its bucket
 	FDL_REFRESH_MIN_S = 10,		    // image_refresh
 	FDL_TIMEOUT_MAX_S = 30 * 24 * 3600, // timeout, wait_timeout
@@ -40,6 +41,12 @@ struct fdl_io {
 	size_t prefix_count;
 	const char *const *suffixes; // a name must end with one of them; none = any
 	size_t suffix_count;
+};
+
+// One entry of mounts: a folder of the machine that its administrator offers by name.
+struct fdl_mount {
+	const char *name;
+	const char *target; // where the script sees it, below /mnt; none within another
 };
 
 struct fdl_word {
@@ -99,6 +106,8 @@ struct fdl_service {
 	size_t input_count;
 	const struct fdl_io *outputs;
 	size_t output_count;
+	const struct fdl_mount *mounts;
+	size_t mount_count;
 	const struct fdl_word *variables; // sorted by name
 	size_t variable_count;
 	const struct fdl_word *secrets; // sorted by name
@@ -192,6 +201,9 @@ static inline void fdl_file_free_ptr(struct fdl_file **f)
 	fdl_file_free(*f);
 }
 #define auto_fdl_file at_scope_exit(fdl_file_free_ptr)
+
+// The name of a mount: 1 to 63 of a-z, 0-9, "-" and "_", with no sign first.
+bool fdl_mount_name_ok(const char *name);
 
 // S3's rule for names of buckets.
 must_check int fdl_bucket_name_check(struct span name, struct err *e);

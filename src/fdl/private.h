@@ -25,5 +25,9 @@ must_check int fdl_io_read(struct arena *a, const json_t *io, const char *servic
 			   const json_t *providers, struct fdl_io *out,
 			   char field[static FDL_PATH_MAX], struct err *e);
 
+// The list `mounts`.
+must_check int fdl_mounts_read(struct arena *a, const json_t *list, const struct fdl_mount **out,
+			       size_t *count, struct err *e);
+
 // A list of strings as an array in the arena.
 const char *const *fdl_strings(struct arena *a, const json_t *list, size_t *count);

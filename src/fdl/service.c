@@ -404,6 +404,13 @@ static int check_environment(struct checker *c, const char *part, const struct f
 	return 0;
 }
 
+static int check_mounts(struct checker *c)
+{
+	snprintf(c->path, FDL_PATH_MAX, "mounts");
+	return fdl_mounts_read(c->a, json_object_get(c->s->doc, "mounts"), &c->s->mounts,
+			       &c->s->mount_count, c->e);
+}
+
 static int check_numbers(struct checker *c)
 {
 	int64_t pids = 0;
@@ -441,6 +448,7 @@ int fdl_service_check(struct fdl_service *s, char path[static FDL_PATH_MAX], str
 	    check_script(&c) < 0 || check_quantities(&c) < 0 || check_numbers(&c) < 0 ||
 	    check_words(&c) < 0 || check_ios(&c, "input", true, &s->inputs, &s->input_count) < 0 ||
 	    check_ios(&c, "output", false, &s->outputs, &s->output_count) < 0 ||
+	    check_mounts(&c) < 0 ||
 	    check_environment(&c, "variables", &s->variables, &s->variable_count) < 0 ||
 	    check_environment(&c, "secrets", &s->secrets, &s->secret_count) < 0)
 		return -1;

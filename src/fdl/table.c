@@ -121,6 +121,12 @@ const struct fdl_field fdl_cluster_fields[] = {
 	{ 0 },
 };
 
+static const struct fdl_field host_mount_fields[] = {
+	{ "name", FDL_STRING, FDL_EMPTY, NULL },
+	{ "path", FDL_STRING, FDL_OMIT, NULL },
+	{ 0 },
+};
+
 static const struct fdl_field volume_fields[] = {
 	{ "name", FDL_STRING, FDL_OMIT, NULL },
 	{ "size", FDL_STRING, FDL_OMIT, NULL },
@@ -200,6 +206,7 @@ const struct fdl_field fdl_service_fields[] = {
 	{ "retry", FDL_OBJECT, FDL_OMIT, retry_fields },
 	{ "queue", FDL_OBJECT, FDL_OMIT, queue_fields },
 	{ "network", FDL_STRING, FDL_OMIT, NULL },
+	{ "mounts", FDL_OBJECTS, FDL_OMIT, host_mount_fields },
 	{ "pids", FDL_INT, FDL_OMIT, NULL },
 	{ "runtime", FDL_STRING, FDL_OMIT, NULL },
 	{ "log_limit", FDL_STRING, FDL_OMIT, NULL },

@@ -69,13 +69,14 @@ bool bind_unchanged(int file, const struct proto_input *in)
 }
 
 // What the daemon could open to read, it may show. A descriptor can be had without the right to read, too.
-static int check_passed(int file, struct stat *st, struct err *e)
+static int check_passed(int file, mode_t type, struct stat *st, struct err *e)
 {
 	const int flags = fcntl(file, F_GETFL);
 
 	if (flags < 0 || flags & O_PATH || (flags & O_ACCMODE) != O_RDONLY || fstat(file, st) < 0 ||
-	    !S_ISREG(st->st_mode))
-		return err_set(e, ERR_INVALID, "it is no regular file that is open for reading");
+	    (st->st_mode & S_IFMT) != type)
+		return err_set(e, ERR_INVALID, "it is no %s that is open for reading",
+			       type == S_IFDIR ? "folder" : "regular file");
 	return 0;
 }
 
@@ -134,17 +135,24 @@ static bool find_idmap(const struct world *w, const struct stat *st, int *idmap)
 	return *idmap >= 0;
 }
 
-static int mount_passed(const struct world *w, int file, const struct stat *st)
+static int clone_passed(int file, const struct stat *st)
 {
-	const uint64_t flags = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC;
-	auto_fd int idmap = -1;
-	auto_fd int tree = bind_nameless(file) ? -1 : clone_mount(file);
+	int tree = bind_nameless(file) ? -1 : clone_mount(file);
 
 	if (tree < 0) {
 		auto_fd int here = find_here(file, st);
 
 		tree = here < 0 ? -1 : clone_mount(here);
 	}
+	return tree;
+}
+
+static int mount_passed(const struct world *w, int file, const struct stat *st)
+{
+	const uint64_t flags = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC;
+	auto_fd int idmap = -1;
+	auto_fd int tree = clone_passed(file, st);
+
 	if (tree < 0 || !find_idmap(w, st, &idmap) || set_attributes(tree, flags, idmap) < 0)
 		return -1;
 	return file_take(&tree);
@@ -175,7 +183,7 @@ int bind_passed(const struct world *w, int file, const struct proto_input *in, i
 	struct stat st;
 
 	*tree = -1;
-	if (check_passed(file, &st, e) < 0)
+	if (check_passed(file, S_IFREG, &st, e) < 0)
 		return -1;
 	*tree = mount_passed(w, file, &st);
 	if (*tree < 0) {
@@ -186,4 +194,24 @@ int bind_passed(const struct world *w, int file, const struct proto_input *in, i
 	}
 	// After a copy, so that it is of one piece.
 	return bind_unchanged(file, in) ? 0 : err_set(e, ERR_CONFLICT, "it changed");
+}
+
+int bind_folder(const struct world *w, int folder, const char *what, struct err *e)
+{
+	auto_fd int tree = -1;
+	struct stat st;
+
+	if (check_passed(folder, S_IFDIR, &st, e) < 0)
+		return err_wrap(e, "%s", what);
+	tree = clone_passed(folder, &st);
+	if (tree < 0)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "%s: its folder cannot be mounted: it was removed, or the runner "
+			       "has no root rights and other file systems are mounted below it",
+			       what);
+	// Not every file system can shift owners.
+	if ((w->idmap < 0 || set_attributes(tree, MOUNT_ATTR_RDONLY, w->idmap) < 0) &&
+	    set_attributes(tree, MOUNT_ATTR_RDONLY, -1) < 0)
+		return err_sys(e, ERR_UNSUPPORTED, errno, "%s: make it read-only", what);
+	return file_take(&tree);
 }

@@ -26,6 +26,11 @@ must_check int bind_path(const struct world *w, int dir, const char *path, mode_
 must_check int bind_passed(const struct world *w, int file, const struct proto_input *in,
 			   int jobdir, int *tree, struct err *e);
 
+// A passed folder as a detached mount, read-only; other file systems mounted below it are not shown. The script reads what
+// everybody may, and what the daemon's own user and group may where the file system can shift owners. ERR_INVALID when
+// it is no folder or not open for reading, ERR_UNSUPPORTED when it cannot be mounted here.
+must_check int bind_folder(const struct world *w, int folder, const char *what, struct err *e);
+
 // The name under which the file was opened is no longer its own: then it cannot be mounted.
 bool bind_nameless(int file);
 // The passed file still has the size and time of change that `in` says.

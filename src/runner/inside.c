@@ -98,6 +98,41 @@ static int mount_oscar(const struct sandbox *s, struct err *e)
 	return 0;
 }
 
+// Makes the folders on the way to a mount's place.
+static int make_way(char *path, struct err *e)
+{
+	for (char *slash = strchr(path, '/');; slash = strchr(slash + 1, '/')) {
+		if (slash)
+			*slash = '\0';
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			return err_sys(e, ERR_IO, errno, "make /%s", path);
+		if (!slash)
+			return 0;
+		*slash = '/';
+	}
+}
+
+static int mount_folders(const struct sandbox *s, struct err *e)
+{
+	const struct proto_start *m = s->start;
+	const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+	if (!m->mount_count)
+		return 0;
+	if (mount("tmpfs", "mnt", "tmpfs", flags, "mode=755,size=1m,nr_inodes=8192") < 0)
+		return err_sys(e, ERR_IO, errno, "its mounts need a folder /mnt");
+	for (uint32_t i = 0; i < m->mount_count; i++) {
+		char path[sizeof("mnt/") + PROTO_PATH_MAX];
+
+		snprintf(path, sizeof(path), "mnt/%s", proto_mounts(m)[i].target);
+		if (make_way(path, e) < 0 || attach(s->mounts[i], path, e) < 0)
+			return -1;
+	}
+	if (mount(NULL, "mnt", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL) < 0)
+		return err_sys(e, ERR_IO, errno, "make /mnt read-only");
+	return 0;
+}
+
 // What an image's own /etc says about names is of another machine.
 static int mount_names(const struct sandbox *s, struct err *e)
 {
@@ -128,7 +163,7 @@ static int build_root(const struct sandbox *s, struct err *e)
 	if (attach_template("/dev", "dev", e) < 0 ||
 	    mount_tmpfs("dev/shm", scratch < SHM_MAX ? scratch : SHM_MAX, e) < 0 ||
 	    mount_tmpfs("tmp", scratch, e) < 0 || mount_proc(s->world, e) < 0 ||
-	    mount_oscar(s, e) < 0 || mount_names(s, e) < 0)
+	    mount_oscar(s, e) < 0 || mount_folders(s, e) < 0 || mount_names(s, e) < 0)
 		return s->tree_root < 0 ? -1 : err_wrap(e, "the image cannot be used");
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return err_sys(e, ERR_IO, errno, "change the root");

@@ -205,7 +205,7 @@ static int compare_fds(const void *a, const void *b)
 // A shim keeps only what it uses: another job's folder or the runner's own sockets must not stay open in it.
 static void close_others(const struct runner *r, const struct shim_job *s)
 {
-	int keep[32 + PROTO_INPUTS_MAX] = {
+	int keep[32 + PROTO_FILES_MAX] = {
 		2,	   s->jobdir,	  s->alive,	  s->ctl,	s->net,
 		s->notify, r->world.data, r->world.idmap, r->world.root
 	};

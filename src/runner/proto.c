@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runner/proto.h"
 
+#include "base/span.h"
+
 #include <string.h>
 
 struct proto_head proto_head(enum proto_kind kind)
@@ -137,10 +139,28 @@ static bool ids_ok(const struct proto_start *m)
 	return ok;
 }
 
+static bool mounts_ok(const struct proto_start *m)
+{
+	const struct proto_mount *mounts = proto_mounts(m);
+
+	for (uint32_t i = 0; i < m->mount_count; i++) {
+		const char *target = mounts[i].target;
+
+		if (!path_ok(target, text_len(target, sizeof(mounts[i].target))))
+			return false;
+		for (uint32_t k = 0; k < i; k++)
+			if (span_path_overlap(span_of(target), span_of(mounts[k].target)))
+				return false;
+	}
+	return true;
+}
+
 int proto_check_start(const struct proto_start *m, size_t n, struct err *e)
 {
 	if (n < sizeof(*m) || m->input_count > PROTO_INPUTS_MAX ||
-	    n != sizeof(*m) + m->input_count * sizeof(m->input[0]))
+	    m->mount_count > PROTO_MOUNTS_MAX ||
+	    n != sizeof(*m) + m->input_count * sizeof(m->input[0]) +
+			    m->mount_count * sizeof(struct proto_mount))
 		return bad(e, "size");
 	if (!proto_job_ok(m->job))
 		return bad(e, "job");
@@ -170,10 +190,20 @@ int proto_check_start(const struct proto_start *m, size_t n, struct err *e)
 		if (in->content[0] && (in->size || in->mtime_ns))
 			return bad(e, "input size or time");
 	}
-	return 0;
+	return mounts_ok(m) ? 0 : bad(e, "mount");
+}
+
+const struct proto_mount *proto_mounts(const struct proto_start *m)
+{
+	return (const struct proto_mount *)(const void *)(m->input + m->input_count);
 }
 
 uint32_t proto_files(const struct proto_start *m)
+{
+	return proto_input_files(m) + m->mount_count;
+}
+
+uint32_t proto_input_files(const struct proto_start *m)
 {
 	uint32_t n = 0;
 

@@ -14,12 +14,14 @@
 
 enum {
 	PROTO_MAGIC = 0x4f534352,
-	PROTO_VERSION = 5,
+	PROTO_VERSION = 6,
 	PROTO_JOB_MAX = 80,   // with the NUL
 	PROTO_IMAGE_MAX = 80, // with the NUL
 	PROTO_NAME_MAX = 256,
 	PROTO_PATH_MAX = 512,
 	PROTO_INPUTS_MAX = 64,
+	PROTO_MOUNTS_MAX = 16,
+	PROTO_FILES_MAX = PROTO_INPUTS_MAX + PROTO_MOUNTS_MAX, // passed with one message
 	PROTO_TEXT_MAX = 256,
 	PROTO_GROUPS_MAX = 32,
 };
@@ -72,6 +74,13 @@ struct proto_input {
 	int64_t mtime_ns;	      // and time of change
 };
 
+// A folder of the machine that is shown read-only below /mnt. Its descriptor, open for reading, is passed behind those
+// of the inputs.
+struct proto_mount {
+	char target
+		[PROTO_PATH_MAX]; // below /mnt; neither the same as, nor above or below, another's
+};
+
 struct proto_start {
 	struct proto_head head;
 	char job[PROTO_JOB_MAX];
@@ -92,12 +101,15 @@ struct proto_start {
 	int64_t grace_ms;
 	uint32_t input_count;
 	uint32_t warm; // 1: kept for many calls, see runner/warm.h; has no inputs of its own
-	struct proto_input input[]; // only those that there are travel
+	uint32_t mount_count;
+	uint32_t spare;
+	struct proto_input input[]; // only those that there are travel; behind them the mounts
 };
 
 enum {
-	PROTO_PACKET_MAX =
-		sizeof(struct proto_start) + PROTO_INPUTS_MAX * sizeof(struct proto_input)
+	PROTO_PACKET_MAX = sizeof(struct proto_start) +
+			   PROTO_INPUTS_MAX * sizeof(struct proto_input) +
+			   PROTO_MOUNTS_MAX * sizeof(struct proto_mount)
 };
 
 struct proto_head proto_head(enum proto_kind kind);
@@ -109,6 +121,8 @@ bool proto_job_ok(const char job[static PROTO_JOB_MAX]);
 must_check int proto_check_head(const void *packet, size_t n, struct err *e);
 must_check int proto_check_about(const struct proto_about *m, size_t n, struct err *e);
 must_check int proto_check_start(const struct proto_start *m, size_t n, struct err *e);
-// How many descriptors come with it, after the check.
+// Of a message that passed: how many descriptors come with it, and how many of them for inputs; its mounts.
 uint32_t proto_files(const struct proto_start *m);
+uint32_t proto_input_files(const struct proto_start *m);
+const struct proto_mount *proto_mounts(const struct proto_start *m);
 must_check int proto_check_welcome(struct proto_welcome *m, size_t n, struct err *e);

@@ -28,6 +28,9 @@ void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_s
 		s->inputs[i] =
 			(struct sandbox_input){ .tree = -1,
 						.file = m->input[i].content[0] ? -1 : *files++ };
+	s->folders = files;
+	for (uint32_t i = 0; i < PROTO_MOUNTS_MAX; i++)
+		s->mounts[i] = -1;
 	s->watch_memory = w->cgroups.at[CGROUP_MEMORY].dir < 0 && m->memory_bytes;
 	s->limit_pids = w->cgroups.at[CGROUP_PIDS].dir < 0 && m->pids_max;
 	s->limit_cpu = w->cgroups.at[CGROUP_CPU].dir < 0 && m->cpu_millis;
@@ -45,6 +48,10 @@ void sandbox_release(struct sandbox *s)
 	}
 	for (uint32_t i = 0; s->inputs && i < s->start->input_count; i++)
 		file_close(s->inputs[i].tree);
+	for (uint32_t i = 0; i < PROTO_MOUNTS_MAX; i++) {
+		file_close(s->mounts[i]);
+		s->mounts[i] = -1;
+	}
 	mem_free(s->inputs);
 	mem_free(s->env);
 	mem_free(s->env_text);
@@ -88,6 +95,13 @@ static int open_mounts(struct sandbox *s, int jobdir, struct err *e)
 			return err_wrap(e, "input %s", m->input[i].name);
 		if (s->inputs[i].tree < 0)
 			s->copied |= UINT64_C(1) << i;
+	}
+	for (uint32_t i = 0; i < m->mount_count; i++) {
+		auto_free char *what = mem_printf("mount /mnt/%s", proto_mounts(m)[i].target);
+
+		s->mounts[i] = bind_folder(w, s->folders[i], what, e);
+		if (s->mounts[i] < 0)
+			return -1;
 	}
 	return 0;
 }

@@ -48,6 +48,8 @@ struct sandbox {
 	int net;		     // network namespace, borrowed; -1 = the host's
 	int tree_resolv, tree_hosts; // of the host, with its network only; else -1
 	struct sandbox_input *inputs;
+	const int *folders;	      // passed for the mounts, borrowed
+	int mounts[PROTO_MOUNTS_MAX]; // detached, -1 = none
 	uint64_t
 		copied; // bit i: input i was copied, so that it stays as it was. Also after the release
 	char *env_text; // the strings of `env`

@@ -11,7 +11,7 @@
 
 union control { // aligned as the kernel wants it
 	struct cmsghdr head;
-	char space[CMSG_SPACE(PROTO_INPUTS_MAX * sizeof(int))];
+	char space[CMSG_SPACE(PROTO_FILES_MAX * sizeof(int))];
 };
 
 bool wire_send(int conn, const void *packet, size_t n, const int *files, unsigned count)

@@ -12,7 +12,7 @@ bool wire_send(int conn, const void *packet, size_t n, const int *files, unsigne
 struct wire_packet {
 	_Alignas(8) char bytes[PROTO_PACKET_MAX];
 	size_t size;
-	int files[PROTO_INPUTS_MAX]; // the first `file_count` are the receiver's
+	int files[PROTO_FILES_MAX]; // the first `file_count` are the receiver's
 	unsigned file_count;
 };
 

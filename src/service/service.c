@@ -193,6 +193,20 @@ static int check_io(const struct fdl_service *f, struct err *e)
 	return 0;
 }
 
+static int check_mounts(const struct services *s, const struct fdl_service *f, struct err *e)
+{
+	for (size_t i = 0; i < f->mount_count; i++) {
+		const char *name = f->mounts[i].name;
+
+		if (!s->o.offers_mount || !s->o.offers_mount(s->o.owner, name))
+			return err_set(e, ERR_INVALID,
+				       "mounts[%zu].name: this server offers no folder \"%s\"; its "
+				       "administrator can: oscar serve --mount %s=/FOLDER",
+				       i, name, name);
+	}
+	return 0;
+}
+
 static int check_capacity(struct services *s, const struct fdl_service *f, struct err *e)
 {
 	uint32_t cpu = 0;
@@ -258,7 +272,8 @@ static int check_buckets(struct services *s, const struct service_caller *who,
 static int check_all(struct services *s, const struct service_caller *who,
 		     const struct fdl_service *f, struct err *e)
 {
-	return check_io(f, e) < 0 || check_capacity(s, f, e) < 0 || check_loop(s, f, e) < 0 ||
+	return check_io(f, e) < 0 || check_mounts(s, f, e) < 0 || check_capacity(s, f, e) < 0 ||
+			       check_loop(s, f, e) < 0 ||
 			       check_buckets(s, who, f->inputs, f->input_count,
 					     AUTH_READ | AUTH_LIST, e) < 0 ||
 			       check_buckets(s, who, f->outputs, f->output_count, AUTH_WRITE, e) < 0

@@ -66,6 +66,8 @@ struct service_options {
 			     char out[static SERVICE_IMAGE_MAX], struct err *e);
 	// What the machines have, 0 = not known: more is refused.
 	void (*capacity)(void *owner, uint32_t *cpu_millis, uint64_t *memory_bytes);
+	// Says whether services may mount a folder by this name; NULL = none.
+	bool (*offers_mount)(void *owner, const char *name);
 };
 
 must_check int services_open(struct services **out, const struct service_options *o, struct err *e);

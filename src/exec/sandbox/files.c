@@ -57,6 +57,19 @@ static bool bound(const struct exec_input *in)
 	return in->content || in->file;
 }
 
+// Behind the inputs, of which there are as many as are bound.
+static int fill_mounts(struct proto_start *m, const struct exec_spec *s, struct err *e)
+{
+	struct proto_mount *out = (struct proto_mount *)(void *)(m->input + m->input_count);
+
+	for (size_t i = 0; i < s->mount_count; i++)
+		if (copy_field(out[i].target, sizeof(out[i].target), s->mounts[i].target,
+			       "a mount's place", e) < 0)
+			return -1;
+	m->mount_count = (uint32_t)s->mount_count;
+	return 0;
+}
+
 static int fill(struct proto_start *m, const struct exec_spec *s, struct err *e)
 {
 	m->head = proto_head(PROTO_START);
@@ -95,17 +108,20 @@ static int fill(struct proto_start *m, const struct exec_spec *s, struct err *e)
 		out->size = in->file_size;
 		out->mtime_ns = in->file_mtime_ns;
 	}
-	return 0;
+	return fill_mounts(m, s, e);
 }
 
 static int copy_files(const struct exec_spec *s, int *files, struct err *e)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < s->input_count; i++) {
-		if (!s->inputs[i].file)
+	for (size_t i = 0; i < s->input_count + s->mount_count; i++) {
+		int file = i < s->input_count ? s->inputs[i].file
+					      : s->mounts[i - s->input_count].folder;
+
+		if (!file)
 			continue;
-		files[n] = fcntl(s->inputs[i].file, F_DUPFD_CLOEXEC, 3);
+		files[n] = fcntl(file, F_DUPFD_CLOEXEC, 3);
 		if (files[n++] >= 0)
 			continue;
 		err_sys(e, ERR_BUSY, errno, "keep an input open");
@@ -127,7 +143,10 @@ int files_message(const struct exec_spec *s, struct proto_start **out, size_t *s
 		count += bound(&s->inputs[i]);
 	if (count > PROTO_INPUTS_MAX)
 		return err_set(e, ERR_LIMIT, "more than %d inputs", PROTO_INPUTS_MAX);
-	*size = sizeof(*m) + count * sizeof(m->input[0]);
+	if (s->mount_count > PROTO_MOUNTS_MAX)
+		return err_set(e, ERR_LIMIT, "more than %d mounts", PROTO_MOUNTS_MAX);
+	*size = sizeof(*m) + count * sizeof(m->input[0]) +
+		s->mount_count * sizeof(struct proto_mount);
 	m = mem_zalloc(*size);
 	if (fill(m, s, e) < 0)
 		return -1;

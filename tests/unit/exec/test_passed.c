@@ -311,6 +311,70 @@ static void many_files_come_in_their_order(void **state)
 	}
 }
 
+static void folders_are_shown_and_cannot_be_changed(void **state)
+{
+	struct beds *all = need(state);
+	static const char script[] =
+		"cd /mnt; find . | sort | tr '\\n' ' '; cat a/b/file; "
+		"(echo x >a/b/new) 2>/dev/null && echo wrote; rm -f a/b/file 2>/dev/null && echo "
+		"removed; "
+		"mkdir x 2>/dev/null && echo made; cat a/b/out 2>/dev/null && echo left; "
+		"grep ' /mnt/a/b ' /proc/self/mountinfo | cut -d' ' -f6";
+
+	for (unsigned i = 0; i < all->n; i++) {
+		struct bed *b = all->at[i];
+		auto_free char *folder = mem_printf("%s/offered", b->data);
+		auto_free char *link = mem_printf("%s/offered/out", b->data);
+		auto_free char *secret = make(b, "secret", "secret\n", 0644);
+
+		assert_true(mkdir(folder, 0755) == 0 && symlink(secret, link) == 0);
+		mem_free(make(b, "offered/file", "text\n", 0600));
+		auto_fd int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		const struct exec_mount mounts[] = { { "a/b", fd }, { "other", fd } };
+		struct exec_spec s = bed_spec("folders", script);
+
+		s.mounts = mounts;
+		s.mount_count = 2;
+		struct exec_result r = bed_run(b, &s);
+		auto_free char *out = bed_log(b, "folders", JOBLOG_STDOUT);
+		static const char want[] =
+			". ./a ./a/b ./a/b/file ./a/b/out ./other ./other/file ./other/out text\n"
+			"ro,nosuid,nodev";
+
+		assert_outcome(r, EXEC_EXITED);
+		if (strncmp(out, want, sizeof(want) - 1) != 0)
+			fail_msg("%s", out);
+		bed_forget(b, "folders");
+	}
+}
+
+// What the daemon may not read, it may not have shown either.
+static void only_folders_that_are_open_for_reading_are_shown(void **state)
+{
+	struct beds *all = need(state);
+	static const struct {
+		const char *path;
+		int flags;
+	} cases[] = { { "/", O_PATH }, { "/root", O_PATH }, { "/etc/passwd", O_RDONLY } };
+
+	for (unsigned i = 0; i < all->n; i++)
+		for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
+			struct bed *b = all->at[i];
+			auto_free char *job = mem_printf("no-folder-%zu", k);
+			auto_fd int fd = open(cases[k].path, cases[k].flags | O_CLOEXEC);
+			const struct exec_mount mount = { "x", fd };
+			struct exec_spec s = bed_spec(job, "ls /mnt/x");
+
+			s.mounts = &mount;
+			s.mount_count = 1;
+			struct exec_result r = bed_run(b, &s);
+
+			assert_outcome(r, EXEC_SETUP_FAILED);
+			assert_non_null(strstr(r.reason, "open for reading"));
+			bed_forget(b, job);
+		}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -321,6 +385,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_file_that_changed_ends_its_job_so),
 		cmocka_unit_test(a_name_that_goes_elsewhere_changes_nothing),
 		cmocka_unit_test(many_files_come_in_their_order),
+		cmocka_unit_test(folders_are_shown_and_cannot_be_changed),
+		cmocka_unit_test(only_folders_that_are_open_for_reading_are_shown),
 	};
 
 	if (bed_is_runner(argc, argv))

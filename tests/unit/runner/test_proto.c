@@ -123,6 +123,36 @@ static void an_input_is_a_path_or_a_passed_file(void **state unused_arg)
 	assert_int_equal(proto_check_start(m, size, &e), -1);
 }
 
+static void mounts_lie_below_mnt_and_apart(void **state unused_arg)
+{
+	static const struct {
+		const char *a, *b;
+		bool ok;
+	} cases[] = {
+		{ "a", "b", true },	{ "a/b", "a/c", true }, { "a", "ab", true },
+		{ "a", "a", false },	{ "a", "a/b", false },	{ "a/b/c", "a/b", false },
+		{ "a", "../b", false }, { "/a", "b", false },	{ "", "b", false },
+		{ "a", "b/", false },
+	};
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		auto_free struct proto_start *m = good();
+		struct proto_mount *mounts;
+		size_t n = size + 2 * sizeof(*mounts);
+
+		m->mount_count = 2;
+		mounts = (struct proto_mount *)(uintptr_t)proto_mounts(m);
+		snprintf(mounts[0].target, sizeof(mounts[0].target), "%s", cases[i].a);
+		snprintf(mounts[1].target, sizeof(mounts[1].target), "%s", cases[i].b);
+		if ((proto_check_start(m, n, &e) == 0) != cases[i].ok)
+			fail_msg("%s and %s", cases[i].a, cases[i].b);
+		if (cases[i].ok)
+			assert_int_equal(proto_files(m), 2);
+		assert_int_equal(proto_check_start(m, size, &e), -1);
+	}
+}
+
 static void ids_are_in_their_bounds(void **state unused_arg)
 {
 	auto_free struct proto_start *m = good();
@@ -190,6 +220,7 @@ int main(void)
 		cmocka_unit_test(sizes_must_agree),
 		cmocka_unit_test(wrong_fields_are_refused),
 		cmocka_unit_test(an_input_is_a_path_or_a_passed_file),
+		cmocka_unit_test(mounts_lie_below_mnt_and_apart),
 		cmocka_unit_test(ids_are_in_their_bounds),
 		cmocka_unit_test(texts_end_inside_their_field),
 		cmocka_unit_test(amounts_are_bounded),
