@@ -54,6 +54,8 @@ int stop_options_run(int argc, char **argv);
 const char *default_data_dir(struct arena *mem);
 // An absolute path without needing it to exist. NULL when the working directory is unknown.
 const char *absolute_path(struct arena *mem, const char *path);
+// ERR_NOT_FOUND, or ERR_IO with why it cannot be told.
+must_check int must_exist(const char *path, struct err *e);
 
 // ---- mounts.c ------------------------------------------------------------------------------------------
 

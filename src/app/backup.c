@@ -207,10 +207,8 @@ int backup_run(int argc, char **argv)
 	if (got)
 		return got < 0 ? 2 : 0;
 	bo = describe(&o, &mem, rest_there);
-	if (access(bo.db_path, F_OK) < 0) {
-		err_set(&e, ERR_NOT_FOUND, "%s does not exist", bo.db_path);
+	if (must_exist(bo.db_path, &e) < 0)
 		return failed("backup", &e);
-	}
 	if (span_starts(span_of(bo.to), span_of(bo.data_dir)) &&
 	    (bo.to[strlen(bo.data_dir)] == '/' || !bo.to[strlen(bo.data_dir)])) {
 		err_set(&e, ERR_INVALID, "%s lies in the data folder: choose another place", bo.to);

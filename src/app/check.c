@@ -77,8 +77,8 @@ static int check_all(const struct check_options *o, struct store_checked *found,
 	struct store *s = NULL;
 	int result;
 
-	if (access(path, F_OK) < 0)
-		return err_set(e, ERR_NOT_FOUND, "%s does not exist", path);
+	if (must_exist(path, e) < 0)
+		return -1;
 	if (db_open(&so.db, &dbo, e) < 0)
 		return -1;
 	result = store_open(&s, &so, e) < 0 ? -1 : store_check(s, &co, found, e);
@@ -94,8 +94,8 @@ static int prepare(const struct check_options *o, int *lock, struct err *e)
 
 	if (rights_find(o->place.user, &r, e) < 0)
 		return -1;
-	if (access(o->place.data, F_OK) < 0)
-		return err_set(e, ERR_NOT_FOUND, "%s does not exist", o->place.data);
+	if (must_exist(o->place.data, e) < 0)
+		return -1;
 	if (data_lock(o->place.data, lock, e) < 0 || rights_drop(&r, e) < 0)
 		return -1;
 	umask(0077);

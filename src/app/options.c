@@ -85,6 +85,14 @@ const char *absolute_path(struct arena *mem, const char *path)
 	return getcwd(cwd, sizeof(cwd)) ? arena_printf(mem, "%s/%s", cwd, path) : NULL;
 }
 
+int must_exist(const char *path, struct err *e)
+{
+	if (access(path, F_OK) == 0)
+		return 0;
+	return errno == ENOENT ? err_set(e, ERR_NOT_FOUND, "%s does not exist", path)
+			       : err_sys(e, ERR_IO, errno, "look for %s", path);
+}
+
 const char *default_data_dir(struct arena *mem)
 {
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
