@@ -56,12 +56,15 @@ struct image_work {
 
 enum { IMAGE_ID_DIGITS = 24, IMAGE_CONFIG_MAX = 1 << 20, NESTED_MAX = 3 };
 
+// work.c.
 must_check int work_begin(struct images *m, struct image_work *w, struct err *e);
 unsigned work_count(struct images *m);
 // Notes the digest in the work's folder, for as long as the image lies unpacked.
 must_check int work_digest(const struct image_work *w, const struct image *out, struct err *e);
 // Makes what the work's folder holds the image out->name with out->id; the folder is then gone.
 must_check int work_publish(struct image_work *w, struct image *out, struct err *e);
+// Its first half: only the folder gets its place. Under the lock.
+must_check int work_publish_folder(struct image_work *w, const struct image *out, struct err *e);
 // Removes what is left of the work and what only it needed. `e` tells what happened before and is added to.
 int work_end(struct image_work *w, int result, struct err *e);
 
@@ -85,20 +88,23 @@ must_check int image_registry_login(const struct images *m, const struct referen
 				    struct arena *mem, const char **user, const char **password,
 				    struct err *e);
 
+// image.c, inside a transaction: 1 with *out, without its config, or 0 when there is none of that name.
+must_check int image_find_in(struct db_conn *c, struct span name, struct image *out, struct err *e);
+
 // image.c: whether the name begins with what this machine's own registry is called.
 bool image_is_own(const struct images *m, const char *name);
 
-// catalog.c, inside a write: a manifest whose blobs are all here becomes the repository's.
+// catalog_change.c, inside a write: a manifest whose blobs are all here becomes the repository's.
 must_check int catalog_record_in(struct db_conn *c, struct span repo, const char *digest,
 				 uint64_t size, const struct manifest *man, int64_t owner,
 				 int64_t seen_ns, struct err *e);
 // Forgets a manifest, unless a tag or another manifest of the repository still names it; then its children alike.
 must_check int catalog_drop_in(struct db_conn *c, struct span repo, const char *digest,
 			       struct err *e);
-// "lab/tool:1" without its tag.
+// catalog.c: "lab/tool:1" without its tag.
 struct span catalog_repo_of(struct span name);
 
-// image.c: removes the folder of an image that neither a name nor a service needs. Under the lock.
+// work.c: removes the folder of an image that neither a name nor a service needs. Under the lock.
 must_check int image_folder_drop(struct images *m, const char *id, struct err *e);
 
 // sweep.c: what is in a folder of ours; NULL with *e set.
