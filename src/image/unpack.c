@@ -13,12 +13,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES_MAX = 4095 };
+enum { PATH_BYTES_MAX = 4095, TAR_BLOCK = 512 };
 
 struct unpack {
 	int root;
 	struct ahead *ahead;
 	struct err err; // why there were no more bytes
+	uint64_t fed;
+	bool may_end; // here, by a header or a whole file's data
 	struct unpack_limits limits;
 	struct unpack_total *total;
 	struct whiteout *over; // a layer over others; NULL = the tree is all ours
@@ -32,13 +34,25 @@ struct unpack {
 
 // ---- the stream ----------------------------------------------------------------------------------------
 
-static la_ssize_t feed(struct archive *a unused_arg, void *arg, const void **out)
+// Layers that end without the zeros after their last entry are about (umoci inserts such); all readers in Go take them.
+static size_t padding(struct unpack *u, struct archive *a)
 {
+	bool plain = archive_filter_code(a, 0) == ARCHIVE_FILTER_NONE;
+
+	return u->layer && u->may_end && plain ? (TAR_BLOCK - u->fed % TAR_BLOCK) % TAR_BLOCK : 0;
+}
+
+static la_ssize_t feed(struct archive *a, void *arg, const void **out)
+{
+	static const char zeros[TAR_BLOCK];
 	struct unpack *u = arg;
 	struct span piece;
 
 	if (ahead_next(u->ahead, &piece, &u->err) < 0)
 		return -1;
+	if (!piece.n)
+		piece = span_make(zeros, padding(u, a));
+	u->fed += piece.n;
 	*out = piece.p;
 	return (la_ssize_t)piece.n;
 }
@@ -155,7 +169,8 @@ static int near_parent(struct unpack *u, const char *path, const char **name, st
 // ---- entries -------------------------------------------------------------------------------------------
 
 // *end: behind the last byte that was written; a file may end in a hole.
-static int write_data(struct unpack *u, struct archive *a, int fd, la_int64_t *end, struct err *e)
+static int write_data(struct unpack *u, struct archive *a, int fd, la_int64_t size, la_int64_t *end,
+		      struct err *e)
 {
 	const void *block;
 	size_t n;
@@ -163,6 +178,7 @@ static int write_data(struct unpack *u, struct archive *a, int fd, la_int64_t *e
 	int rc;
 
 	*end = 0;
+	u->may_end = size == 0;
 	while ((rc = archive_read_data_block(a, &block, &n, &at)) == ARCHIVE_OK) {
 		u->total->size += n;
 		if (u->total->size > u->limits.size_max || (uint64_t)at > u->limits.size_max)
@@ -171,7 +187,9 @@ static int write_data(struct unpack *u, struct archive *a, int fd, la_int64_t *e
 		if (file_pwrite_all(fd, block, n, at, e) < 0)
 			return -1;
 		*end = at + (la_int64_t)n;
+		u->may_end = *end >= size;
 	}
+	u->may_end = true;
 	return rc == ARCHIVE_EOF ? 0 : archive_fail(u, a, e);
 }
 
@@ -201,7 +219,7 @@ static int make_file(struct unpack *u, struct archive *a, struct archive_entry *
 			return -1;
 		fd = file_open(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, e);
 	}
-	if (fd < 0 || write_data(u, a, fd, &end, e) < 0)
+	if (fd < 0 || write_data(u, a, fd, archive_entry_size(entry), &end, e) < 0)
 		return -1;
 	if (archive_entry_size(entry) > end && ftruncate(fd, archive_entry_size(entry)) < 0)
 		return err_sys(e, ERR_IO, errno, "write %s", name);
@@ -313,11 +331,13 @@ static int read_all(struct unpack *u, struct archive *a, struct err *e)
 	struct archive_entry *entry;
 	int rc;
 
-	while ((rc = archive_read_next_header(a, &entry)) == ARCHIVE_OK || rc == ARCHIVE_WARN)
+	while ((rc = archive_read_next_header(a, &entry)) == ARCHIVE_OK || rc == ARCHIVE_WARN) {
+		u->may_end = true;
 		if (take_entry(u, a, entry, e) < 0)
 			return -1;
-		else if (!is_plain_file(entry))
+		if (!is_plain_file(entry))
 			forget_near(u);
+	}
 	return rc == ARCHIVE_EOF ? 0 : archive_fail(u, a, e);
 }
 

@@ -85,13 +85,19 @@ static int tar_of(const char *entries)
 	return fd;
 }
 
-static int apply(struct bed *b, const char *entries, bool lowest, struct err *e)
+static int apply_tar(struct bed *b, int fd, bool lowest, struct err *e)
 {
 	const struct unpack_limits limits = { 1 << 20, 1000 };
-	auto_fd int fd = tar_of(entries);
 	char digest[65];
 
 	return unpack_layer(fd, b->root, lowest, &limits, &b->total, digest, e);
+}
+
+static int apply(struct bed *b, const char *entries, bool lowest, struct err *e)
+{
+	auto_fd int fd = tar_of(entries);
+
+	return apply_tar(b, fd, lowest, e);
 }
 
 static void layers(struct bed *b, const char *lower, const char *upper)
@@ -318,6 +324,29 @@ static void a_blob_that_changed_on_disk_is_not_used(void **state)
 	assert_int_equal(e.code, ERR_CORRUPT);
 }
 
+// Two headers of 512 bytes, the first with one block of data, then the text of the second.
+static void a_layer_may_end_without_padding_but_not_within_a_file(void **state)
+{
+	struct bed *b = *state;
+
+	for (off_t size = 3 * 512 + 1; size <= 3 * 512 + 6; size++) {
+		auto_fd int fd = tar_of("f first 1\nf second sixsix");
+		struct err e = { 0 };
+
+		assert_int_equal(ftruncate(fd, size), 0);
+		if (size < 3 * 512 + 6) {
+			assert_int_equal(apply_tar(b, fd, true, &e), -1);
+			assert_int_equal(e.code, ERR_INVALID);
+		} else if (apply_tar(b, fd, true, &e) < 0) {
+			fail_msg("%s", e.msg);
+		}
+		assert_int_equal(unlinkat(b->root, "first", 0), 0);
+		if (size == 3 * 512 + 6)
+			assert_text(b, "second", "sixsix");
+		unlinkat(b->root, "second", 0);
+	}
+}
+
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -334,6 +363,7 @@ int main(void)
 		CASE(marks_that_climb_are_refused),
 		CASE(limits_hold_over_all_layers),
 		CASE(an_empty_layer_is_fine),
+		CASE(a_layer_may_end_without_padding_but_not_within_a_file),
 		CASE(a_blob_appears_only_with_its_digest),
 		CASE(a_blob_is_never_longer_than_announced),
 		CASE(a_blob_that_changed_on_disk_is_not_used),
