@@ -169,20 +169,65 @@ def test_umoci_unpacks_what_we_appended(daemon, place, on_disk, tmp_path, monkey
     assert json.loads((tmp_path / "bundle/config.json").read_text())["process"]["args"][0] == "/app/f"
 
 
-def test_between_docker_registry_and_ours(daemon, place, on_disk, tmp_path):
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    r = Registry(tmp_path_factory.mktemp("other"))
+    yield r
+    r.close()
+
+
+def test_between_docker_registry_and_ours(daemon, place, on_disk, other):
+    place.skopeo_push(on_disk[0], f"{other.host}/lab/x:1")
+    place.run("skopeo", "copy", "-q", "--insecure-policy", "--src-tls-verify=false", "--dest-tls-verify=false",
+              f"docker://{other.host}/lab/x:1", f"docker://{place.host}/tools/over:1")
+    run_cli(daemon, "image", "push", "tools/over:1", f"{other.host}/lab/back:1")
+    run_cli(daemon, "image", "pull", "--name", "tools/again:1", f"{other.host}/lab/back:1")
+    crane = place.crane("digest", f"{place.host}/tools/again:1").stdout.strip()
+    assert crane == place.crane("digest", f"{other.host}/lab/x:1").stdout.strip()
+    place.crane("validate", "--remote", f"{other.host}/lab/back:1")
+
+
+@pytest.mark.parametrize("tool", ["skopeo", "crane", "podman", "buildah"])
+def test_what_a_tool_left_in_docker_registry_is_pulled_pushed_and_appended_by_us(daemon, place, on_disk, other, tool,
+                                                                                tmp_path):
     where, image = on_disk
-    other = Registry(tmp_path)
-    try:
-        place.skopeo_push(where, f"{other.host}/lab/x:1")
-        place.run("skopeo", "copy", "-q", "--insecure-policy", "--src-tls-verify=false", "--dest-tls-verify=false",
-                  f"docker://{other.host}/lab/x:1", f"docker://{place.host}/tools/over:1")
-        run_cli(daemon, "image", "push", "tools/over:1", f"{other.host}/lab/back:1")
-        run_cli(daemon, "image", "pull", "--name", "tools/again:1", f"{other.host}/lab/back:1")
-        crane = place.crane("digest", f"{place.host}/tools/again:1").stdout.strip()
-        assert crane == place.crane("digest", f"{other.host}/lab/x:1").stdout.strip()
-        place.crane("validate", "--remote", f"{other.host}/lab/back:1")
-    finally:
-        other.close()
+    ref = f"{other.host}/lab/{tool}"
+    getattr(place, tool + "_push")(where, f"{ref}:theirs")
+    run_cli(daemon, "image", "pull", "--name", f"over/{tool}:1", f"{ref}:theirs")
+    run_cli(daemon, "image", "push", f"over/{tool}:1", f"{ref}:ours")
+    (tmp_path / "f").write_text("appended")
+    run_cli(daemon, "image", "append", f"{ref}:theirs", f"{ref}:more", "-f", f"{tmp_path}/f:/app/f")
+    for tag, layers in (("ours", 0), ("more", 1)):
+        getattr(place, tool + "_pull")(f"{ref}:{tag}", tmp_path / tag)
+        kept = files_of(tmp_path / tag)
+        assert kept[:len(image.layers)] == [sha(layer) for layer in image.layers], tag
+        assert len(kept) == len(image.layers) + layers, tag
+
+
+def test_what_umoci_made_is_imported_pushed_and_unpacked_by_it_again(daemon, place, on_disk, other, tmp_path):
+    shutil.copytree(on_disk[0], tmp_path / "oci")
+    (tmp_path / "f").write_text("by umoci")
+    place.run("umoci", "insert", "--image", f"{tmp_path}/oci:x", str(tmp_path / "f"), "/inserted")
+    run_cli(daemon, "image", "import", str(tmp_path / "oci"), "over/umoci:1")
+    run_cli(daemon, "image", "push", "over/umoci:1", f"{other.host}/lab/umoci:1")
+    place.skopeo_pull(f"{other.host}/lab/umoci:1", tmp_path / "back")
+    place.run("umoci", "unpack", "--image", f"{tmp_path}/back:x", str(tmp_path / "bundle"))
+    assert (tmp_path / "bundle/rootfs/inserted").read_text() == "by umoci"
+
+
+def test_what_crane_appended_is_taken(daemon, place, on_disk, other, tmp_path):
+    (tmp_path / "layer.tar").write_bytes(tar_of(("more", b"by crane\n")))
+    for host in (place.host, other.host):
+        place.crane_push(on_disk[0], f"{host}/tools/below:1")
+        place.crane("append", "-b", f"{host}/tools/below:1", "-f", str(tmp_path / "layer.tar"), "-t",
+                    f"{host}/tools/above:1")
+    run_cli(daemon, "image", "pull", "--name", "over/crane-append:1", f"{other.host}/tools/above:1")
+    for name, image in (("here", "tools/above:1"), ("there", "over/crane-append:1")):
+        daemon.create(name, "cat /more", image=image)
+        daemon.put(name, "in/f", b"x")
+        job = daemon.settled(name, 1)[0]
+        assert job["state"] == "succeeded" and daemon.joblog(job["name"]) == "by crane\n"
+        daemon.call("DELETE", f"/system/services/{name}", 204)
 
 
 def test_crane_copies_lists_and_deletes(place, on_disk):
