@@ -2,9 +2,10 @@
 """Mixed load for hours, and whether memory, descriptors and the database stay flat.  usage: bench/soak.py [MINUTES [PAUSE_MS]]
 
 Beside one another, each waiting PAUSE_MS (100) after every step: objects of 100 B to 4 MiB written, read whole and in
-part, listed, overwritten and deleted; multipart uploads, one in four given up; files that start a job each, of which one
-in ten fails; calls that wait for their answer; followers that come and go; a service that is changed and sent its dead
-jobs again. Retention is short (--keep-jobs 2000), so that what is kept reaches its bound within the run.
+part, listed, overwritten and deleted; multipart uploads, one in four given up; files that start a job each, of which
+one in ten fails, the last 1,000 of them kept; calls that wait for their answer; followers that come and go; a service
+that is changed and sent its dead jobs again. Retention is short (--keep-jobs 2000), so that what is kept reaches its
+bound within the run.
 
 Every minute a line; at the end the middle of each figure in the second third of the run and in the last, and what does
 not add up: uploads without exactly one job, objects that are not what was written. Exit status 1 if there are any.
@@ -25,7 +26,7 @@ sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import conftest  # noqa: E402
 from measure import cpu_s, runner_of  # noqa: E402
 
-KEPT = 2000
+KEPT, WINDOW = 2000, 1000  # jobs; files with their outputs
 
 
 class Load:
@@ -100,6 +101,9 @@ class Load:
         def step():
             s3.put_object(Bucket="job", Key=f"in/{self.uploads}", Body=b"fail" if self.uploads % 10 == 0 else b"work")
             self.uploads += 1
+            if self.uploads > WINDOW:
+                for folder in ("in", "out"):
+                    s3.delete_object(Bucket="job", Key=f"{folder}/{self.uploads - WINDOW - 1}")
         return step
 
     def calls(self):
@@ -180,7 +184,7 @@ def settle(load):
     kept = d.summary("job")
     print(f"uploads {load.uploads}, jobs kept {kept}")
     made = len([k for k in d.keys("job", "out/")])
-    wanted = sum(1 for n in range(load.uploads) if n % 10)
+    wanted = sum(1 for n in range(max(0, load.uploads - WINDOW), load.uploads) if n % 10)
     if made != wanted:
         load.fault(f"{wanted} outputs were due, {made} are there")
 
