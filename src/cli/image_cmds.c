@@ -8,6 +8,8 @@
 #include "codec/reference.h"
 #include "image/append.h"
 
+#include <inttypes.h>
+
 // A password goes to the server only where nobody can listen.
 static bool is_private_way(const char *endpoint)
 {
@@ -59,6 +61,7 @@ static int transfer(struct cli *c, const char *path, const char *reference, json
 int cli_image_pull(struct cli *c, struct err *e)
 {
 	auto_json json_t *image = NULL;
+	int64_t layers;
 	auto_json json_t *body =
 		json_pack("{s:s,s:s*}", "reference", c->words[0], "name", cli_opt(c, "name"));
 
@@ -72,7 +75,8 @@ int cli_image_pull(struct cli *c, struct err *e)
 	}
 	fprintf(c->out, "%s  %s\n", cli_clean(c, cli_text(image, "name")),
 		cli_clean(c, cli_text(image, "digest")));
-	cli_note(c, "%lld layers, %s fetched", (long long)cli_int(image, "layers"),
+	layers = cli_int(image, "layers");
+	cli_note(c, "%" PRId64 " layer%s, %s fetched", layers, layers == 1 ? "" : "s",
 		 cli_size(c, (uint64_t)cli_int(image, "transferred")));
 	return 0;
 }
@@ -289,7 +293,8 @@ int cli_image_append(struct cli *c, struct err *e)
 		return 0;
 	}
 	fprintf(c->out, "%s  %s\n", a.to, made.digest);
-	cli_note(c, "%u layers mounted, %u copied, %s sent", made.mounted, made.copied,
+	cli_note(c, "%u layer%s mounted, %u copied, %s sent", made.mounted,
+		 made.mounted == 1 ? "" : "s", made.copied,
 		 cli_size(c, made.sent_bytes + made.copied_bytes));
 	return 0;
 }

@@ -30,5 +30,6 @@ struct warm_message {
 // Never blocks. ERR_UNAVAILABLE: the other side is gone, or does not read.
 must_check int warm_send(int fd, const struct warm_message *m, const int *fds, unsigned n,
 			 struct err *e);
-// 1 = a message, with `n` descriptors that are the caller's; 0 = nothing there now; ERR_UNAVAILABLE: the other side is gone; ERR_PROTOCOL: not such a message, none of its descriptors stays.
+// 1 = a message, with `n` descriptors that are the caller's; 0 = nothing there now; ERR_UNAVAILABLE: the other side is
+// gone; ERR_PROTOCOL: not such a message, none of its descriptors stays.
 must_check int warm_receive(int fd, struct warm_message *m, int *fds, unsigned n, struct err *e);
