@@ -332,6 +332,11 @@ static size_t no_unescape(void *arg unused_arg, struct MHD_Connection *mhd unuse
 	return strlen(text);
 }
 
+// What the library says in a loop that has no connection, so none will end there, and no descriptor for one: it asks
+// again at once, for as long as that lasts. A loop with connections waits for one of them to end.
+#define NO_DESCRIPTORS "Hit process or system resource limit at FIRST connection"
+enum { ACCEPT_PAUSE_NS = 50 * 1000 * 1000 };
+
 static void on_log(void *arg, const char *fmt, va_list ap)
 {
 	struct http_server *s = arg;
@@ -342,6 +347,8 @@ static void on_log(void *arg, const char *fmt, va_list ap)
 	vsnprintf(text, sizeof(text), fmt, ap); // the library's own format
 #pragma GCC diagnostic pop
 	log_debug(s->name, "%s", text);
+	if (strncmp(fmt, NO_DESCRIPTORS, sizeof(NO_DESCRIPTORS) - 1) == 0)
+		nanosleep(&(struct timespec){ .tv_nsec = ACCEPT_PAUSE_NS }, NULL);
 }
 
 // ---- listening -----------------------------------------------------------------------------------------
