@@ -156,6 +156,18 @@ static const struct cli_option map_options[] = {
 	{ 0, NULL, NULL, NULL },
 };
 
+static const struct cli_option local_options[] = {
+	{ 0, "local", NULL, "on a server of the command's own, gone when it ends" },
+	{ 0, "service", "NAME", "the service that takes the files (default: the first that can)" },
+	{ 0, "output-dir", "DIR", "where the results go (default results)" },
+	{ 0, "import", "IMAGE=FILE",
+	  "an image from a file, as `oscar image import` takes it; may be repeated" },
+	{ 0, "mount", "NAME=/FOLDER", "a folder for the services' `mounts`; may be repeated" },
+	{ 0, "timeout", "TIME", "give up after 90s, 5m, 2h" },
+	{ 0, "keep", NULL, "leave the server's data where it is" },
+	{ 0, NULL, NULL, NULL },
+};
+
 const struct cli_command cli_commands[] = {
 	{ "map", NULL, "IN_DIR OUT_DIR", 2, 2, "run a script on every file of a folder",
 	  "  oscar map --image host --script count.sh texts/ counts/\n"
@@ -227,6 +239,11 @@ const struct cli_command cli_commands[] = {
 	  "  oscar backfill detect --sample 5\n"
 	  "  oscar backfill detect --prefix 2026/ --changed --wait\n",
 	  backfill_options, cli_backfill },
+	{ "run", NULL, "FDL FILE…", 2, -1,
+	  "try services on files, in the sandbox, without a server",
+	  "  oscar run --local detect.yaml photo.jpg\n"
+	  "  oscar run --local --import lab/tools:1=tools.tar --output-dir out chain.yaml *.mp4\n",
+	  local_options, cli_local },
 	{ "run show", NULL, "RUN|JOB", 1, 1, "what followed from one upload: inputs, jobs, outputs",
 	  "  oscar run show 4711\n", NULL, cli_run_show },
 	{ "logs", "service logs", "SERVICE|JOB", 1, 1,
@@ -460,7 +477,9 @@ int cli_run(int argc, char **argv, FILE *out, FILE *err)
 	argc--;
 	argv++;
 	c.command = find_command(argc, argv, &words);
-	if (!c.command || (words == 1 && argc > 1 && is_noun(argv[0]) && is_help(argv[1])))
+	// Help for "jobs" is help for all that begins with it; for "run", which is a command too, it is that one's.
+	if (!c.command || (words == 1 && argc > 1 && is_noun(argv[0]) && is_help(argv[1]) &&
+			   strcmp(c.command->path, argv[0]) != 0))
 		return without_command(argc, argv, out, err);
 	got = run_command(&c, argc - words, argv + words);
 	cli_session_close(&c);

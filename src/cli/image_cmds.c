@@ -58,16 +58,22 @@ static int transfer(struct cli *c, const char *path, const char *reference, json
 		       : 0;
 }
 
+int cli_image_fetch(struct cli *c, const char *reference, const char *name, json_t **image,
+		    struct err *e)
+{
+	auto_json json_t *body = json_pack("{s:s,s:s*}", "reference", reference, "name", name);
+
+	if (!body)
+		return err_set(e, ERR_INVALID, "the reference is no UTF-8");
+	return transfer(c, "/system/images/pull", reference, body, image, e);
+}
+
 int cli_image_pull(struct cli *c, struct err *e)
 {
 	auto_json json_t *image = NULL;
 	int64_t layers;
-	auto_json json_t *body =
-		json_pack("{s:s,s:s*}", "reference", c->words[0], "name", cli_opt(c, "name"));
 
-	if (!body)
-		return err_set(e, ERR_INVALID, "the reference is no UTF-8");
-	if (transfer(c, "/system/images/pull", c->words[0], body, &image, e) < 0)
+	if (cli_image_fetch(c, c->words[0], cli_opt(c, "name"), &image, e) < 0)
 		return -1;
 	if (c->format == CLI_JSON) {
 		cli_print_json(c, image);

@@ -189,10 +189,9 @@ static int import_sif(struct cli *c, const char *path, const char *name, struct 
 	return got < 0 ? -1 : 1;
 }
 
-static int import(struct cli *c, const char *from, const char *name, struct err *e)
+int cli_image_send(struct cli *c, const char *from, const char *name, json_t **image, struct err *e)
 {
 	auto_http_answer struct http_answer a = { 0 };
-	auto_json json_t *image = NULL;
 	struct stat st = { .st_mode = S_IFREG };
 	int got = 0;
 
@@ -204,8 +203,17 @@ static int import(struct cli *c, const char *from, const char *name, struct err 
 	    (!got && (S_ISDIR(st.st_mode) ? import_folder : import_file)(c, from, name, &a, e) < 0))
 		return -1;
 	cli_progress_end(c);
-	if (codec_json_parse(buf_span(&a.body), 1 << 20, &image, e) < 0)
+	if (codec_json_parse(buf_span(&a.body), 1 << 20, image, e) < 0)
 		return err_wrap(e, "the server's answer");
+	return 0;
+}
+
+static int import(struct cli *c, const char *from, const char *name, struct err *e)
+{
+	auto_json json_t *image = NULL;
+
+	if (cli_image_send(c, from, name, &image, e) < 0)
+		return -1;
 	if (c->format == CLI_JSON)
 		cli_print_json(c, image);
 	else

@@ -476,6 +476,7 @@ int cli_map(struct cli *c, struct err *e)
 	int got;
 
 	m->c = c;
+	m->server.what = "map";
 	m->in = c->words[0];
 	m->out = c->words[1];
 	m->failures = json_array();

@@ -201,6 +201,27 @@ void cli_watch_stop(struct cli_watch *w); // accepts NULL
 must_check int cli_login_find(struct cli *c, const char *registry, const char **user,
 			      const char **password, struct err *e);
 
+// ---- images (image_import.c, image_cmds.c) -------------------------------------------------------------
+
+// Has the server fetch an image from its registry, as `name` (NULL = by its reference), with the logins of the
+// person who asks; *image as below.
+must_check int cli_image_fetch(struct cli *c, const char *reference, const char *name,
+			       json_t **image, struct err *e);
+
+// Sends what `oscar image import` takes; *image is what the server says of it, a new reference.
+must_check int cli_image_send(struct cli *c, const char *from, const char *name, json_t **image,
+			      struct err *e);
+
+// ---- services (service_cmds.c) -------------------------------------------------------------------------
+
+struct fdl_file;
+// No service of the file starts itself, directly or through the others.
+must_check int cli_fdl_loops(const struct fdl_file *f, struct err *e);
+// Creates the service or updates it; *done says which.
+struct fdl_service;
+must_check int cli_apply_one(struct cli *c, const struct fdl_service *s, const char **done,
+			     struct err *e);
+
 // ---- shared by commands --------------------------------------------------------------------------------
 
 // Counts by state, as GET /system/jobs/summary gives them.
@@ -285,3 +306,4 @@ int cli_target_drop(struct cli *c, struct err *e);
 int cli_queue_read(struct cli *c, struct err *e);
 int cli_queue_take(struct cli *c, struct err *e);
 int cli_map(struct cli *c, struct err *e);
+int cli_local(struct cli *c, struct err *e);

@@ -22,7 +22,7 @@ extern char **environ;
 enum { READY_MS = 30000, STOP_MS = 20000, PASSWORD_LEN = 32, ENV_ADDED = 4 };
 
 // A folder that lies on a disk, not in a memory file system: whole data sets pass through it.
-static int make_folder(struct cli *c, const char **out, struct err *e)
+static int make_folder(struct cli *c, const char *what, const char **out, struct err *e)
 {
 	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
 	const char *base = cache && *cache == '/' ? cache
@@ -34,7 +34,7 @@ static int make_folder(struct cli *c, const char **out, struct err *e)
 		base = "/var/tmp";
 	else if (file_mkdirs(base, 0700, e) < 0)
 		return -1;
-	dir = arena_printf(&c->a, "%s/oscar-map-XXXXXX", base);
+	dir = arena_printf(&c->a, "%s/oscar-%s-XXXXXX", base, what);
 	if (!mkdtemp(dir))
 		return err_sys(e, ERR_IO, errno, "create %s", dir);
 	*out = dir;
@@ -70,9 +70,10 @@ static char **make_environment(struct cli *c)
 
 static int spawn(struct cli *c, struct private_server *s, int *ready, struct err *e)
 {
-	char *const argv[] = { "oscar",	       "serve",	      "--data",
-			       (char *)s->dir, "--listen",    "127.0.0.1:0",
-			       "--s3-listen",  "127.0.0.1:0", NULL };
+	char *argv[8 + 2 * PRIVATE_SERVER_MOUNTS_MAX + 1] = { "oscar",	     "serve",
+							      "--data",	     (char *)s->dir,
+							      "--listen",    "127.0.0.1:0",
+							      "--s3-listen", "127.0.0.1:0" };
 	const char *log = arena_printf(&c->a, "%s/server.log", s->dir);
 	char **env = make_environment(c);
 	posix_spawn_file_actions_t files;
@@ -80,6 +81,10 @@ static int spawn(struct cli *c, struct private_server *s, int *ready, struct err
 	sigset_t defaults;
 	int ends[2], got;
 
+	for (size_t i = 0; i < s->mount_count; i++) {
+		argv[8 + 2 * i] = "--mount";
+		argv[9 + 2 * i] = (char *)s->mounts[i];
+	}
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(e, ERR_IO, errno, "pipe");
 	sigemptyset(&defaults);
@@ -162,7 +167,7 @@ int private_server_start(struct cli *c, struct private_server *s, struct err *e)
 {
 	auto_fd int ready = -1;
 
-	if (make_folder(c, &s->dir, e) < 0)
+	if (make_folder(c, s->what, &s->dir, e) < 0)
 		return -1;
 	if (spawn(c, s, &ready, e) < 0 || read_ready(c, s, ready, e) < 0) {
 		private_server_stop(c, s, false);

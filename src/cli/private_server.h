@@ -7,7 +7,15 @@
 
 #include <sys/types.h>
 
+enum { PRIVATE_SERVER_MOUNTS_MAX = 16 };
+
 struct private_server {
+	// Set by the caller:
+	const char *what; // names its folder
+	const char
+		*mounts[PRIVATE_SERVER_MOUNTS_MAX]; // NAME=/FOLDER, as `serve --mount` takes them
+	size_t mount_count;
+	// Set by private_server_start():
 	pid_t pid; // 0 = none
 	const char *dir;
 };

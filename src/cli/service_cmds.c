@@ -20,7 +20,7 @@ static bool is_selected(const struct cli *c, const struct fdl_entry *entry)
 	return !cluster || strcmp(cluster, entry->cluster) == 0;
 }
 
-static int check_loops(const struct fdl_file *f, struct err *e)
+int cli_fdl_loops(const struct fdl_file *f, struct err *e)
 {
 	auto_free const struct fdl_service **all = mem_zalloc((f->count + 1) * sizeof(*all));
 
@@ -37,7 +37,7 @@ int cli_fdl_check(struct cli *c, struct err *e)
 	auto_fdl_file struct fdl_file *f = NULL;
 	auto_json json_t *names = json_array();
 
-	if (fdl_file_read(c->words[0], &f, e) < 0 || check_loops(f, e) < 0)
+	if (fdl_file_read(c->words[0], &f, e) < 0 || cli_fdl_loops(f, e) < 0)
 		return -1;
 	for (size_t i = 0; i < f->count; i++)
 		json_array_append_new(names, json_string(f->entries[i].service->name));
@@ -61,7 +61,7 @@ static int service_exists(struct cli *c, const char *name, bool *out, struct err
 	return *out ? http_answer_check(&a, e) : 0;
 }
 
-static int apply_one(struct cli *c, const struct fdl_service *s, const char **done, struct err *e)
+int cli_apply_one(struct cli *c, const struct fdl_service *s, const char **done, struct err *e)
 {
 	auto_http_answer struct http_answer a = { 0 };
 	auto_free char *text = codec_json_text(s->doc, CODEC_JSON_PLAIN);
@@ -105,7 +105,7 @@ int cli_apply(struct cli *c, struct err *e)
 	auto_fdl_file struct fdl_file *f = NULL;
 	auto_json json_t *results = json_array();
 
-	if (fdl_file_read(c->words[0], &f, e) < 0 || check_loops(f, e) < 0)
+	if (fdl_file_read(c->words[0], &f, e) < 0 || cli_fdl_loops(f, e) < 0)
 		return -1;
 	for (size_t i = 0; i < f->count; i++) {
 		const struct fdl_service *s = f->entries[i].service;
@@ -113,7 +113,7 @@ int cli_apply(struct cli *c, struct err *e)
 
 		if (!is_selected(c, &f->entries[i]))
 			continue;
-		if (apply_one(c, s, &done, e) < 0) {
+		if (cli_apply_one(c, s, &done, e) < 0) {
 			print_results(c, results); // what is done stays done
 			return err_wrap(e, "service %s", s->name);
 		}
