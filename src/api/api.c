@@ -54,6 +54,7 @@ const struct route api_routes[] = {
 	{ HTTP_GET, "/system/jobs/{}", B, ROUTE_LONG, 0, api_jobs_get },
 	{ HTTP_POST, "/system/jobs/{}/cancel", B, ROUTE_LONG, 0, api_jobs_cancel },
 	{ HTTP_POST, "/system/jobs/{}/redrive", B, ROUTE_LONG, 0, api_jobs_redrive },
+	{ HTTP_POST, "/system/jobs/{}/rerun", B, ROUTE_LONG, 0, api_jobs_rerun },
 	{ HTTP_POST, "/system/jobs/cancel", B, ROUTE_LONG, 0, api_jobs_cancel_all },
 	{ HTTP_POST, "/system/jobs/redrive", B, ROUTE_LONG, 0, api_jobs_redrive_all },
 	{ HTTP_GET, "/system/jobs/{}/log", B, ROUTE_LONG, 0, api_jobs_log },

@@ -10,8 +10,6 @@
 #include "queue/queue.h"
 #include "store/store.h"
 
-enum { DELETE_BATCH = 256, LOG_ATTEMPTS_MAX = 32 };
-
 // ---- OSCAR's list ----------------------------------------------------------------------------------------
 
 // Names of pod phases, as the reference shows them.
@@ -36,7 +34,7 @@ static const char *phase(enum queue_state s)
 	return "Unknown";
 }
 
-static bool sees_all(const struct req *q, const struct service_def *d)
+bool req_sees_all(const struct req *q, const struct service_def *d)
 {
 	return q->who.admin || q->who.user == d->owner;
 }
@@ -55,7 +53,7 @@ void api_logs_list(struct req *q)
 		return;
 	}
 	f.service = d->id;
-	f.owner = sees_all(q, d) ? 0 : q->who.user;
+	f.owner = req_sees_all(q, d) ? 0 : q->who.user;
 	f.before = query_int(q, "page", 0, 0, INT64_MAX);
 	if (queue_list(q->api->o.queue, &f, http_arena(q->http), &rows, &n, &e) < 0) {
 		json_decref(jobs);
@@ -145,7 +143,7 @@ json_t *req_job_json(struct req *q, const struct queue_job *j)
 	return v;
 }
 
-static bool filter_of(struct req *q, struct queue_filter *f)
+bool req_job_filter(struct req *q, struct queue_filter *f)
 {
 	struct span service = query_text(q, "service"), state = query_text(q, "state"),
 		    run = query_text(q, "run");
@@ -160,7 +158,7 @@ static bool filter_of(struct req *q, struct queue_filter *f)
 			return false;
 		}
 		f->service = d->id;
-		f->owner = sees_all(q, d) ? 0 : q->who.user;
+		f->owner = req_sees_all(q, d) ? 0 : q->who.user;
 	}
 	if (run.n) {
 		auto_free char *text = mem_strndup(run.p, run.n);
@@ -191,7 +189,7 @@ void api_jobs_list(struct req *q)
 	json_t *list, *all;
 	size_t n;
 
-	if (!filter_of(q, &f))
+	if (!req_job_filter(q, &f))
 		return;
 	if (queue_list(q->api->o.queue, &f, http_arena(q->http), &rows, &n, &e) < 0) {
 		reply_error(q, &e);
@@ -213,7 +211,7 @@ void api_jobs_summary(struct req *q)
 	struct err e = { 0 };
 	json_t *v;
 
-	if (!filter_of(q, &f))
+	if (!req_job_filter(q, &f))
 		return;
 	if (!q->who.admin && !f.service) {
 		reply_text(q, 400, "service: name one of your services");
@@ -304,175 +302,4 @@ void api_jobs_get(struct req *q)
 	json_object_set_new(v, "outputs", req_job_outputs(q, &j));
 	req_job_provenance(q, &j, v);
 	reply_json(q, 200, v);
-}
-
-void api_jobs_cancel(struct req *q)
-{
-	struct queue_job j;
-	struct err e = { 0 };
-
-	if (!req_job(q, q->param[0], &j))
-		return;
-	if (dispatch_cancel(q->api->o.dispatch, j.id, &e) < 0)
-		reply_error(q, &e);
-	else
-		reply_empty(q, 202);
-}
-
-void api_jobs_redrive(struct req *q)
-{
-	struct queue_job j;
-	struct err e = { 0 };
-
-	if (!req_job(q, q->param[0], &j))
-		return;
-	if (queue_redrive(q->api->o.queue, j.id, &e) < 0)
-		reply_error(q, &e);
-	else
-		reply_empty(q, 202);
-}
-
-// ---- many at once ----------------------------------------------------------------------------------------
-
-// Which jobs are meant; the whole cluster's only with ?all=1. False when answered.
-static bool many_of(struct req *q, struct queue_filter *f)
-{
-	if (!filter_of(q, f))
-		return false;
-	if (f->service || f->run || query_flag(q, "all"))
-		return true;
-	reply_text(q, 400, "name a service or a run, or say all=1");
-	return false;
-}
-
-void api_jobs_cancel_all(struct req *q)
-{
-	struct dispatch_scope s;
-	struct queue_filter f;
-	struct err e = { 0 };
-	uint64_t n;
-
-	if (!many_of(q, &f))
-		return;
-	if (f.state > QUEUE_QUEUED) {
-		reply_text(q, 400, "state: only \"queued\", or none for queued and running jobs");
-		return;
-	}
-	s = (struct dispatch_scope){ f.service, f.run, f.owner, f.state == QUEUE_QUEUED };
-	if (dispatch_cancel_all(q->api->o.dispatch, &s, &n, &e) < 0)
-		reply_error(q, &e);
-	else
-		reply_json(q, 200, json_pack("{s:I}", "cancelled", (json_int_t)n));
-}
-
-static int redrive_all(struct req *q, struct queue_filter *f, uint64_t *count, struct err *e)
-{
-	int64_t after = 0;
-	size_t n;
-
-	f->limit = DELETE_BATCH;
-	do {
-		if (queue_redrive_some(q->api->o.queue, f, &after, &n, e) < 0)
-			return -1;
-		*count += n;
-	} while (n == f->limit);
-	return 0;
-}
-
-void api_jobs_redrive_all(struct req *q)
-{
-	static const int each[] = { QUEUE_FAILED, QUEUE_DEAD };
-	struct queue_filter f;
-	struct err e = { 0 };
-	uint64_t n = 0;
-	bool one, bad = false;
-
-	if (!many_of(q, &f))
-		return;
-	one = f.state >= 0;
-	for (size_t i = 0; i < (one ? 1 : ARRAY_LEN(each)) && !bad; i++) {
-		f.state = one ? f.state : each[i];
-		bad = redrive_all(q, &f, &n, &e) < 0;
-	}
-	if (bad)
-		reply_error(q, &e);
-	else
-		reply_json(q, 200, json_pack("{s:I}", "redriven", (json_int_t)n));
-}
-
-// ---- deleting --------------------------------------------------------------------------------------------
-
-struct purge {
-	struct queue *queue;
-	int64_t service, ids[DELETE_BATCH];
-	bool only_succeeded;
-	size_t n;
-};
-
-static int purge_in(struct db_conn *c, void *arg, struct err *e)
-{
-	struct purge *p = arg;
-
-	return queue_purge_in(p->queue, c, p->service, p->only_succeeded, DELETE_BATCH, p->ids,
-			      &p->n, e);
-}
-
-int purge_jobs(struct api *a, int64_t service, bool only_succeeded, struct err *e)
-{
-	struct purge p = { .queue = a->o.queue,
-			   .service = service,
-			   .only_succeeded = only_succeeded };
-
-	do { // in pieces, so that other writers get between
-		if (db_write(a->o.db, purge_in, &p, e) < 0)
-			return -1;
-		for (size_t i = 0; i < p.n; i++)
-			dispatch_log_remove(a->o.dispatch, p.ids[i], LOG_ATTEMPTS_MAX);
-	} while (p.n == DELETE_BATCH);
-	return 0;
-}
-
-void api_logs_delete(struct req *q)
-{
-	auto_service_def struct service_def *d = req_service(q);
-	bool all = query_flag(q, "all");
-	struct err e = { 0 };
-
-	if (!d)
-		return;
-	if (!sees_all(q, d)) {
-		reply_text(q, 403, "only the owner may delete the jobs of a service");
-		return;
-	}
-	if ((all && dispatch_cancel_service(q->api->o.dispatch, d->id, &e) < 0) ||
-	    purge_jobs(q->api, d->id, !all, &e) < 0)
-		reply_error(q, &e);
-	else
-		reply_empty(q, 204);
-}
-
-void api_logs_delete_one(struct req *q)
-{
-	struct queue_job j;
-	struct err e = { 0 };
-
-	if (!req_job_of_service(q, &j))
-		return;
-	if (j.state < QUEUE_SUCCEEDED) // as deleting a pod ends it
-		for (int i = 0; i < 200 && j.state < QUEUE_SUCCEEDED; i++) {
-			struct timespec pause = { .tv_nsec = 50 * 1000000 };
-
-			if (i == 0 && dispatch_cancel(q->api->o.dispatch, j.id, &e) < 0 &&
-			    e.code != ERR_CONFLICT)
-				break;
-			nanosleep(&pause, NULL);
-			if (queue_job_get(q->api->o.queue, j.id, http_arena(q->http), &j, &e) < 0)
-				break;
-		}
-	if (queue_delete(q->api->o.queue, j.id, &e) < 0) {
-		reply_error(q, &e);
-		return;
-	}
-	dispatch_log_remove(q->api->o.dispatch, j.id, j.attempt);
-	reply_empty(q, 204);
 }

@@ -5,6 +5,7 @@
 #include "auth/auth.h"
 #include "base/lock.h"
 #include "codec/json.h"
+#include "queue/queue.h"
 #include "service/service.h"
 
 enum {
@@ -100,6 +101,11 @@ bool req_job(struct req *q, struct span name, struct queue_job *out);
 // The job of param[1], which must be of the service of param[0].
 bool req_job_of_service(struct req *q, struct queue_job *out);
 
+// The jobs that ?service=, ?run= and ?state= mean and the caller may see.
+bool req_job_filter(struct req *q, struct queue_filter *f);
+// May the caller see all jobs of the service, or only those of his own calls?
+bool req_sees_all(const struct req *q, const struct service_def *d);
+
 // A job as lists show it; the objects it made that are there; what made them, added to `v`.
 json_t *req_job_json(struct req *q, const struct queue_job *j);
 json_t *req_job_outputs(struct req *q, const struct queue_job *j);
@@ -145,6 +151,7 @@ void api_backfills_cancel(struct req *q);
 void api_backfills_get(struct req *q);
 void api_runs_get(struct req *q);
 void api_jobs_redrive(struct req *q);
+void api_jobs_rerun(struct req *q);
 void api_jobs_cancel_all(struct req *q);
 void api_jobs_redrive_all(struct req *q);
 void api_jobs_log(struct req *q);

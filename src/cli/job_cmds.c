@@ -179,6 +179,39 @@ int cli_jobs_redrive(struct cli *c, struct err *e)
 	return do_jobs(c, "redrive", "redriven", state ? state : "", e);
 }
 
+// Prints the new jobs' names.
+int cli_jobs_rerun(struct cli *c, struct err *e)
+{
+	int64_t timeout_s = 0;
+	int got = CLI_OK;
+
+	if (cli_opt_seconds(c, "timeout", &timeout_s, e) < 0)
+		return -1;
+	for (size_t i = 0; i < c->word_count; i++) {
+		auto_http_answer struct http_answer a = { 0 };
+		struct cli_request r = { .method = "POST",
+					 .once = true,
+					 .path = cli_path(c, "/system/jobs/%s/rerun",
+							  c->words[i]) };
+		struct span job;
+
+		if (cli_call(c, &r, &a, e) < 0)
+			return err_wrap(e, "job %s", c->words[i]);
+		job = http_answer_header(&a, "X-Oscar-Job");
+		c->words[i] = arena_strndup(&c->a, job.p, job.n);
+		fprintf(c->out, "%s\n", cli_clean(c, c->words[i]));
+	}
+	fflush(c->out);
+	for (size_t i = 0; i < c->word_count && cli_opt(c, "wait"); i++) {
+		int one = cli_wait_job(c, c->words[i], timeout_s, e);
+
+		if (one < 0)
+			return -1;
+		got = got ? got : one;
+	}
+	return got;
+}
+
 int cli_jobs_wait(struct cli *c, struct err *e)
 {
 	int64_t timeout_s = 0;

@@ -278,6 +278,7 @@ int cli_jobs_cancel(struct cli *c, struct err *e);
 int cli_backfill(struct cli *c, struct err *e);
 int cli_run_show(struct cli *c, struct err *e);
 int cli_jobs_redrive(struct cli *c, struct err *e);
+int cli_jobs_rerun(struct cli *c, struct err *e);
 int cli_jobs_wait(struct cli *c, struct err *e);
 int cli_logs(struct cli *c, struct err *e);
 int cli_events(struct cli *c, struct err *e);

@@ -95,6 +95,10 @@ int job_event_in(struct db_conn *c, const struct queue_job *j, const char *sourc
 		       : 0;
 }
 
+// Events are told apart by their object, service and trigger. One that makes a job again has a trigger of the job's
+// own, below those of backfills, which are negative too.
+#define AGAIN_TRIGGERS (-(INT64_C(1) << 40))
+
 int queue_add_in(struct queue *q, struct db_conn *c, const struct queue_new *n, int64_t *job,
 		 struct err *e)
 {
@@ -109,7 +113,7 @@ int queue_add_in(struct queue *q, struct db_conn *c, const struct queue_new *n, 
 	uint8_t uuid[16];
 
 	*job = 0;
-	if (n->version) {
+	if (n->version && !n->again) {
 		if (db_get_int(
 			    c,
 			    "SELECT id FROM events WHERE version=?1 AND service=?2 AND trigger=?3",
@@ -132,6 +136,8 @@ int queue_add_in(struct queue *q, struct db_conn *c, const struct queue_new *n, 
 		    e) < 0)
 		return -1;
 	*job = j.id = db_last_id(c);
+	if (n->again)
+		j.trigger = AGAIN_TRIGGERS - j.id;
 	if (!n->run &&
 	    db_exec(c, "UPDATE jobs SET run=-id WHERE id=?1", DB_ARGS(db_int(*job)), e) < 0)
 		return -1; // a chain that begins with a call, not with an object

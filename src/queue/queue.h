@@ -54,6 +54,7 @@ struct queue_new {
 	unsigned depth; // jobs before this one in its chain
 	uint64_t
 		queued_max; // queued jobs of the service from which on this one is refused; 0 = any number
+	bool again;	    // the event made a job before and is to make one more
 	bool unbounded; // taken whatever the bounds of service and user (what a job made must not be lost)
 };
 
@@ -225,6 +226,11 @@ must_check int queue_cancel_some(struct queue *q, const struct queue_filter *f, 
 // one's, so that going on from it meets none twice. ERR_INVALID: not such a state. [waits for the disk]
 must_check int queue_redrive_some(struct queue *q, const struct queue_filter *f, int64_t *after,
 				  size_t *n, struct err *e);
+// A new job with the revision, the event and the input version of one that is over, in a run of its own, under the
+// bounds of its service (queued_max as in queue_new) and user. ERR_CONFLICT: that one is not over. ERR_BUSY: the queue
+// is full. [waits for the disk]
+must_check int queue_rerun(struct queue *q, int64_t job, uint64_t queued_max, int64_t *made,
+			   struct err *e);
 // A failed, dead or cancelled job is queued again with fresh attempts.
 must_check int queue_redrive(struct queue *q, int64_t job, struct err *e);
 

@@ -150,6 +150,47 @@ def test_failed_jobs_are_sent_again_one_some_and_all(daemon, oscar):
     assert oscar("jobs", "redrive", first) == f"{first} redriven\n"
 
 
+def test_a_job_runs_again_exactly_as_it_was(daemon, oscar):
+    script = 'cat "$INPUT_FILE_PATH" > "$TMP_OUTPUT_DIR/copy"; echo first >> "$TMP_OUTPUT_DIR/copy"'
+    daemon.create("exact", script)
+    daemon.s3.put_bucket_versioning(Bucket="exact", VersioningConfiguration={"Status": "Enabled"})
+    daemon.put("exact", "in/a", b"one\n")
+    old = daemon.settled("exact", 1)[0]["name"]
+    daemon.call("PUT", "/system/services", 204, json={
+        "name": "exact", "image": "host", "script": script.replace("first", "second"),
+        "input": [{"storage_provider": "minio.default", "path": "exact/in"}],
+        "output": [{"storage_provider": "minio.default", "path": "exact/out"}]})
+    daemon.put("exact", "in/a", b"two\n")
+    daemon.settled("exact", 2)
+    assert daemon.get("exact", "out/copy") == b"two\nsecond\n"
+    new = oscar("jobs", "rerun", "--wait", old).strip()
+    assert new != old and daemon.get("exact", "out/copy") == b"one\nfirst\n"
+    was, now = daemon.detail(old), daemon.detail(new)
+    assert was["state"] == now["state"] == "succeeded" and was["run"] != now["run"]
+    for same in ("revision", "script_sha256", "image", "input"):
+        assert was[same] == now[same], same
+    again = daemon.call("POST", f"/system/jobs/{new}/rerun", 201)  # of one that was itself run again
+    wait_for("it", lambda: daemon.detail(again.headers["X-Oscar-Job"])["state"] == "succeeded")
+    assert daemon.summary("exact")["succeeded"] == 4
+
+
+def test_what_cannot_run_again_says_why(daemon):
+    daemon.create("lost", 'sleep "$(cat "$INPUT_FILE_PATH")"', output=[])
+    daemon.put("lost", "in/a", b"0")
+    job = daemon.settled("lost", 1)[0]["name"]
+    daemon.put("lost", "in/a", b"30")
+    wait_for("the second", lambda: daemon.summary("lost")["running"] == 1)
+    running = daemon.jobs("lost", state="running")[0]["name"]
+    assert "only one that is over" in daemon.call("POST", f"/system/jobs/{running}/rerun", 409).text
+    daemon.call("POST", f"/system/jobs/{running}/cancel", 202)
+    new = daemon.call("POST", f"/system/jobs/{job}/rerun", 201).headers["X-Oscar-Job"]
+    wait_for("its end", lambda: daemon.detail(new)["state"] == "failed")
+    assert "deleted or overwritten" in daemon.detail(new)["reason"]
+    daemon.call("POST", "/system/users", 201, json={"name": "eve", "password": "password-of-eve"})
+    daemon.call("POST", f"/system/jobs/{job}/rerun", 404, auth=("eve", "password-of-eve"))
+    daemon.call("POST", "/system/jobs/no-such-job/rerun", 404)
+
+
 def test_a_run_and_a_queue_are_cancelled(daemon, oscar):
     daemon.create("stopped", "sleep 60", output=[], queue={"concurrency": 2})
     for key in "abcd":

@@ -354,6 +354,53 @@ static void leased_jobs_are_found_after_a_restart(void **state)
 	assert_int_equal(jobs[0].attempt, 1);
 }
 
+static void a_job_that_is_over_runs_again_as_a_new_one(void **state)
+{
+	struct place *p = *state;
+	struct queue_new n = { .service = 1,
+			       .revision = 7,
+			       .owner = 1,
+			       .trigger = 5,
+			       .source = "store",
+			       .bucket = 2,
+			       .key = SPAN("in/a"),
+			       .version = 99,
+			       .priority = 3,
+			       .run = 42,
+			       .depth = 4,
+			       .payload = SPAN("{\"a\":1}") };
+	struct queue_job old, again;
+	struct err e = { 0 };
+	struct span payload;
+	int64_t job, first, second;
+
+	assert_int_equal(queue_add(p->q, &n, &job, &e), 0);
+	assert_int_equal(queue_rerun(p->q, job, 0, &first, &e), -1);
+	assert_int_equal(e.code, ERR_CONFLICT);
+	assert_int_equal(queue_cancel(p->q, job, &e), 1);
+	assert_int_equal(queue_rerun(p->q, job, 1, &first, &e), 0);
+	assert_int_equal(queue_rerun(p->q, job, 1, &second, &e), -1); // its queue is full now
+	assert_int_equal(e.code, ERR_BUSY);
+	assert_int_equal(queue_rerun(p->q, job, 0, &second, &e), 0);
+	assert_true(job < first && first < second);
+	assert_int_equal(queue_job_get(p->q, job, &p->mem, &old, &e), 0);
+	assert_int_equal(queue_job_get(p->q, second, &p->mem, &again, &e), 0);
+	assert_int_equal(old.state, QUEUE_CANCELLED);
+	assert_int_equal(again.state, QUEUE_QUEUED);
+	assert_int_equal(again.revision, 7);
+	assert_int_equal(again.version, 99);
+	assert_int_equal(again.priority, 3);
+	assert_int_equal(again.depth, 0);
+	assert_int_equal(again.run, -second);
+	assert_true(span_is(again.key, "in/a"));
+	assert_int_equal(queue_payload(p->q, second, &p->mem, &payload, &e), 0);
+	assert_true(span_is(payload, "{\"a\":1}"));
+	assert_int_equal(queue_add(p->q, &n, &job, &e), 0); // the upload's event stays told
+	assert_int_equal(job, 0);
+	assert_int_equal(queue_rerun(p->q, 123456, 0, &second, &e), -1);
+	assert_int_equal(e.code, ERR_NOT_FOUND);
+}
+
 static void cancel_and_redrive_follow_the_states(void **state)
 {
 	struct place *p = *state;
@@ -693,6 +740,7 @@ int main(void)
 		CASE(lists_filter_by_state_service_and_owner),
 		CASE(a_lease_given_back_is_no_attempt),
 		CASE(leased_jobs_are_found_after_a_restart),
+		CASE(a_job_that_is_over_runs_again_as_a_new_one),
 		CASE(cancel_and_redrive_follow_the_states),
 		CASE(many_are_cancelled_and_sent_again_once),
 		CASE(jobs_are_found_by_name_and_listed_newest_first),
