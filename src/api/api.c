@@ -40,6 +40,7 @@ const struct route api_routes[] = {
 	{ HTTP_GET, "/system/services/{}/backfill", B, ROUTE_LONG, 0, api_backfills_list },
 	{ HTTP_GET, "/system/backfills/{}", B, ROUTE_LONG, 0, api_backfills_get },
 	{ HTTP_POST, "/system/backfills/{}/cancel", B, ROUTE_LONG, 0, api_backfills_cancel },
+	{ HTTP_GET, "/system/services/{}/outputs", B, ROUTE_LONG, 0, api_outputs },
 	{ HTTP_GET, "/system/services/{}/usage", B, ROUTE_LONG, 0, api_services_usage },
 	{ HTTP_GET, "/system/services/{}/deployment", B, ROUTE_LONG, 0, api_deployment },
 	{ HTTP_GET, "/system/services/{}/deployment/logs", B, ROUTE_LONG, 0, api_deployment_logs },

@@ -28,6 +28,11 @@ static const struct cli_option call_options[] = {
 	{ 0, NULL, NULL, NULL },
 };
 
+static const struct cli_option outputs_options[] = {
+	{ 0, "stale", NULL, "only those of another script, image or input version than today's" },
+	{ 0, NULL, NULL, NULL },
+};
+
 static const struct cli_option get_options[] = {
 	{ 0, "latest", NULL, "the newest object of the prefix" },
 	{ 0, NULL, NULL, NULL },
@@ -195,6 +200,9 @@ const struct cli_command cli_commands[] = {
 	{ "service job", NULL, "NAME", 1, 1, "queue a job of a service",
 	  "  oscar service job cowsay -i hello\n  oscar service job cowsay -f event.json --wait\n",
 	  call_options, cli_service_job },
+	{ "service outputs", NULL, "NAME", 1, 1,
+	  "what it made that is there, and what would come out otherwise today",
+	  "  oscar service outputs --stale detect\n", outputs_options, cli_service_outputs },
 	{ "service pause", NULL, "NAME…", 1, -1, "start no more jobs; events are queued", NULL,
 	  NULL, cli_service_pause },
 	{ "service drain", NULL, "NAME…", 1, -1, "work off what is queued now, then pause",

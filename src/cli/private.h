@@ -262,6 +262,7 @@ int cli_service_deployment(struct cli *c, struct err *e);
 int cli_service_remove(struct cli *c, struct err *e);
 int cli_service_run(struct cli *c, struct err *e);
 int cli_service_job(struct cli *c, struct err *e);
+int cli_service_outputs(struct cli *c, struct err *e);
 int cli_service_pause(struct cli *c, struct err *e);
 int cli_service_resume(struct cli *c, struct err *e);
 int cli_service_drain(struct cli *c, struct err *e);

@@ -21,6 +21,10 @@ struct service_def;
 struct services;
 struct store;
 
+// Before the names of what outputs say of their making, as metadata: "run", "job", "service", "revision", "image",
+// "script-sha256", "input", "input-version" (docs/user/services.md).
+#define DISPATCH_META "x-amz-meta-oscar-"
+
 // A folder that services may have by name.
 struct dispatch_mount {
 	const char *name;

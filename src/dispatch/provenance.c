@@ -9,8 +9,6 @@
 
 enum { INPUT_MAX = 1024 }; // encoded; the version alone says which it was
 
-#define PREFIX "x-amz-meta-oscar-"
-
 static void add_text(struct buf *b, const char *name, const char *value)
 {
 	if (*value)
@@ -43,10 +41,11 @@ static void add_input(struct buf *b, const struct job *j)
 		buf_printf(&path, "%s/", io->bucket);
 		url_encode(&path, j->row.key, "/");
 		if (!path.over)
-			store_meta_add(b, SPAN(PREFIX "input"), buf_span(&path));
+			store_meta_add(b, SPAN(DISPATCH_META "input"), buf_span(&path));
 		break;
 	}
-	add_text(b, PREFIX "input-version", store_version_text(j->row.version, false, version));
+	add_text(b, DISPATCH_META "input-version",
+		 store_version_text(j->row.version, false, version));
 }
 
 void provenance_add(struct dispatch *d, const struct job *j, struct buf *b)
@@ -56,11 +55,11 @@ void provenance_add(struct dispatch *d, const struct job *j, struct buf *b)
 
 	if (d->o.images && image_digest(d->o.images, j->def->image_id, digest, &none) < 0)
 		digest[0] = '\0';
-	add_number(b, PREFIX "run", j->row.run);
-	add_text(b, PREFIX "job", j->row.name);
-	add_text(b, PREFIX "service", j->def->fdl->name);
-	add_number(b, PREFIX "revision", j->row.revision);
-	add_text(b, PREFIX "image", digest[0] ? digest : j->def->image_id);
-	add_text(b, PREFIX "script-sha256", j->def->script_hash);
+	add_number(b, DISPATCH_META "run", j->row.run);
+	add_text(b, DISPATCH_META "job", j->row.name);
+	add_text(b, DISPATCH_META "service", j->def->fdl->name);
+	add_number(b, DISPATCH_META "revision", j->row.revision);
+	add_text(b, DISPATCH_META "image", digest[0] ? digest : j->def->image_id);
+	add_text(b, DISPATCH_META "script-sha256", j->def->script_hash);
 	add_input(b, j);
 }
