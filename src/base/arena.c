@@ -64,7 +64,7 @@ char *arena_strdup(struct arena *a, const char *s)
 
 struct span arena_span(struct arena *a, struct span s)
 {
-	return span_make(arena_strndup(a, s.p, s.n), s.n);
+	return s.n ? span_make(arena_strndup(a, s.p, s.n), s.n) : SPAN("");
 }
 
 char *arena_printf(struct arena *a, const char *fmt, ...)

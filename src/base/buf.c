@@ -81,14 +81,19 @@ bool buf_printf(struct buf *b, const char *fmt, ...)
 	char *at;
 	int n;
 
+	size_t there = b->p ? b->cap - b->n : 0; // mostly enough
+
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(there ? b->p + b->n : NULL, there ? there + 1 : 0, fmt, ap);
 	va_end(ap);
 	at = n < 0 ? NULL : buf_room(b, (size_t)n);
 	if (at) {
-		vsnprintf(at, (size_t)n + 1, fmt, again);
+		if ((size_t)n > there || !there)
+			vsnprintf(at, (size_t)n + 1, fmt, again);
 		buf_grown(b, (size_t)n);
+	} else if (there) {
+		b->p[b->n] = '\0';
 	}
 	va_end(again);
 	return at;

@@ -275,10 +275,12 @@ void xml_add(struct buf *b, const char *name, struct span text)
 
 void xml_add_u64(struct buf *b, const char *name, uint64_t v)
 {
-	char text[24];
+	char text[20], *p = text + sizeof(text);
 
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
-	xml_add(b, name, span_of(text));
+	do
+		*--p = (char)('0' + v % 10);
+	while (v /= 10);
+	xml_add(b, name, span_make(p, (size_t)(text + sizeof(text) - p)));
 }
 
 void xml_add_bool(struct buf *b, const char *name, bool v)

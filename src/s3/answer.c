@@ -99,7 +99,9 @@ void s3_xml_time(struct buf *b, const char *name, int64_t ns)
 
 void s3_xml_etag(struct buf *b, const char *etag)
 {
-	buf_printf(b, "<ETag>&#34;%s&#34;</ETag>", etag);
+	buf_add_str(b, "<ETag>&#34;");
+	buf_add_str(b, etag); // hexadecimal digits and "-"
+	buf_add_str(b, "&#34;</ETag>");
 }
 
 void s3_xml_checksum(struct buf *b, enum s3_sum_kind kind, struct span value)

@@ -64,12 +64,6 @@ static bool full(struct walk *w)
 	return true;
 }
 
-static void remember(struct walk *w, struct span key, int64_t version)
-{
-	w->out->next = arena_span(w->mem, key);
-	w->out->next_version = version;
-}
-
 // Handles one row. Returns true when the walk must seek again (to w->seek) or end.
 static bool take_row(struct walk *w, struct db_stmt *s)
 {
@@ -102,7 +96,8 @@ static bool take_row(struct walk *w, struct db_stmt *s)
 		entry.is_prefix = true;
 		entry.object.key = arena_span(w->mem, prefix);
 		add(w, entry);
-		remember(w, prefix, 0);
+		w->out->next = entry.object.key;
+		w->out->next_version = 0;
 		w->seek = past_prefix(w->mem, prefix);
 		w->end = !w->seek.n;
 		return true;
@@ -113,7 +108,8 @@ static bool take_row(struct walk *w, struct db_stmt *s)
 	w->last_key = entry.object.key;
 	w->older = 0;
 	add(w, entry);
-	remember(w, key, w->o->versions ? entry.object.version : 0);
+	w->out->next = w->last_key;
+	w->out->next_version = w->o->versions ? entry.object.version : 0;
 	return false;
 }
 

@@ -37,7 +37,9 @@ void object_from_row(struct db_stmt *s, struct arena *mem, struct store_object *
 		.storage_class = arena_span(mem, db_col_span(s, 18)),
 		.acl = arena_span(mem, db_col_span(s, 19)),
 	};
-	snprintf(o->etag, sizeof(o->etag), SPAN_FMT, SPAN_ARG(etag));
+	etag = span_head(etag, sizeof(o->etag) - 1);
+	if (etag.n)
+		memcpy(o->etag, etag.p, etag.n);
 	*at = (struct content){ (enum store_storage)db_col_int(s, 8), db_col_int(s, 9) };
 	o->content = at->id;
 }

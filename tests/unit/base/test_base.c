@@ -80,6 +80,26 @@ static void utf8_refuses_surrogates_and_overlong_forms(void **state unused_arg)
 	assert_false(span_is_utf8(SPAN("\xe2\x82")));
 }
 
+static void buf_prints_what_fits_and_what_does_not(void **state unused_arg)
+{
+	char want[700] = "";
+
+	for (size_t before = 0; before < 300; before++) { // its memory begins with 256 bytes
+		auto_buf struct buf b;
+
+		buf_init(&b, 600);
+		for (size_t i = 0; i < before; i++)
+			buf_add_char(&b, '-');
+		assert_true(buf_printf(&b, "%0*d", 250, 7));
+		snprintf(want, sizeof(want), "%.*s%0*d", (int)before, buf_span(&b).p, 250, 7);
+		assert_true(span_is(buf_span(&b), want));
+		assert_int_equal(buf_span(&b).p[b.n], 0);
+		buf_clear(&b);
+		assert_false(buf_printf(&b, "%0*d", 601, 7));
+		assert_true(b.over && b.n == 0 && b.p[0] == '\0');
+	}
+}
+
 static void buf_refuses_what_is_over_its_maximum(void **state unused_arg)
 {
 	auto_buf struct buf b;
@@ -130,6 +150,9 @@ static void times_survive_print_and_parse(void **state unused_arg)
 
 	assert_string_equal(clock_iso_ms(t, text), "2026-11-23T14:46:48.449Z");
 	assert_true(clock_parse_iso(text) == t);
+	assert_string_equal(clock_iso_s(t, text), "2026-11-23T14:46:48Z");
+	assert_string_equal(clock_iso_ms(0, text), "1970-01-01T00:00:00.000Z");
+	assert_string_equal(clock_iso_ms(INT64_MAX, text), "2262-04-11T23:47:16.854Z");
 	assert_string_equal(clock_http(t, text), "Mon, 23 Nov 2026 14:46:48 GMT");
 	assert_true(clock_parse_http(text) == t / NS_PER_S * NS_PER_S);
 	assert_string_equal(clock_basic(t, text), "20261123T144648Z");
@@ -204,6 +227,7 @@ int main(void)
 		cmocka_unit_test(span_cut_walks_a_list),
 		cmocka_unit_test(numbers_refuse_signs_blanks_and_overflow),
 		cmocka_unit_test(utf8_refuses_surrogates_and_overlong_forms),
+		cmocka_unit_test(buf_prints_what_fits_and_what_does_not),
 		cmocka_unit_test(buf_refuses_what_is_over_its_maximum),
 		cmocka_unit_test(arena_pieces_are_aligned_and_apart),
 		cmocka_unit_test(map_keeps_what_was_put_through_growth_and_removal),
