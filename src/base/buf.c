@@ -77,23 +77,22 @@ bool buf_add_char(struct buf *b, char c)
 
 bool buf_printf(struct buf *b, const char *fmt, ...)
 {
+	size_t there = b->p ? b->cap - b->n + 1 : 0; // with the NUL; mostly enough
+	char *end = b->p ? b->p + b->n : NULL, *at;
 	va_list ap, again;
-	char *at;
 	int n;
-
-	size_t there = b->p ? b->cap - b->n : 0; // mostly enough
 
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	n = vsnprintf(there ? b->p + b->n : NULL, there ? there + 1 : 0, fmt, ap);
+	n = vsnprintf(end, there, fmt, ap);
 	va_end(ap);
 	at = n < 0 ? NULL : buf_room(b, (size_t)n);
 	if (at) {
-		if ((size_t)n > there || !there)
+		if ((size_t)n >= there)
 			vsnprintf(at, (size_t)n + 1, fmt, again);
 		buf_grown(b, (size_t)n);
-	} else if (there) {
-		b->p[b->n] = '\0';
+	} else if (end) {
+		*end = '\0';
 	}
 	va_end(again);
 	return at;
