@@ -169,6 +169,11 @@ struct exec_ops {
 			       void (*found)(void *owner, const char *job, unsigned attempt),
 			       void *owner, struct err *e);
 
+	// What the daemon made under this name in an open folder becomes whose the folder is, soon, where that may be
+	// (runner/give.h), also when it has been renamed to `later` by then (NULL = it will not be). NULL where the
+	// daemon's rights are all there are.
+	void (*give)(struct exec_driver *d, int folder, const char *name, const char *later);
+
 	// Ends the idle kept sandboxes of a service, and busy ones after their call. NULL where none are kept.
 	void (*retire)(struct exec_driver *d, int64_t service);
 

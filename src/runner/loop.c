@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "runner/give.h"
 #include "runner/jobdir.h"
 #include "runner/proto.h"
 #include "runner/runner.h"
@@ -354,6 +355,22 @@ static int welcome(struct runner *r, struct err *e)
 	return send_packet(r, &w, sizeof(w)) ? 0 : err_set(e, ERR_IO, "the daemon left at once");
 }
 
+static int on_give(struct runner *r, const struct wire_packet *p, struct err *e)
+{
+	const struct proto_give *m = (const void *)p->bytes;
+	struct err why = { 0 };
+
+	if (proto_check_give(m, p->size, e) < 0)
+		return -1;
+	if (p->file_count != 1)
+		return err_set(e, ERR_PROTOCOL, "message with a wrong number of files");
+	if (give_to_owner(p->files[0], m->name, r->world.owner, &why) < 0 &&
+	    (why.code != ERR_NOT_FOUND || !m->later[0] ||
+	     give_to_owner(p->files[0], m->later, r->world.owner, &why) < 0))
+		log_debug("runner", "%s", why.msg);
+	return 0;
+}
+
 static int on_message(struct runner *r, const struct wire_packet *p, struct err *e)
 {
 	const void *packet = p->bytes;
@@ -385,6 +402,8 @@ static int on_message(struct runner *r, const struct wire_packet *p, struct err 
 	case PROTO_STOP_ALL:
 		stop_all(r);
 		return 0;
+	case PROTO_GIVE:
+		return on_give(r, p, e);
 	default:
 		return err_set(e, ERR_PROTOCOL, "message of unknown kind %u", h->kind);
 	}

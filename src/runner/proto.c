@@ -109,6 +109,20 @@ int proto_check_about(const struct proto_about *m, size_t n, struct err *e)
 	return text_len(m->text, sizeof(m->text)) < 0 ? bad(e, "text") : 0;
 }
 
+int proto_check_give(const struct proto_give *m, size_t n, struct err *e)
+{
+	ptrdiff_t name, later;
+
+	if (n != sizeof(*m))
+		return bad(e, "size");
+	name = text_len(m->name, sizeof(m->name));
+	later = text_len(m->later, sizeof(m->later));
+	return name < 1 || !part_ok(m->name, (size_t)name) || later < 0 ||
+			       (later && !part_ok(m->later, (size_t)later))
+		       ? bad(e, "name")
+		       : 0;
+}
+
 int proto_check_welcome(struct proto_welcome *m, size_t n, struct err *e)
 {
 	if (n != sizeof(*m))

@@ -14,7 +14,7 @@
 
 enum {
 	PROTO_MAGIC = 0x4f534352,
-	PROTO_VERSION = 6,
+	PROTO_VERSION = 7,
 	PROTO_JOB_MAX = 80,   // with the NUL
 	PROTO_IMAGE_MAX = 80, // with the NUL
 	PROTO_NAME_MAX = 256,
@@ -35,6 +35,7 @@ enum proto_kind {
 	PROTO_STARTED,	// runner: proto_about with wall_ns
 	PROTO_ENDED,	// runner: proto_about. Look into the job directory now
 	PROTO_REFUSED,	// runner: proto_about with text. Never ran
+	PROTO_GIVE,	// daemon: proto_give, with an open folder. Without an answer
 };
 
 enum proto_network { PROTO_NETWORK_NONE, PROTO_NETWORK_HOST };
@@ -61,6 +62,13 @@ struct proto_about {
 	uint32_t busy; // REFUSED: 1 when only room was missing
 	int64_t wall_ns;
 	char text[PROTO_TEXT_MAX];
+};
+
+// What the daemon made in the folder becomes whose the folder is (runner/give.h).
+struct proto_give {
+	struct proto_head head;
+	char name[PROTO_NAME_MAX];  // one path component
+	char later[PROTO_NAME_MAX]; // what it is renamed to meanwhile, "" = nothing
 };
 
 // A file that is bound read-only into the input directory: of the data directory by its path, or of elsewhere by a
@@ -121,6 +129,7 @@ bool proto_job_ok(const char job[static PROTO_JOB_MAX]);
 must_check int proto_check_head(const void *packet, size_t n, struct err *e);
 must_check int proto_check_about(const struct proto_about *m, size_t n, struct err *e);
 must_check int proto_check_start(const struct proto_start *m, size_t n, struct err *e);
+must_check int proto_check_give(const struct proto_give *m, size_t n, struct err *e);
 // Of a message that passed: how many descriptors come with it, and how many of them for inputs; its mounts.
 uint32_t proto_files(const struct proto_start *m);
 uint32_t proto_input_files(const struct proto_start *m);

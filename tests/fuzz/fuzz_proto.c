@@ -43,6 +43,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_start(packet, size);
 	if (proto_check_about(packet, size, &e) == 0)
 		check(strlen(((struct proto_about *)packet)->text) < PROTO_TEXT_MAX);
+	if (proto_check_give(packet, size, &e) == 0)
+		check(!strchr(((struct proto_give *)packet)->name, '/') &&
+		      !strchr(((struct proto_give *)packet)->later, '/'));
 	if (proto_check_welcome(packet, size, &e) == 0)
 		check(strlen(((struct proto_welcome *)packet)->limits) < PROTO_TEXT_MAX);
 	return 0;

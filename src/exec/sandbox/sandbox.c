@@ -9,10 +9,12 @@
 #include "exec/sandbox/boot.h"
 #include "exec/sandbox/box.h"
 #include "runner/jobdir.h"
+#include "runner/wire.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -20,7 +22,13 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-enum { DEFAULT_JOBS_MAX = 4096, DEFAULT_CONNECT_MS = 2000, STOP_MS = 15000 };
+enum {
+	DEFAULT_JOBS_MAX = 4096,
+	DEFAULT_CONNECT_MS = 2000,
+	STOP_MS = 15000,
+	GIVE_TRIES = 400,
+	GIVE_AGAIN_MS = 5
+};
 
 static struct sandbox_driver *self(struct exec_driver *d)
 {
@@ -356,6 +364,27 @@ static void sandbox_close(struct exec_driver *base, bool stop_jobs)
 	mem_free(d);
 }
 
+// The runner may be behind for a moment. What it does not take stays the daemon's.
+static void sandbox_give(struct exec_driver *base, int folder, const char *name, const char *later)
+{
+	struct sandbox_driver *d = (struct sandbox_driver *)base;
+	struct proto_give m = { .head = proto_head(PROTO_GIVE) };
+
+	snprintf(m.name, sizeof(m.name), "%s", name);
+	snprintf(m.later, sizeof(m.later), "%s", later ? later : "");
+	for (int i = 0; i < GIVE_TRIES; i++) {
+		{
+			auto_lock held = lock_hold(&d->lock);
+
+			if (!d->welcome || wire_send(d->conn, &m, sizeof(m), &folder, 1) ||
+			    errno != EAGAIN)
+				return;
+		}
+		poll(NULL, 0, GIVE_AGAIN_MS);
+	}
+	log_debug("exec", "%s stays the server's: the runner does not answer", name);
+}
+
 static const struct exec_ops ops = {
 	.name = "sandbox",
 	.submit = box_submit,
@@ -365,6 +394,7 @@ static const struct exec_ops ops = {
 	.open_log = sandbox_open_log,
 	.forget = sandbox_forget,
 	.list = sandbox_list,
+	.give = sandbox_give,
 	.retire = sandbox_retire,
 	.capacity = sandbox_capacity,
 	.close = sandbox_close,

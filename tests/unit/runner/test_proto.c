@@ -46,6 +46,29 @@ static void a_good_start_passes(void **state unused_arg)
 	assert_int_equal(proto_check_start(m, sizeof(*m), &e), 0);
 }
 
+static void gifts_have_names_of_one_part(void **state unused_arg)
+{
+	static const char *const wrong[] = { "", ".", "..", "a/b", "/" };
+	struct proto_give m = { .head = proto_head(PROTO_GIVE), .name = "a" };
+	struct err e = { 0 };
+
+	assert_int_equal(proto_check_give(&m, sizeof(m), &e), 0);
+	assert_int_equal(proto_check_give(&m, sizeof(m) - 1, &e), -1);
+	snprintf(m.later, sizeof(m.later), "b");
+	assert_int_equal(proto_check_give(&m, sizeof(m), &e), 0);
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		struct proto_give name = { .head = m.head },
+				  later = { .head = m.head, .name = "a" };
+
+		snprintf(name.name, sizeof(name.name), "%s", wrong[i]);
+		assert_int_equal(proto_check_give(&name, sizeof(name), &e), -1);
+		snprintf(later.later, sizeof(later.later), "%s", wrong[i]);
+		assert_int_equal(proto_check_give(&later, sizeof(later), &e), i ? -1 : 0);
+	}
+	memset(m.name, 'a', sizeof(m.name)); // without its NUL
+	assert_int_equal(proto_check_give(&m, sizeof(m), &e), -1);
+}
+
 static void sizes_must_agree(void **state unused_arg)
 {
 	auto_free struct proto_start *m = good();
@@ -217,6 +240,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_good_start_passes),
+		cmocka_unit_test(gifts_have_names_of_one_part),
 		cmocka_unit_test(sizes_must_agree),
 		cmocka_unit_test(wrong_fields_are_refused),
 		cmocka_unit_test(an_input_is_a_path_or_a_passed_file),
