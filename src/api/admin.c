@@ -172,10 +172,10 @@ static void add_directory(struct req *q, json_t *v, const struct store_bucket *b
 	if (!b->directory || !q->who.admin ||
 	    store_directory_get(q->api->o.store, b->id, http_arena(q->http), &d, &s, &ignored) < 0)
 		return;
-	o = json_pack("{s:s,s:s,s:i,s:i,s:s,s:b,s:s}", "path", d.path, "complete",
+	o = json_pack("{s:s,s:s,s:i,s:i,s:s,s:b,s:b,s:s}", "path", d.path, "complete",
 		      store_directory_complete_name(d.complete), "stable_s", (int)d.stable_s,
 		      "interval_s", (int)d.interval_s, "sentinel", d.sentinel, "watching",
-		      s.watching, "fault", s.fault);
+		      s.watching, "outputs", d.outputs, "fault", s.fault);
 	json_object_update_new(o, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "files",
 					    (json_int_t)s.files, "incomplete",
 					    (json_int_t)s.incomplete, "skipped_names",
@@ -223,7 +223,8 @@ static int take_directory(const json_t *v, struct store_directory *d, struct err
 	    codec_json_get_string(v, "sentinel", &d->sentinel, e) < 0 ||
 	    codec_json_get_int(v, "stable_s", 1, 86400, &stable, e) < 0 ||
 	    codec_json_get_int(v, "interval_s", 1, 86400, &interval, e) < 0 ||
-	    codec_json_get_bool(v, "no_watch", &d->no_watch, e) < 0)
+	    codec_json_get_bool(v, "no_watch", &d->no_watch, e) < 0 ||
+	    codec_json_get_bool(v, "outputs", &d->outputs, e) < 0)
 		return -1;
 	if (!d->path || d->path[0] != '/')
 		return err_set(e, ERR_INVALID, "directory.path: an absolute path");

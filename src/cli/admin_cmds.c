@@ -102,9 +102,10 @@ int cli_bucket_add(struct cli *c, struct err *e)
 	    cli_opt_seconds(c, "interval", &interval, e) < 0)
 		return -1;
 	if (path) {
-		d = json_pack("{s:s,s:s*,s:s*,s:b}", "path", path, "complete",
+		d = json_pack("{s:s,s:s*,s:s*,s:b,s:b}", "path", path, "complete",
 			      cli_opt(c, "complete"), "sentinel", cli_opt(c, "sentinel"),
-			      "no_watch", cli_opt(c, "no-watch") != NULL);
+			      "no_watch", cli_opt(c, "no-watch") != NULL, "outputs",
+			      cli_opt(c, "outputs") != NULL);
 		if (!d)
 			return err_set(e, ERR_INVALID, "the path is no UTF-8");
 		if (stable)
@@ -112,7 +113,8 @@ int cli_bucket_add(struct cli *c, struct err *e)
 		if (interval)
 			json_object_set_new(d, "interval_s", json_integer(interval));
 		json_object_set_new(body, "directory", d);
-	} else if (cli_opt(c, "complete") || cli_opt(c, "sentinel") || stable || interval) {
+	} else if (cli_opt(c, "complete") || cli_opt(c, "sentinel") || stable || interval ||
+		   cli_opt(c, "outputs")) {
 		return cli_usage(c, e, "the other options are about a --directory");
 	}
 	text = codec_json_text(body, CODEC_JSON_PLAIN);

@@ -122,6 +122,7 @@ static const struct cli_option bucket_options[] = {
 	{ 0, "sentinel", "END", "when FILE and this lies beside FILE (default .done)" },
 	{ 0, "interval", "TIME", "all is looked at again after (default 60s)" },
 	{ 0, "no-watch", NULL, "by looking alone, without inotify" },
+	{ 0, "outputs", NULL, "services may put files there" },
 	{ 0, NULL, NULL, NULL },
 };
 

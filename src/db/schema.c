@@ -258,6 +258,11 @@
 	"ALTER TABLE backfills ADD COLUMN rest INTEGER NOT NULL DEFAULT 0;"                        \
 	"ALTER TABLE backfills ADD COLUMN rest_bytes INTEGER NOT NULL DEFAULT 0;"
 
+// store: files of directory buckets that are committed and not renamed yet; see store/placing.h.
+#define PLACINGS                                                                                   \
+	"CREATE TABLE placings(bucket INTEGER NOT NULL, key TEXT NOT NULL, part TEXT NOT NULL,"    \
+	" PRIMARY KEY(bucket, key)) WITHOUT ROWID;"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
@@ -273,5 +278,6 @@ const char *const schema_migrations[] = {
 	JOB_LOGS,
 	BACKFILLS,
 	BACKFILL_SAMPLES,
+	PLACINGS,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

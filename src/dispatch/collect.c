@@ -70,6 +70,18 @@ static const char *guess_type(const char *name)
 	return "application/octet-stream";
 }
 
+// What is put into somebody's directory becomes his.
+static void give_away(struct exec_driver *drv, const struct store_put *put)
+{
+	const char *name, *later;
+	int folder;
+
+	if (!drv->ops->give)
+		return;
+	for (size_t i = 0; store_put_made_there(put, i, &folder, &name, &later); i++)
+		drv->ops->give(drv, folder, name, later);
+}
+
 static int put_one(struct collection *c, int dir, const struct output_file *f,
 		   const struct fdl_io *io, struct err *e)
 {
@@ -101,7 +113,19 @@ static int put_one(struct collection *c, int dir, const struct output_file *f,
 	if (store_put_take_file(c->puts[c->n - 1], dir, f->name, e) < 0 ||
 	    store_put_stage(c->puts[c->n - 1], e) < 0)
 		return err_wrap(e, "output %s", f->name);
+	give_away(c->d->driver, c->puts[c->n - 1]);
 	return 0;
+}
+
+// An earlier entry leads to the same place: one of them is enough.
+static bool said_before(const struct fdl_service *f, size_t at, struct span name)
+{
+	for (size_t i = 0; i < at; i++)
+		if (strcmp(f->outputs[i].bucket, f->outputs[at].bucket) == 0 &&
+		    strcmp(f->outputs[i].folder, f->outputs[at].folder) == 0 &&
+		    fdl_io_matches(&f->outputs[i], name))
+			return true;
+	return false;
 }
 
 static void say_how_made(struct collection *c)
@@ -127,6 +151,7 @@ static int put_outputs(struct collection *c, int dir, struct err *e)
 	for (struct output_file *file = files; file; file = file->next)
 		for (size_t i = 0; i < f->output_count; i++)
 			if (fdl_io_matches(&f->outputs[i], span_of(file->name)) &&
+			    !said_before(f, i, span_of(file->name)) &&
 			    put_one(c, dir, file, &f->outputs[i], e) < 0)
 				return -1;
 	c->result.outputs = (unsigned)c->n;
@@ -177,8 +202,12 @@ static void fail(struct collection *c, const char *outcome, const char *reason)
 static void refuse_outputs(struct collection *c, const struct err *e)
 {
 	puts_drop(c);
-	if (e->code == ERR_FULL || e->code == ERR_IO || e->code == ERR_UNAVAILABLE) {
-		log_warn("dispatch", "job %s is not accounted yet: %s", c->j->row.name, e->msg);
+	// Busy: another job is putting a file of the same name into a directory.
+	if (e->code == ERR_FULL || e->code == ERR_IO || e->code == ERR_UNAVAILABLE ||
+	    e->code == ERR_BUSY) {
+		if (e->code != ERR_BUSY)
+			log_warn("dispatch", "job %s is not accounted yet: %s", c->j->row.name,
+				 e->msg);
 		c->later = true;
 		return;
 	}

@@ -269,6 +269,29 @@ static int check_buckets(struct services *s, const struct service_caller *who,
 	return 0;
 }
 
+// A directory that takes no files would fail each job at its end.
+static int check_outputs(struct services *s, const struct fdl_service *f, struct err *e)
+{
+	for (size_t i = 0; i < f->output_count; i++) {
+		auto_arena struct arena mem = { 0 };
+		struct store_directory_state state;
+		struct store_directory d;
+		struct store_bucket b;
+		struct err none = { 0 };
+
+		if (store_bucket_get(s->o.store, span_of(f->outputs[i].bucket), &b, &none) == 0 &&
+		    b.directory &&
+		    store_directory_get(s->o.store, b.id, &mem, &d, &state, &none) == 0 &&
+		    !d.outputs)
+			return err_set(e, ERR_INVALID,
+				       "output[%zu].path: the bucket \"%s\" is a directory that "
+				       "takes no outputs; its administrator can allow them: oscar "
+				       "bucket add --directory PATH --outputs",
+				       i, b.name);
+	}
+	return 0;
+}
+
 static int check_all(struct services *s, const struct service_caller *who,
 		     const struct fdl_service *f, struct err *e)
 {
@@ -276,7 +299,9 @@ static int check_all(struct services *s, const struct service_caller *who,
 			       check_loop(s, f, e) < 0 ||
 			       check_buckets(s, who, f->inputs, f->input_count,
 					     AUTH_READ | AUTH_LIST, e) < 0 ||
-			       check_buckets(s, who, f->outputs, f->output_count, AUTH_WRITE, e) < 0
+			       check_buckets(s, who, f->outputs, f->output_count, AUTH_WRITE, e) <
+				       0 ||
+			       check_outputs(s, f, e) < 0
 		       ? -1
 		       : 0;
 }

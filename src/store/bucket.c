@@ -162,6 +162,7 @@ static int delete (struct db_conn *c, void *arg, struct err *e)
 		return aborted < 0 ? -1 : 0;
 	if (db_exec(c, "DELETE FROM bucket_configs WHERE bucket=?1", DB_ARGS(db_int(b.id)), e) <
 		    0 ||
+	    db_exec(c, "DELETE FROM placings WHERE bucket=?1", DB_ARGS(db_int(b.id)), e) < 0 ||
 	    db_exec(c, "DELETE FROM grants WHERE bucket=?1", DB_ARGS(db_int(b.id)), e) < 0)
 		return -1;
 	hot_buckets_change_in(w->store->hot);

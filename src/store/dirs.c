@@ -19,8 +19,8 @@
 
 enum {
 	MARK_MAX = 128,
-	INSTALLATION = 16, // bytes of its name
-	FOLDERS = 256,	   // of a directory
+	INSTALLATION = (DIRS_INSTALLATION_MAX - 1) / 2, // bytes of its name
+	FOLDERS = 256,					// of a directory
 	UNMARKED = -1,
 };
 #define MARK ".oscar-content"
@@ -28,7 +28,7 @@ enum {
 // ---- the mark ------------------------------------------------------------------------------------------
 
 struct mark {
-	char installation[2 * INSTALLATION + 1];
+	char installation[DIRS_INSTALLATION_MAX];
 	int number;
 };
 
@@ -64,7 +64,7 @@ static int mark_write(int dir, const struct mark *m, struct err *e)
 
 // How many directories hold content, and where they were seen last.
 struct known {
-	char installation[2 * INSTALLATION + 1]; // "" = none yet
+	char installation[DIRS_INSTALLATION_MAX]; // "" = none yet
 	char *paths[STORE_DIRS_MAX];
 	int n;
 };
@@ -281,6 +281,7 @@ static int open_all(struct dirs *d, struct opening *o, struct db *db, const char
 		result = place_all(d, o, &k, e);
 		if (result == 0 && !known_already(d, &k))
 			result = db_write(db, know_in, &w, e);
+		snprintf(d->installation, sizeof(d->installation), "%s", k.installation);
 	}
 	known_free(&k);
 	return result;

@@ -14,7 +14,7 @@
 
 struct db;
 
-enum { DIR_SHIFT = 56 };
+enum { DIR_SHIFT = 56, DIRS_INSTALLATION_MAX = 33 };
 
 struct content_dir {
 	char *path;
@@ -28,6 +28,7 @@ struct dirs {
 	int db_fd;   // the database's folder
 	int data_fd; // where jobs lie
 	unsigned low_percent, stop_percent;
+	char installation[DIRS_INSTALLATION_MAX]; // a name that no other one has
 };
 
 // `paths` ends with NULL; NULL itself is DATA/content. ERR_INVALID when one belongs to another installation, is

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/lock.h"
+#include "base/map.h"
 #include "db/db.h"
 #include "store/dirs.h"
 #include "store/store.h"
@@ -46,6 +47,9 @@ struct store {
 	struct seen *seen; // content files that were found right
 	struct scrub *scrub;
 	struct places places;
+
+	pthread_mutex_t claims_lock; // guards what follows
+	struct map claims;	     // keys of directories that are being written (placing.h)
 };
 
 // A piece of content: a range of a file.

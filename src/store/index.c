@@ -8,6 +8,7 @@
 #include "codec/digest.h"
 #include "codec/text.h"
 #include "store/place.h"
+#include "store/placing.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -26,6 +27,7 @@ enum {
 
 struct change {
 	struct span key;
+	int64_t version; // of the row that it was compared with; 0 = none
 	bool gone;
 	int64_t inode;
 	uint64_t size;
@@ -39,15 +41,16 @@ struct batch {
 	size_t n;
 };
 
-static int64_t mtime_of(const struct stat *st)
+int64_t place_mtime(const struct stat *st)
 {
 	return st->st_mtim.tv_sec * NS_PER_S + st->st_mtim.tv_nsec;
 }
 
 // Not an MD5, and of the form that clients do not take for one.
-static void make_etag(const struct change *x, char out[static STORE_ETAG_MAX])
+static void make_etag(int64_t inode, uint64_t size, int64_t mtime_ns,
+		      char out[static STORE_ETAG_MAX])
 {
-	uint64_t facts[3] = { (uint64_t)x->inode, x->size, (uint64_t)x->mtime_ns };
+	uint64_t facts[3] = { (uint64_t)inode, size, (uint64_t)mtime_ns };
 	uint8_t sum[DIGEST_MAX];
 	char hex[TEXT_HEX_SIZE(16)];
 
@@ -55,26 +58,37 @@ static void make_etag(const struct change *x, char out[static STORE_ETAG_MAX])
 	snprintf(out, STORE_ETAG_MAX, "%s-1", text_hex(hex, sum, 16));
 }
 
+void place_etag(const struct stat *st, char out[static STORE_ETAG_MAX])
+{
+	make_etag((int64_t)st->st_ino, (uint64_t)st->st_size, place_mtime(st), out);
+}
+
 static int apply_one(struct place *p, struct db_conn *c, const struct store_bucket *b,
 		     const struct change *x, struct err *e)
 {
 	static const struct store_cause cause = { .principal = "" };
 	auto_arena struct arena mem = { 0 };
-	struct store_object o;
+	struct store_object o = { .version = 0 };
 	struct content at;
-	int got;
+	int got = 0;
 
+	if (p->set.outputs || x->gone)
+		got = object_latest(c, b->id, x->key, &mem, &o, &at, e);
+	if (got < 0)
+		return -1;
+	// A job's output was committed since it was compared: the row says how the file is now.
+	if (p->set.outputs && (got ? o.version : 0) != x->version)
+		return 0;
 	if (!x->gone) {
 		o = (struct store_object){
 			.key = x->key, .owner = b->owner, .size = x->size, .mtime_ns = x->mtime_ns
 		};
-		make_etag(x, o.etag);
+		make_etag(x->inode, x->size, x->mtime_ns, o.etag);
 		at = (struct content){ STORE_EXTERNAL, x->inode };
 		return object_insert_in(p->store, c, b, &o, at, &cause, e);
 	}
-	got = object_latest(c, b->id, x->key, &mem, &o, &at, e);
-	if (got <= 0)
-		return got;
+	if (!got)
+		return 0;
 	if (object_remove_row_in(p->store, c, b->id, &o, at, e) < 0)
 		return -1;
 	o = (struct store_object){ .key = x->key,
@@ -105,15 +119,17 @@ static int flush(struct batch *w, struct err *e)
 	return bad;
 }
 
-static int note(struct batch *w, struct span key, const struct stat *st, struct err *e)
+// `version` of the row that differs from the file, 0 = there is none.
+static int note(struct batch *w, struct span key, int64_t version, const struct stat *st,
+		struct err *e)
 {
 	struct change *x = &w->changes[w->n++];
 
-	*x = (struct change){ .key = arena_span(&w->mem, key), .gone = !st };
+	*x = (struct change){ .key = arena_span(&w->mem, key), .version = version, .gone = !st };
 	if (st) {
 		x->inode = (int64_t)st->st_ino;
 		x->size = (uint64_t)st->st_size;
-		x->mtime_ns = mtime_of(st);
+		x->mtime_ns = place_mtime(st);
 	}
 	return w->n == BATCH ? flush(w, e) : 0;
 }
@@ -122,7 +138,7 @@ static int note(struct batch *w, struct span key, const struct stat *st, struct 
 
 struct row {
 	struct span key;
-	int64_t inode, mtime_ns;
+	int64_t inode, mtime_ns, version;
 	uint64_t size;
 };
 
@@ -145,14 +161,17 @@ static int read_rows(struct rows *r, struct err *e)
 	r->n = r->next = 0;
 	if (!c)
 		return -1;
-	q = db_query(c,
-		     "SELECT key,content,mtime_ns,size FROM objects WHERE bucket=?1 AND key>?2 "
-		     "ORDER BY key LIMIT 1000",
-		     DB_ARGS(db_int(r->place->bucket), db_str(r->last)), e);
+	q = db_query(
+		c,
+		"SELECT key,content,mtime_ns,size,version FROM objects WHERE bucket=?1 AND key>?2 "
+		"ORDER BY key LIMIT 1000",
+		DB_ARGS(db_int(r->place->bucket), db_str(r->last)), e);
 	while ((got = q ? db_step(q, e) : -1) > 0)
-		r->at[r->n++] =
-			(struct row){ arena_span(&r->mem, db_col_span(q, 0)), db_col_int(q, 1),
-				      db_col_int(q, 2), (uint64_t)db_col_int(q, 3) };
+		r->at[r->n++] = (struct row){ .key = arena_span(&r->mem, db_col_span(q, 0)),
+					      .inode = db_col_int(q, 1),
+					      .mtime_ns = db_col_int(q, 2),
+					      .size = (uint64_t)db_col_int(q, 3),
+					      .version = db_col_int(q, 4) };
 	r->end = r->n < ROWS;
 	if (r->n)
 		snprintf(r->last, sizeof(r->last), SPAN_FMT, SPAN_ARG(r->at[r->n - 1].key));
@@ -252,6 +271,22 @@ static int read_names(struct scan *s, int fd, size_t prefix, struct name **out, 
 	return 0;
 }
 
+// Where jobs' outputs come meanwhile, a name that was read before its row tells nothing: it is looked for again.
+static bool came_since(struct place *p, struct span key)
+{
+	auto_free char *name = NULL;
+	auto_fd int fd = -1;
+	struct err ignored;
+
+	if (!p->set.outputs)
+		return false;
+	if (placing_claimed(p->store, p->bucket, key))
+		return true;
+	name = mem_strndup(key.p, key.n);
+	fd = file_open_beneath(p->root, name, O_PATH | O_NOFOLLOW, &ignored);
+	return fd >= 0;
+}
+
 // Rows before this key are of files that are gone.
 static int pass(struct scan *s, struct span key, struct err *e)
 {
@@ -263,8 +298,10 @@ static int pass(struct scan *s, struct span key, struct err *e)
 		if (!r || (key.p && span_cmp(r->key, key) >= 0))
 			return 0;
 		s->rows.next++;
+		if (came_since(s->place, r->key))
+			continue;
 		s->seen.removed++;
-		if (note(&s->batch, r->key, NULL, e) < 0)
+		if (note(&s->batch, r->key, r->version, NULL, e) < 0)
 			return -1;
 	}
 }
@@ -290,8 +327,8 @@ bool place_settled(const struct place *p, const struct stat *st, int64_t now_ns)
 {
 	int64_t changed = st->st_ctim.tv_sec * NS_PER_S + st->st_ctim.tv_nsec;
 
-	if (mtime_of(st) > changed)
-		changed = mtime_of(st) < now_ns ? mtime_of(st) : changed;
+	if (place_mtime(st) > changed)
+		changed = place_mtime(st) < now_ns ? place_mtime(st) : changed;
 	return now_ns - changed >= p->set.stable_s * NS_PER_S;
 }
 
@@ -311,7 +348,19 @@ static bool has_sentinel(const struct place *p, int dir, const char *name)
 static bool same(const struct row *r, const struct stat *st)
 {
 	return r->inode == (int64_t)st->st_ino && r->size == (uint64_t)st->st_size &&
-	       r->mtime_ns == mtime_of(st);
+	       r->mtime_ns == place_mtime(st);
+}
+
+// A file that was put there by us after its row was read, or is about to be. Row, claim and file are looked at in this
+// order, so that what differs at the end differs for another reason.
+static bool is_placed(struct scan *s, int dir, const char *name, const struct row *r,
+		      struct stat *st)
+{
+	if (!s->place->set.outputs)
+		return false;
+	return placing_claimed(s->place->store, s->place->bucket, span_of(s->key)) ||
+	       fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st->st_mode) ||
+	       (r && same(r, st));
 }
 
 static int scan_file(struct scan *s, int dir, const char *name, struct err *e)
@@ -321,6 +370,11 @@ static int scan_file(struct scan *s, int dir, const char *name, struct err *e)
 	struct stat st;
 	bool complete;
 
+	if (placing_is_part(key)) {
+		if (s->place->set.outputs)
+			placing_sweep(s->place, dir, name, key);
+		return 0;
+	}
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0; // gone meanwhile: its row goes when the next key is passed
 	if (!S_ISREG(st.st_mode)) {
@@ -335,7 +389,7 @@ static int scan_file(struct scan *s, int dir, const char *name, struct err *e)
 	if (r)
 		s->rows.next++;
 	s->seen.files++;
-	if (r && same(r, &st))
+	if ((r && same(r, &st)) || is_placed(s, dir, name, r, &st))
 		return 0;
 	complete = s->place->set.complete == STORE_DIRECTORY_SENTINEL
 			   ? has_sentinel(s->place, dir, name)
@@ -345,7 +399,7 @@ static int scan_file(struct scan *s, int dir, const char *name, struct err *e)
 		return 0;
 	}
 	s->seen.added++;
-	return note(&s->batch, key, &st, e);
+	return note(&s->batch, key, r ? r->version : 0, &st, e);
 }
 
 static int scan_folder(struct scan *s, int fd, size_t prefix, unsigned depth, struct err *e);
@@ -449,23 +503,26 @@ int place_look(struct place *p, struct span key, bool known_only, struct err *e)
 	bool there;
 	int known, bad = 0;
 
-	if (!c || !key.n || key.n > STORE_KEY_MAX || !span_is_utf8(key) || is_sentinel(p, key))
+	if (!c || !key.n || key.n > STORE_KEY_MAX || !span_is_utf8(key) || is_sentinel(p, key) ||
+	    placing_is_part(key))
 		return c ? 0 : -1;
 	known = object_latest(c, p->bucket, key, &mem, &o, &at, e);
 	if (known < 0 || (known_only && !known))
 		return known;
+	if (placing_claimed(p->store, p->bucket, key))
+		return 0;
 	fd = file_open_beneath(p->root, arena_strndup(&mem, key.p, key.n), O_PATH | O_NOFOLLOW,
 			       &missing);
 	if (fd < 0 && missing.code != ERR_NOT_FOUND && missing.code != ERR_DENIED)
 		return 0; // cannot be looked at: the next scan will say
 	there = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 	if (there ? known && at.id == (int64_t)st.st_ino && o.size == (uint64_t)st.st_size &&
-			    o.mtime_ns == mtime_of(&st)
+			    o.mtime_ns == place_mtime(&st)
 		  : !known)
 		return 0;
 	w = mem_zalloc(sizeof(*w));
 	w->place = p;
-	bad = note(w, key, there ? &st : NULL, e);
+	bad = note(w, key, known ? o.version : 0, there ? &st : NULL, e);
 	if (!bad)
 		bad = flush(w, e);
 	arena_release(&w->mem);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "codec/json.h"
 #include "store/hot.h"
+#include "store/placing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,10 +45,11 @@ static void defaults(struct store_directory *d)
 
 static char *config_text(const struct store_directory *d)
 {
-	auto_json json_t *v = json_pack("{s:s,s:i,s:i,s:s,s:b,s:I}", "complete",
-					completes[d->complete], "stable_s", (int)d->stable_s,
-					"interval_s", (int)d->interval_s, "sentinel", d->sentinel,
-					"no_watch", d->no_watch, "inode", (json_int_t)d->inode);
+	auto_json json_t *v =
+		json_pack("{s:s,s:i,s:i,s:s,s:b,s:b,s:I}", "complete", completes[d->complete],
+			  "stable_s", (int)d->stable_s, "interval_s", (int)d->interval_s,
+			  "sentinel", d->sentinel, "no_watch", d->no_watch, "outputs", d->outputs,
+			  "inode", (json_int_t)d->inode);
 
 	return codec_json_text(v, CODEC_JSON_PLAIN);
 }
@@ -64,6 +66,7 @@ static int config_parse(struct span text, struct place *p, struct err *e)
 	    codec_json_get_int(v, "stable_s", 1, 86400, &stable, e) < 0 ||
 	    codec_json_get_int(v, "interval_s", 1, 86400, &interval, e) < 0 ||
 	    codec_json_get_bool(v, "no_watch", &p->set.no_watch, e) < 0 ||
+	    codec_json_get_bool(v, "outputs", &p->set.outputs, e) < 0 ||
 	    codec_json_get_int(v, "inode", INT64_MIN, INT64_MAX, &p->set.inode, e) < 0)
 		return -1;
 	if (!store_directory_complete_parse(complete, &p->set.complete))
@@ -128,7 +131,7 @@ static void place_stop(struct place *p)
 	chore_stop(&p->chore);
 }
 
-static struct place *find(struct store *s, int64_t bucket)
+struct place *place_find(struct store *s, int64_t bucket)
 {
 	for (struct place *p = s->places.first; p; p = p->next)
 		if (p->bucket == bucket)
@@ -324,7 +327,7 @@ int place_leave(struct store *s, int64_t bucket, struct err *e)
 	if (db_write(s->db, leave, &l, e) < 0)
 		return -1;
 	pthread_rwlock_wrlock(&s->places.lock);
-	p = find(s, bucket);
+	p = place_find(s, bucket);
 	for (at = &s->places.first; p && *at != p; at = &(*at)->next)
 		;
 	if (p)
@@ -345,7 +348,7 @@ int store_directory_get(struct store *s, int64_t bucket, struct arena *mem,
 	struct place *p;
 
 	pthread_rwlock_rdlock(&s->places.lock);
-	p = find(s, bucket);
+	p = place_find(s, bucket);
 	if (p) {
 		*out = p->set;
 		out->path = arena_strdup(mem, p->path);
@@ -367,17 +370,44 @@ static void behind(struct place *p)
 	place_poke(p);
 }
 
+static bool is_indexed(int fd, const struct store_object *o, int64_t inode)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (int64_t)st.st_ino == inode &&
+	       (uint64_t)st.st_size == o->size && place_mtime(&st) == o->mtime_ns;
+}
+
+// What a job made has its own name a moment after its commit; another one until then.
+static int open_placed(struct place *p, const struct store_object *o, int64_t inode)
+{
+	auto_free char *name = mem_strndup(o->key.p, o->key.n);
+	auto_fd int part = placing_open(p->store, p->root, o->bucket_id, o->key);
+	auto_fd int fd = -1;
+	struct err ignored;
+
+	if (part >= 0 && is_indexed(part, o, inode))
+		return file_take(&part);
+	fd = file_open_beneath(p->root, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW,
+			       &ignored);
+	return fd >= 0 && is_indexed(fd, o, inode) ? file_take(&fd) : -1;
+}
+
 static int open_now(struct place *p, const struct store_object *o, int64_t inode, struct err *e)
 {
 	auto_arena struct arena mem = { 0 };
 	auto_fd int fd = -1;
-	struct stat st;
+	int placed;
 
 	if (p->root < 0)
 		return err_set(e, ERR_UNAVAILABLE, "the directory of bucket %s is not there",
 			       p->name);
 	fd = file_open_beneath(p->root, arena_strndup(&mem, o->key.p, o->key.n),
 			       O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, e);
+	if (fd >= 0 && is_indexed(fd, o, inode))
+		return file_take(&fd);
+	if (p->set.outputs && (placed = open_placed(p, o, inode)) >= 0)
+		return placed;
 	if (fd < 0) {
 		if (e->code != ERR_NOT_FOUND && e->code != ERR_DENIED)
 			return -1;
@@ -386,14 +416,20 @@ static int open_now(struct place *p, const struct store_object *o, int64_t inode
 			       SPAN_FMT " is no longer the file that was indexed: it is gone",
 			       SPAN_ARG(span_head(o->key, 120)));
 	}
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (int64_t)st.st_ino != inode ||
-	    (uint64_t)st.st_size != o->size ||
-	    st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec != o->mtime_ns) {
+	behind(p);
+	return err_set(e, ERR_BUSY, SPAN_FMT " changed after it was indexed",
+		       SPAN_ARG(span_head(o->key, 120)));
+}
+
+void place_wake(struct store *s, int64_t bucket)
+{
+	struct place *p;
+
+	pthread_rwlock_rdlock(&s->places.lock);
+	p = place_find(s, bucket);
+	if (p)
 		behind(p);
-		return err_set(e, ERR_BUSY, SPAN_FMT " changed after it was indexed",
-			       SPAN_ARG(span_head(o->key, 120)));
-	}
-	return file_take(&fd);
+	pthread_rwlock_unlock(&s->places.lock);
 }
 
 int place_open_file(struct store *s, const struct store_object *o, int64_t inode, struct err *e)
@@ -402,7 +438,7 @@ int place_open_file(struct store *s, const struct store_object *o, int64_t inode
 	int fd;
 
 	pthread_rwlock_rdlock(&s->places.lock);
-	p = find(s, o->bucket_id);
+	p = place_find(s, o->bucket_id);
 	fd = p ? open_now(p, o, inode, e)
 	       : object_missing(e, STORE_NO_KEY, "the bucket's directory is served no more");
 	pthread_rwlock_unlock(&s->places.lock);

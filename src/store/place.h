@@ -34,6 +34,10 @@ must_check int place_leave(struct store *s, int64_t bucket, struct err *e);
 // The file of an external version, when it still is what was indexed: ERR_BUSY when it changed, ERR_NOT_FOUND.
 must_check int place_open_file(struct store *s, const struct store_object *o, int64_t inode,
 			       struct err *e);
+// With places.lock held; NULL when the bucket is none.
+struct place *place_find(struct store *s, int64_t bucket);
+// Has the place look now.
+void place_wake(struct store *s, int64_t bucket);
 
 // ---- index.c -------------------------------------------------------------------------------------------
 
@@ -44,6 +48,8 @@ must_check int place_scan(struct place *p, struct watch *w, struct err *e);
 // The same of one name.
 // known_only: of what is indexed already.
 must_check int place_look(struct place *p, struct span key, bool known_only, struct err *e);
+int64_t place_mtime(const struct stat *st);
+void place_etag(const struct stat *st, char out[static STORE_ETAG_MAX]);
 // A file that nobody writes to any more, as far as can be told without hearing that it was closed.
 bool place_settled(const struct place *p, const struct stat *st, int64_t now_ns);
 

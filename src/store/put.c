@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "codec/text.h"
+#include "store/placing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -89,13 +90,17 @@ int store_put_begin(struct store *s, const struct store_put_options *o, struct s
 		    struct err *e)
 {
 	struct db_conn *c = db_reader(s->db, e);
+	struct placing *placing = NULL;
 	struct store_bucket b;
 
 	if (!c || put_options_check(o, e) < 0 || size_check(s, o->size, e) < 0 ||
-	    bucket_find(c, o->bucket, &b, e) < 0 || place_refuse(&b, e) < 0 ||
-	    (!o->by_link && room_check(s, e) < 0))
+	    bucket_find(c, o->bucket, &b, e) < 0 ||
+	    (!o->by_link && (place_refuse(&b, e) < 0 || room_check(s, e) < 0)))
+		return -1;
+	if (b.directory && placing_begin(s, &b, o->key, &placing, e) < 0)
 		return -1;
 	*out = put_new(s, o);
+	(*out)->placing = placing;
 	return 0;
 }
 
@@ -202,6 +207,8 @@ int store_put_take_file(struct store_put *p, int dir, const char *name, struct e
 	auto_fd int fd = -1;
 	struct stat st;
 
+	if (p->placing)
+		return placing_take(p->placing, dir, name, p->store->o.object_max, e);
 	check(!p->size && p->fd < 0);
 	fd = file_open(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, e);
 	if (fd < 0)
@@ -272,6 +279,10 @@ static int take_md5(struct store_put *p, struct err *e)
 
 int store_put_stage(struct store_put *p, struct err *e)
 {
+	if (p->placing) {
+		p->staged = placing_stage(p->placing, e) == 0;
+		return p->staged ? 0 : err_wrap(e, "store " SPAN_FMT, SPAN_ARG(p->o.key));
+	}
 	if (p->fd < 0 && !p->small.max && spill(p, e) < 0) // an empty part
 		return -1;
 	// The disk works while the hasher catches up.
@@ -334,7 +345,13 @@ int store_put_apply(struct store_put *p, struct db_conn *c, struct err *e)
 					   .storage_class = p->o.storage_class,
 					   .checksum = p->checksum };
 	memcpy(p->object.etag, p->etag, sizeof(p->etag));
-	if (bucket_find(c, p->o.bucket, &b, e) < 0 || content_in(p, c, &at, e) < 0)
+	if (bucket_find(c, p->o.bucket, &b, e) < 0)
+		return -1;
+	if (p->placing)
+		return object_conditions_in(c, b.id, &p->o, e) < 0
+			       ? -1
+			       : placing_apply_in(p->placing, c, &b, &p->object, &p->o.cause, e);
+	if (content_in(p, c, &at, e) < 0)
 		return -1;
 	if (p->upload.n)
 		return part_in(p, c, at, e);
@@ -348,9 +365,17 @@ static int apply_one(struct db_conn *c, void *arg, struct err *e)
 	return store_put_apply(arg, c, e);
 }
 
+bool store_put_made_there(const struct store_put *p, size_t i, int *folder, const char **name,
+			  const char **later)
+{
+	return p->placing && placing_made(p->placing, i, folder, name, later);
+}
+
 void store_put_committed(struct store_put *p)
 {
 	p->committed = true;
+	if (p->placing)
+		placing_committed(p->placing);
 	if (p->file)
 		seen_add(p->store->seen, p->file);
 }
@@ -409,6 +434,8 @@ void store_put_unsure(struct store_put *p)
 {
 	struct store *s = p->store;
 
+	if (p->placing)
+		placing_unsure(p->placing);
 	if (!p->file)
 		return;
 	p->committed = true;
@@ -425,6 +452,7 @@ void store_put_abort(struct store_put *p)
 		return;
 	if (p->file && !p->committed && file_unlink(p->store, p->file, &ignored) < 0)
 		log_warn("store", "%s", ignored.msg);
+	placing_free(p->placing);
 	if (p->file)
 		live_remove(p);
 	if (p->followed)

@@ -15,6 +15,7 @@ struct store_put {
 	struct store_put_options o;
 	struct span upload; // a part of this upload, else empty
 	unsigned number;
+	struct placing *placing; // it becomes a file of a directory; then nothing of what follows
 
 	struct digest md5;    // unless `followed`
 	bool followed;	      // by the hasher: what is known to be large

@@ -12,6 +12,7 @@
 #include "store/hot.h"
 #include "store/keeper.h"
 #include "store/place.h"
+#include "store/placing.h"
 #include "store/scrub.h"
 
 #include <errno.h>
@@ -187,6 +188,7 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 	s->garbage = true;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_rwlock_init(&s->places.lock, NULL);
+	placings_init(s);
 	lock_cond_init(&s->reap);
 	lock_cond_init(&s->reserved);
 	if (dirs_open(&s->dirs, s->db, o->data_dir, o->content_dirs, e) < 0) {
@@ -195,8 +197,9 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 	}
 	s->backup_lock = backup_lock_open(o->data_dir, e);
 	if (s->backup_lock < 0 || drop_unfinished(s, e) < 0 || count_bad(s, e) < 0 ||
-	    places_load(s, e) < 0) {
+	    places_load(s, e) < 0 || placings_load(s, e) < 0) {
 		places_free(s);
+		placings_release(s);
 		file_close(s->backup_lock);
 		dirs_close(&s->dirs);
 		mem_free(s);
@@ -237,6 +240,7 @@ void store_close(struct store *s)
 	dirs_close(&s->dirs);
 	file_close(s->backup_lock);
 	places_free(s);
+	placings_release(s);
 	mem_free(s);
 }
 

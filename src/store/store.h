@@ -213,8 +213,9 @@ must_check int store_user_quota(struct store *s, int64_t user, struct store_quot
 // ---- directories served in place -----------------------------------------------------------------------
 // The bucket's objects are the regular files below a directory: its name is the key, its etag is made of inode, size
 // and time of change. Nothing is read to know them. Links, other file systems and names that cannot be keys are left
-// out. The bucket is changed by changing the files: writing through the store is ERR_DENIED. A file that is no longer
-// what was indexed cannot be read (ERR_BUSY) until it is indexed anew.
+// out. The bucket is changed by changing the files: writing through the store is ERR_DENIED, but for files that are taken
+// as they are (by_link: what jobs made) where the directory takes these. A file that is no longer what was indexed cannot
+// be read (ERR_BUSY) until it is indexed anew.
 
 enum { STORE_SENTINEL_MAX = 64 };
 // When a file is complete, so that it becomes an object: when its writer closed it (where nobody tells: as stable),
@@ -234,6 +235,7 @@ struct store_directory {
 	unsigned interval_s;  // all is looked at again after; 0 = 60
 	const char *sentinel; // NULL = ".done"
 	bool no_watch;	      // by looking alone, as on network file systems
+	bool outputs;	      // files that jobs made may be put there
 	int64_t inode;	      // of the directory, found when it is made a bucket
 };
 struct store_directory_state { // of the last look at all of it
@@ -375,6 +377,10 @@ void store_put_made(const struct store_put *p, struct arena *mem, struct store_o
 // inside the caller's write; afterwards free each with store_put_abort(), which keeps what was committed.
 must_check int store_put_stage(struct store_put *p, struct err *e); // [sync]
 must_check int store_put_apply(struct store_put *p, struct db_conn *c, struct err *e);
+// What it made in a directory, files and folders, for who gives them to somebody: number i, false when there are no
+// more. `later` is the name that it gets with the commit, NULL = it stays. All are borrowed.
+bool store_put_made_there(const struct store_put *p, size_t i, int *folder, const char **name,
+			  const char **later);
 void store_put_committed(struct store_put *p); // tell it after the commit succeeded
 // … or failed with ERR_IO: then it may be on disk all the same. The bytes are kept, and the next start decides.
 void store_put_unsure(struct store_put *p);

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "store/place.h"
+#include "store/placing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -138,6 +139,8 @@ static int told(struct watch *w, const struct inotify_event *ev, struct err *e)
 	if (ev->mask & (IN_Q_OVERFLOW | IN_ISDIR | IN_IGNORED) || !folder || !ev->len)
 		return 0;
 	key = mem_printf("%s%s", folder, ev->name);
+	if (placing_is_part(span_of(key)))
+		return 0;
 	// Another time of change is another version; one that is being written is no version yet.
 	if (ev->mask & (IN_DELETE | IN_MOVED_FROM | IN_ATTRIB))
 		return place_look(w->place, span_of(key), ev->mask & IN_ATTRIB, e);
@@ -273,6 +276,7 @@ void *place_main(void *arg)
 		if (w.rescan || w.fd < 0)
 			watch_open(&w);
 		w.rescan = false;
+		placings_settle(p);
 		bad = place_scan(p, &w, &e);
 		if (!bad) {
 			say_fault(p, "");
