@@ -29,6 +29,7 @@ struct serve_options {
 	const char **directory_roots; // where buckets may be directories; ends with NULL
 	struct dispatch_mount mounts[SERVE_MOUNTS_MAX]; // folders that services may have
 	unsigned mount_count;
+	unsigned mount_objects; // of a bucket that is mounted; 0 = as dispatch has it
 	unsigned workers;
 	const char *s3_domains;		// with commas; NULL = path style only
 	const char *tls_cert, *tls_key; // absolute; both or none

@@ -43,6 +43,7 @@ static const char serve_help[] =
 	"  --directory-root DIR    buckets may be directories below it; may be repeated\n"
 	"  --mount NAME=/FOLDER    services may see the folder, read-only (`mounts`); may be "
 	"repeated\n"
+	"  --mount-objects N       objects of a bucket that a service may mount (default 10000)\n"
 	"  --registry-name HOST[:PORT]\n"
 	"                        what this machine's own registry is called by others "
 	"(repeatable)\n"
@@ -136,6 +137,7 @@ enum {
 	OPT_HEAD_S,
 	OPT_BODY_RATE,
 	OPT_MAX_JOBS,
+	OPT_MOUNT_OBJECTS,
 	OPT_MAX_CPU,
 	OPT_MAX_MEMORY,
 	OPT_KEEP_JOBS,
@@ -173,6 +175,8 @@ static bool take_job_option(int c, struct serve_options *out)
 	struct err e = { 0 };
 
 	switch (c) {
+	case OPT_MOUNT_OBJECTS:
+		return take_number("--mount-objects", 10000000, &out->mount_objects);
 	case OPT_MAX_JOBS:
 		return take_number("--max-jobs", 100000, &out->jobs_max);
 	case OPT_MAX_CPU:
@@ -260,6 +264,7 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "header-timeout", 1, NULL, OPT_HEAD_S },
 		{ "min-body-rate", 1, NULL, OPT_BODY_RATE },
 		{ "max-jobs", 1, NULL, OPT_MAX_JOBS },
+		{ "mount-objects", 1, NULL, OPT_MOUNT_OBJECTS },
 		{ "max-cpu", 1, NULL, OPT_MAX_CPU },
 		{ "max-memory", 1, NULL, OPT_MAX_MEMORY },
 		{ "keep-jobs", 1, NULL, OPT_KEEP_JOBS },

@@ -224,7 +224,8 @@ static int open_jobs(struct daemon *d, struct err *e)
 					.cpu_millis_max = d->o->cpu_millis_max,
 					.memory_bytes_max = d->o->memory_bytes_max,
 					.mounts = d->o->mounts,
-					.mount_count = d->o->mount_count };
+					.mount_count = d->o->mount_count,
+					.view_objects_max = d->o->mount_objects };
 	struct exec_sandbox_options xo = { .data_dir = d->o->data,
 					   .respawn = respawn,
 					   .respawn_owner = d };

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "db/db.h"
 #include "dispatch/job.h"
+#include "dispatch/view.h"
 #include "fdl/fdl.h"
 
 #include <fcntl.h>
@@ -21,6 +22,7 @@ enum {
 	PIDS_MAX = 1024,
 	GRACE_MS = 5000,
 	OUTPUTS_MAX = 10000,
+	VIEW_OBJECTS_MAX = 10000,
 	TICK_MS = 1000,
 	END_WAIT_MS = 15000, // for jobs to end when we are told to end them
 	KEEP_FEED = 1000000, // entries of the event feed
@@ -28,6 +30,7 @@ enum {
 #define OUTPUT_MAX (UINT64_C(10) << 30)
 #define LOG_MAX (UINT64_C(16) << 20)
 #define SCRATCH_MAX (UINT64_C(1) << 30)
+#define VIEW_COPY_MAX (UINT64_C(1) << 30)
 
 // ---- jobs in memory ------------------------------------------------------------------------------------
 
@@ -125,6 +128,7 @@ void job_release(struct dispatch *d, struct job *j)
 	char input[JOB_INPUT_NAME_MAX];
 
 	unlinkat(d->tmp_dir, job_input_name(j, input), 0);
+	view_remove(d, j);
 	pthread_mutex_lock(&d->lock);
 	map_remove(&d->active, map_key_u64(&key));
 	count(d, j, false);
@@ -406,6 +410,8 @@ int dispatch_open(struct dispatch **out, const struct dispatch_options *o, struc
 	DEFAULT(pids_max, PIDS_MAX);
 	DEFAULT(grace_ms, GRACE_MS);
 	DEFAULT(outputs_max, OUTPUTS_MAX);
+	DEFAULT(view_objects_max, VIEW_OBJECTS_MAX);
+	DEFAULT(view_copy_max, VIEW_COPY_MAX);
 	DEFAULT(keep_feed, KEEP_FEED);
 #undef DEFAULT
 	d->todo_tail = &d->todo;

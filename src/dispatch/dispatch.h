@@ -61,6 +61,8 @@ struct dispatch_options {
 	unsigned outputs_max;	    // files of one job; 0 = 10,000
 	const struct dispatch_mount *mounts;
 	unsigned mount_count;
+	unsigned view_objects_max; // of a bucket that a service mounts (view.h); 0 = 10,000
+	uint64_t view_copy_max;	   // bytes of them that cannot be linked; 0 = 1 GiB
 };
 
 must_check int dispatch_open(struct dispatch **out, const struct dispatch_options *o,

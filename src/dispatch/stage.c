@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "dispatch/job.h"
+#include "dispatch/view.h"
 #include "fdl/event.h"
 #include "fdl/fdl.h"
 #include "image/image.h"
@@ -210,6 +211,17 @@ static int folders_open(const struct dispatch *d, const struct fdl_service *f, s
 	return 0;
 }
 
+// And what it mounts of the store.
+static int view_add(struct dispatch *d, const struct job *j, struct folders *out, struct err *e)
+{
+	const struct fdl_service *f = j->def->fdl;
+	int fd = f->mount ? view_open(d, j, f->mount, e) : -1;
+
+	if (fd >= 0)
+		out->at[out->n++] = (struct exec_mount){ f->mount_target, fd };
+	return f->mount && fd < 0 ? -1 : 0;
+}
+
 static uint64_t or_default(uint64_t value, uint64_t otherwise)
 {
 	return value ? value : otherwise;
@@ -236,6 +248,7 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 
 	if (job_payload(d, j, &mem, &payload, e) < 0 ||
 	    fdl_event_parse(payload, &mem, &ev, e) < 0 || folders_open(d, f, &folders, e) < 0 ||
+	    view_add(d, j, &folders, e) < 0 ||
 	    input_build(d, j, &ev, &mem, &input, &inputs, &file, e) < 0 ||
 	    (d->o.images && image_runtime(d->o.images, j->def->image_id, &mem, &image, e) < 0))
 		return -1;
@@ -273,7 +286,8 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 		.network = f->network_host ? EXEC_NETWORK_HOST : EXEC_NETWORK_NONE,
 	};
 	// Whoever waits is served by a kept sandbox, of this revision and for this caller alone.
-	if (j->row.sync && f->keep_warm)
+	// One that mounts a bucket would show the next call what the bucket was before.
+	if (j->row.sync && f->keep_warm && !f->mount)
 		spec.keep = &keep;
 	return d->driver->ops->submit(d->driver, &spec, e);
 }

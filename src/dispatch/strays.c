@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "dispatch/job.h"
+#include "dispatch/view.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -53,16 +54,19 @@ static void remove_copies(struct dispatch *d)
 	}
 	while ((f = readdir(list))) {
 		struct span rest = span_of(f->d_name), job;
+		bool view = span_starts(rest, SPAN(VIEW_PREFIX));
 		char id[EXEC_JOB_ID_MAX];
 		uint64_t number, attempt;
+		struct err e = { 0 };
 
-		if (!span_starts(rest, SPAN(JOB_INPUT_PREFIX)))
+		if (!view && !span_starts(rest, SPAN(JOB_INPUT_PREFIX)))
 			continue;
-		rest = span_from(rest, strlen(JOB_INPUT_PREFIX));
+		rest = span_from(rest, strlen(view ? VIEW_PREFIX : JOB_INPUT_PREFIX));
 		job = span_cut(&rest, '.');
 		if (span_to_u64(job, &number) && span_to_u64(rest, &attempt) &&
 		    !is_active(d, job_id_text((int64_t)number, id), (unsigned)attempt))
-			unlinkat(d->tmp_dir, f->d_name, 0);
+			if (file_remove_tree(d->tmp_dir, f->d_name, &e) < 0)
+				log_warn("dispatch", "%s: %s", f->d_name, e.msg);
 	}
 	closedir(list);
 }

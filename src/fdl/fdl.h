@@ -108,6 +108,9 @@ struct fdl_service {
 	size_t output_count;
 	const struct fdl_mount *mounts;
 	size_t mount_count;
+	const struct fdl_io
+		*mount;		  // `mount`: a folder of a bucket that the script sees; NULL = none
+	const char *mount_target; // where, as targets of mounts: "BUCKET/FOLDER"
 	const struct fdl_word *variables; // sorted by name
 	size_t variable_count;
 	const struct fdl_word *secrets; // sorted by name

@@ -192,6 +192,25 @@ int fdl_io_read(struct arena *a, const json_t *io, const char *service, bool is_
 	return read_filter(a, json_object_get(io, "suffix"), &out->suffixes, &out->suffix_count, e);
 }
 
+// Its first part is the bucket, also of a path with one part.
+int fdl_mount_io_read(struct arena *a, const json_t *mount, const json_t *providers,
+		      struct fdl_io *out, struct err *e)
+{
+	const char *provider = json_string_value(json_object_get(mount, "storage_provider"));
+	const char *path = json_string_value(json_object_get(mount, "path"));
+	struct span folder = trim_slashes(span_of(path)), bucket = span_cut(&folder, '/');
+
+	*out = (struct fdl_io){ 0 };
+	folder = trim_slashes(folder);
+	if (read_provider(a, span_of(provider && *provider ? provider : "minio"), providers, out,
+			  e) < 0 ||
+	    fdl_bucket_name_check(bucket, e) < 0 || check_folder(folder, e) < 0)
+		return -1;
+	out->bucket = arena_strndup(a, bucket.p, bucket.n);
+	out->folder = arena_strndup(a, folder.p, folder.n);
+	return 0;
+}
+
 bool fdl_io_matches(const struct fdl_io *io, struct span name)
 {
 	bool begins = io->prefix_count == 0, ends = io->suffix_count == 0;

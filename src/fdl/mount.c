@@ -1,4 +1,4 @@
-// mount: folders of the machine that a service wants to see. Owner: everything lives in the service's arena. Threads: no
+// mount: folders of the machine, and of a bucket, that a service wants to see. Owner: everything lives in the service's arena. Threads: no
 // shared state. Errors: ERR_INVALID, ERR_LIMIT.
 // SPDX-License-Identifier: Apache-2.0
 #include "fdl/private.h"
@@ -85,5 +85,34 @@ int fdl_mounts_read(struct arena *a, const json_t *list, const struct fdl_mount 
 	}
 	*out = mounts;
 	*count = n;
+	return 0;
+}
+
+int fdl_mount_read(struct arena *a, const json_t *mount, const json_t *providers,
+		   const struct fdl_mount *mounts, size_t count, const struct fdl_io **out,
+		   const char **target, struct err *e)
+{
+	const char *path = json_string_value(json_object_get(mount, "path"));
+	struct fdl_io *io;
+
+	if (!path || !*path) // as clients say that there is none
+		return 0;
+	io = arena_alloc(a, sizeof(*io));
+	if (fdl_mount_io_read(a, mount, providers, io, e) < 0)
+		return -1;
+	*target = arena_printf(a, "%s%s%s", io->bucket, io->folder[0] ? "/" : "", io->folder);
+	if (strlen(*target) > TARGET_MAX)
+		return err_set(e, ERR_LIMIT, "a path of %zu bytes, allowed are %d", strlen(*target),
+			       TARGET_MAX);
+	if (count == FDL_MOUNTS_MAX)
+		return err_set(e, ERR_LIMIT, "beside it there may be %d mounts",
+			       FDL_MOUNTS_MAX - 1);
+	for (size_t i = 0; i < count; i++)
+		if (span_path_overlap(span_of(*target), span_of(mounts[i].target)))
+			return err_set(e, ERR_INVALID,
+				       "/mnt/%.60s and /mnt/%.60s of mounts lie in one another: "
+				       "give the latter another path",
+				       *target, mounts[i].target);
+	*out = io;
 	return 0;
 }

@@ -25,6 +25,14 @@ must_check int fdl_io_read(struct arena *a, const json_t *io, const char *servic
 			   const json_t *providers, struct fdl_io *out,
 			   char field[static FDL_PATH_MAX], struct err *e);
 
+// The object `mount`, NULL in *out when it says nothing. Its place is apart from those of `mounts`.
+must_check int fdl_mount_read(struct arena *a, const json_t *mount, const json_t *providers,
+			      const struct fdl_mount *mounts, size_t count,
+			      const struct fdl_io **out, const char **target, struct err *e);
+// The parts of its path and its provider.
+must_check int fdl_mount_io_read(struct arena *a, const json_t *mount, const json_t *providers,
+				 struct fdl_io *out, struct err *e);
+
 // The list `mounts`.
 must_check int fdl_mounts_read(struct arena *a, const json_t *list, const struct fdl_mount **out,
 			       size_t *count, struct err *e);

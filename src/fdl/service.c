@@ -411,6 +411,16 @@ static int check_mounts(struct checker *c)
 			       &c->s->mount_count, c->e);
 }
 
+static int check_mount(struct checker *c)
+{
+	struct fdl_service *s = c->s;
+
+	snprintf(c->path, FDL_PATH_MAX, "mount");
+	return fdl_mount_read(c->a, json_object_get(s->doc, "mount"),
+			      json_object_get(s->doc, "storage_providers"), s->mounts,
+			      s->mount_count, &s->mount, &s->mount_target, c->e);
+}
+
 static int check_numbers(struct checker *c)
 {
 	int64_t pids = 0;
@@ -448,7 +458,7 @@ int fdl_service_check(struct fdl_service *s, char path[static FDL_PATH_MAX], str
 	    check_script(&c) < 0 || check_quantities(&c) < 0 || check_numbers(&c) < 0 ||
 	    check_words(&c) < 0 || check_ios(&c, "input", true, &s->inputs, &s->input_count) < 0 ||
 	    check_ios(&c, "output", false, &s->outputs, &s->output_count) < 0 ||
-	    check_mounts(&c) < 0 ||
+	    check_mounts(&c) < 0 || check_mount(&c) < 0 ||
 	    check_environment(&c, "variables", &s->variables, &s->variable_count) < 0 ||
 	    check_environment(&c, "secrets", &s->secrets, &s->secret_count) < 0)
 		return -1;

@@ -190,6 +190,11 @@ static int check_io(const struct fdl_service *f, struct err *e)
 				       "output[%zu].storage_provider: %s is not offered yet; use "
 				       "minio.default, the store of this cluster",
 				       i, f->outputs[i].provider);
+	if (f->mount && strcmp(f->mount->provider, "minio.default") != 0)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "mount.storage_provider: %s is not offered; use minio.default, the "
+			       "store of this cluster",
+			       f->mount->provider);
 	return 0;
 }
 
@@ -301,6 +306,8 @@ static int check_all(struct services *s, const struct service_caller *who,
 					     AUTH_READ | AUTH_LIST, e) < 0 ||
 			       check_buckets(s, who, f->outputs, f->output_count, AUTH_WRITE, e) <
 				       0 ||
+			       check_buckets(s, who, f->mount, f->mount != NULL,
+					     AUTH_READ | AUTH_LIST, e) < 0 ||
 			       check_outputs(s, f, e) < 0
 		       ? -1
 		       : 0;
@@ -340,8 +347,8 @@ static int secrets_in(struct change *w, struct db_conn *c, struct err *e)
 	return 0;
 }
 
-static int bucket_in(struct change *w, struct db_conn *c, const char *name, int64_t *id,
-		     struct err *e)
+static int bucket_in(struct change *w, struct db_conn *c, const char *name, int64_t service,
+		     int64_t *id, struct err *e)
 {
 	struct store_bucket b;
 	struct err none = { 0 };
@@ -351,7 +358,7 @@ static int bucket_in(struct change *w, struct db_conn *c, const char *name, int6
 		return -1;
 	if (*id)
 		return 0;
-	if (store_bucket_create_in(w->s->o.store, c, span_of(name), w->owner, w->id, &b, &none) <
+	if (store_bucket_create_in(w->s->o.store, c, span_of(name), w->owner, service, &b, &none) <
 	    0) {
 		*e = none;
 		return -1;
@@ -370,7 +377,7 @@ static int wire_in(struct change *w, struct db_conn *c, struct err *e)
 		char index[24];
 
 		snprintf(index, sizeof(index), "%zu", i);
-		if (bucket_in(w, c, w->fdl->inputs[i].bucket, &bucket, e) < 0 ||
+		if (bucket_in(w, c, w->fdl->inputs[i].bucket, w->id, &bucket, e) < 0 ||
 		    db_exec(c,
 			    "INSERT INTO triggers(service,bucket,folder,filter) "
 			    "VALUES(?1,?2,?3,?4)",
@@ -380,9 +387,10 @@ static int wire_in(struct change *w, struct db_conn *c, struct err *e)
 			return -1;
 	}
 	for (size_t i = 0; i < w->fdl->output_count; i++)
-		if (bucket_in(w, c, w->fdl->outputs[i].bucket, &bucket, e) < 0)
+		if (bucket_in(w, c, w->fdl->outputs[i].bucket, w->id, &bucket, e) < 0)
 			return -1;
-	return 0;
+	// What is mounted stays when the service goes.
+	return w->fdl->mount ? bucket_in(w, c, w->fdl->mount->bucket, 0, &bucket, e) : 0;
 }
 
 // Between finding the image and this transaction its name may have moved on, and its folder gone.
@@ -621,7 +629,7 @@ static int remove_in(struct db_conn *c, void *arg, struct err *e)
 	return tell_in(w, c, "deleted", e);
 }
 
-// True when another service reads from or writes to the bucket.
+// True when another service reads from, writes to or mounts the bucket.
 static bool bucket_shared(struct services *s, const char *bucket)
 {
 	bool shared = false;
@@ -636,6 +644,7 @@ static bool bucket_shared(struct services *s, const char *bucket)
 			shared |= strcmp(f->inputs[i].bucket, bucket) == 0;
 		for (size_t i = 0; i < f->output_count; i++)
 			shared |= strcmp(f->outputs[i].bucket, bucket) == 0;
+		shared |= f->mount && strcmp(f->mount->bucket, bucket) == 0;
 	}
 	pthread_rwlock_unlock(&s->lock);
 	return shared;

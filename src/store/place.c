@@ -361,6 +361,22 @@ int store_directory_get(struct store *s, int64_t bucket, struct arena *mem,
 	return p ? 0 : err_set(e, ERR_NOT_FOUND, "the bucket is no directory");
 }
 
+int store_directory_folder(struct store *s, int64_t bucket, const char *folder, struct err *e)
+{
+	auto_fd int root = -1;
+	struct place *p;
+
+	pthread_rwlock_rdlock(&s->places.lock);
+	p = place_find(s, bucket);
+	if (p && p->root >= 0)
+		root = fcntl(p->root, F_DUPFD_CLOEXEC, 3);
+	pthread_rwlock_unlock(&s->places.lock);
+	if (root < 0)
+		return err_set(e, p ? ERR_UNAVAILABLE : ERR_NOT_FOUND,
+			       "the directory is not there");
+	return file_open_beneath(root, *folder ? folder : ".", O_RDONLY | O_DIRECTORY, e);
+}
+
 // The index is behind: the place's thread looks.
 static void behind(struct place *p)
 {

@@ -254,6 +254,10 @@ must_check int store_directory_create(struct store *s, struct span name, int64_t
 must_check int store_directory_get(struct store *s, int64_t bucket, struct arena *mem,
 				   struct store_directory *out, struct store_directory_state *state,
 				   struct err *e);
+// The folder of this key ("" = all of it), open for reading; the caller's. ERR_NOT_FOUND, ERR_UNAVAILABLE while the
+// directory is not there.
+must_check int store_directory_folder(struct store *s, int64_t bucket, const char *folder,
+				      struct err *e);
 // Indexing begins, after the sink was set, and ends, before what the sink needs goes away.
 void store_directories_start(struct store *s);
 void store_directories_stop(struct store *s);
