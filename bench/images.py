@@ -28,7 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import conftest  # noqa: E402
 import requests  # noqa: E402
-import test_oci  # noqa: E402
+import oci  # noqa: E402
 from test_image_tools import crane_program  # noqa: E402
 
 MB, LAYER = 1 << 20, 600_000
@@ -66,17 +66,17 @@ def put_base(host, repo, megabytes):
     """An image of four layers without any order in their bytes. Of a tar only the first block matters here."""
     layers, ids = [], []
     for i in range(4):
-        data = gzip.compress(test_oci.tar_of((f"f{i}", os.urandom(megabytes * MB // 4))), compresslevel=0, mtime=0)
+        data = gzip.compress(oci.tar_of((f"f{i}", os.urandom(megabytes * MB // 4))), compresslevel=0, mtime=0)
         put_blob(host, repo, data)
-        layers.append(descriptor(data, test_oci.LAYER + "+gzip"))
+        layers.append(descriptor(data, oci.LAYER + "+gzip"))
         ids.append("sha256:" + hashlib.sha256(gzip.decompress(data)).hexdigest())
     config = json.dumps({"architecture": "amd64", "os": "linux", "config": {},
                          "rootfs": {"type": "layers", "diff_ids": ids}}).encode()
     put_blob(host, repo, config)
-    manifest = {"schemaVersion": 2, "mediaType": test_oci.MANIFEST, "config": descriptor(config, test_oci.CONFIG),
+    manifest = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": descriptor(config, oci.CONFIG),
                 "layers": layers}
     answer = requests.put(f"http://{host}/v2/{repo}/manifests/1", data=json.dumps(manifest),
-                          headers={"Content-Type": test_oci.MANIFEST}, timeout=60)
+                          headers={"Content-Type": oci.MANIFEST}, timeout=60)
     assert answer.status_code == 201, answer.text
 
 
@@ -84,7 +84,7 @@ def append(tmp):
     crane, why = crane_program()
     if not crane:
         sys.exit(why)
-    registry = test_oci.Registry(tmp)
+    registry = oci.Registry(tmp)
     count = [0]
 
     def fresh():
@@ -130,8 +130,8 @@ def unpack(tmp):
         machine_files(tar)
     run("gzip", "-k", "-n", "-6", str(tmp / "root.tar"))
     packed, plain = (tmp / "root.tar.gz").read_bytes(), (tmp / "root.tar").read_bytes()
-    image = test_oci.Image([plain], pack=lambda i, data: packed)
-    registry = test_oci.Registry(tmp)
+    image = oci.Image([plain], pack=lambda i, data: packed)
+    registry = oci.Registry(tmp)
     (tmp / "data").mkdir()
     daemon = conftest.Daemon(str(tmp / "data"))
     try:

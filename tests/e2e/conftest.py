@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -28,6 +29,12 @@ def wait_for(what, condition, seconds=30):
             return value
         time.sleep(0.02)
     pytest.fail(f"{what} did not come within {seconds} s (last: {value!r})")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 class Daemon:
@@ -134,6 +141,15 @@ def daemon():
     d = Daemon()
     yield d
     d.close()
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    """Debian's docker-registry, empty."""
+    import oci
+    r = oci.Registry(tmp_path_factory.mktemp("registry"))
+    yield r
+    r.close()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Images against full disks, liars and each other: a clear error, nothing half visible, nothing left."""
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -9,12 +10,13 @@ import tarfile
 import tempfile
 import threading
 import time
+import zlib
 
 import pytest
 import requests
-from conftest import Daemon, wait_for
-from test_oci import (MANIFEST, Image, LyingRegistry, base_layer, daemon_call, drop, drop_all, layout, pull, take_in,
-                      tar_of)
+from conftest import OSCAR, PASSWORD, USER, Daemon, wait_for
+from oci import (MANIFEST, Image, LyingRegistry, base_layer, daemon_call, drop, drop_all, layout, pull, sha,
+                 take_in, tar_of)
 
 FILES = int(os.environ.get("FILES", "5000"))  # FILES=1000000 for a night
 
@@ -221,24 +223,101 @@ def test_a_registry_that_is_never_content_with_credentials(daemon):
     assert not daemon.image_files()
 
 
-def test_very_many_files(daemon):
-    """FILES of them in one layer, then all taken away by the next: time and memory stay in proportion."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for n in range(FILES):
+class Packer(io.RawIOBase):
+    """Packs and sums what is written to it, so that a large layer is never in memory as a whole."""
+
+    def __init__(self):
+        super().__init__()
+        self.sum, self.gzip, self.pieces = hashlib.sha256(), zlib.compressobj(1, wbits=31), []
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        self.sum.update(data)
+        self.pieces.append(self.gzip.compress(data))
+        return len(data)
+
+    def done(self):
+        return "sha256:" + self.sum.hexdigest(), b"".join(self.pieces) + self.gzip.flush()
+
+
+def many_files(count):
+    """A layer of so many files in a hundred folders."""
+    packer = Packer()
+    with tarfile.open(fileobj=packer, mode="w|") as tar:
+        for n in range(count):
             info = tarfile.TarInfo(f"many/{n % 100}/{n}")
             info.size = 1
             tar.addfile(info, io.BytesIO(b"x"))
-    image = Image([out.getvalue(), tar_of((".wh.many", b""), ("left", b"1"))], pack=lambda i, d: gzip.compress(d, 1, mtime=0))
-    del out
-    began = time.monotonic()
-    made = take_in(daemon, layout((image, {})), "lab/many:1").json()
-    took = time.monotonic() - began
-    peak = int(next(line for line in (pathlib.Path("/proc") / str(daemon.process.pid) / "status").read_text().splitlines()
-                    if line.startswith("VmHWM")).split()[1])
-    print(f"{FILES} files: {took:.1f} s, daemon's peak {peak / 1024:.0f} MiB")
+    return packer.done()
+
+
+def peak(daemon):
+    status = (pathlib.Path("/proc") / str(daemon.process.pid) / "status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) << 10
+
+
+def test_very_many_files(daemon):
+    """FILES of them in one layer: brought in, seen by a job, taken away by a layer above, and removed, in a time that is
+    in proportion and in little memory."""
+    many, base = many_files(FILES), base_layer()
+    took = {}
+
+    def timed(what, call):
+        began = time.monotonic()
+        answer = call()
+        took[what] = time.monotonic() - began
+        return answer
+
+    full = Image([base, b""], pack=lambda i, d: many[1] if i else d, diff_ids=[sha(base), many[0]], Env=["PATH=/bin"])
+    gone = Image([base, b"", tar_of((".wh.many", b""), ("left", b"1"))], pack=lambda i, d: many[1] if i == 1 else d,
+                 diff_ids=[sha(base), many[0], sha(tar_of((".wh.many", b""), ("left", b"1")))])
+    made = timed("import", lambda: take_in(daemon, layout((full, {})), "lab/many:1")).json()
+    daemon.create("many", "n=0; for f in /many/*/*; do n=$((n+1)); done; echo files: $n", image="lab/many:1",
+                  memory="1Gi", timeout=1200)
+    daemon.put("many", "in/f", b"x")
+    job = timed("job", lambda: daemon.settled("many", 1, 60 + FILES / 1000))[0]
+    assert job["state"] == "succeeded" and f"files: {FILES}\n" in daemon.joblog(job["name"])
+    daemon.call("DELETE", "/system/services/many", 204)
+    made = timed("import and away", lambda: take_in(daemon, layout((gone, {})), "lab/gone:1")).json()
     root = pathlib.Path(daemon.data) / "images" / made["id"] / "rootfs"
     assert not (root / "many").exists() and (root / "left").exists()
-    assert took < 60 + FILES / 1000 and peak < 300 << 10
-    drop(daemon, "lab/many:1")
+    timed("prune", lambda: daemon.call("POST", "/system/images/prune?now=1", 200))
+    timed("remove", lambda: daemon.call("DELETE", "/system/images/lab%2Fmany:1", 204))
+    drop(daemon, "lab/gone:1")
     assert not daemon.image_files()
+    print(f"{FILES} files: " + ", ".join(f"{what} {s:.1f} s" for what, s in took.items()) +
+          f", daemon's peak {peak(daemon) >> 20} MiB")
+    assert all(s < 60 + FILES / 1000 for s in took.values()), took
+    assert peak(daemon) < 300 << 20
+
+
+def test_bounds_of_an_image_are_ones_of_the_machine():
+    """What is over them is refused with the option that says so, and leaves nothing: files, a bomb, a large layer."""
+    d = Daemon(None, "--max-image-files", "1000", "--max-image-size", "32Mi")
+    try:
+        ids, packed = many_files(1001)
+        many = Image([b""], pack=lambda i, data: packed, diff_ids=[ids])
+        bomb = Image([tar_of(("zeros", bytes(100 << 20)))], pack=lambda i, data: gzip.compress(data, 9, mtime=0))
+        large = Image([tar_of(("noise", os.urandom(33 << 20)))])
+        assert sum(map(len, bomb.blobs.values())) < 1 << 20
+        for image, word in ((many, "--max-image-files"), (bomb, "--max-image-size"), (large, "--max-image-size")):
+            with LyingRegistry(image) as r:
+                for answer in (d.call("POST", "/system/images/import", params={"name": "x:1"}, data=layout((image, {}))),
+                               d.call("POST", "/system/images/pull", json={"reference": f"{r.host}/lab/x:1"})):
+                    assert answer.status_code == 413 and word in answer.text, (answer.status_code, answer.text)
+                    assert not d.image_files()
+        host = d.api.removeprefix("http://")
+        pushed = requests.post(f"http://{host}/v2/lab/x/blobs/uploads/", auth=(USER, PASSWORD), timeout=30)
+        where = requests.compat.urljoin(d.api, pushed.headers["Location"])
+        layer = json.loads(large.manifest)["layers"][0]["digest"]
+        answer = requests.put(where + ("&" if "?" in where else "?") + "digest=" + layer, auth=(USER, PASSWORD),
+                              data=large.blobs[layer], timeout=60)
+        assert answer.status_code == 413, answer.text
+        for words in (["--max-image-files", "0"], ["--max-image-size", "much"]):
+            done = subprocess.run([str(OSCAR), "serve", "--data", d.data + "/x", *words], capture_output=True, text=True,
+                                  timeout=30, check=False)
+            assert done.returncode == 2 and words[0] in done.stderr, done.stderr
+    finally:
+        d.close()

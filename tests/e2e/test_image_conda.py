@@ -11,8 +11,7 @@ import tarfile
 
 import pytest
 from conftest import run_cli
-from test_images import add, program_files
-from test_oci import Image, base_layer, drop_all, layout, take_in, tar_of
+from oci import Image, add, base_layer, drop_all, layout, program_files, take_in, tar_of
 
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
 sys.path.append(str(CACHE / "oscar-test-tools" / "conda-pack"))  # by tools/setup

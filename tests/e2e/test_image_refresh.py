@@ -8,19 +8,12 @@ import time
 import pytest
 import requests
 from conftest import run_cli, wait_for
-from test_oci import Image, LyingRegistry, Registry, base_layer, drop_all, layout, pull, take_in, tar_of
+from oci import Image, LyingRegistry, Registry, base_layer, drop_all, layout, pull, take_in, tar_of
 
 
 def version(n, **config):
     return Image([base_layer(), tar_of(("version", b"%d\n" % n))], Env=["PATH=/bin"],
                  pack=lambda i, data: gzip.compress(data, mtime=0), **config)
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory):
-    r = Registry(tmp_path_factory.mktemp("refresh"))
-    yield r
-    r.close()
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ import tarfile
 import pytest
 import requests
 from conftest import PASSWORD, USER, run_cli, wait_for
-from test_images import program_files
-from test_oci import Image, Registry, layout, sha, take_in, tar_of
+from oci import Image, layout, program_files, sha, take_in, tar_of
 from test_registry import runnable
 
 CRANE = "github.com/google/go-containerregistry/cmd/crane@v0.20.2"
@@ -169,29 +168,22 @@ def test_umoci_unpacks_what_we_appended(daemon, place, on_disk, tmp_path, monkey
     assert json.loads((tmp_path / "bundle/config.json").read_text())["process"]["args"][0] == "/app/f"
 
 
-@pytest.fixture(scope="module")
-def other(tmp_path_factory):
-    r = Registry(tmp_path_factory.mktemp("other"))
-    yield r
-    r.close()
-
-
-def test_between_docker_registry_and_ours(daemon, place, on_disk, other):
-    place.skopeo_push(on_disk[0], f"{other.host}/lab/x:1")
+def test_between_docker_registry_and_ours(daemon, place, on_disk, registry):
+    place.skopeo_push(on_disk[0], f"{registry.host}/lab/x:1")
     place.run("skopeo", "copy", "-q", "--insecure-policy", "--src-tls-verify=false", "--dest-tls-verify=false",
-              f"docker://{other.host}/lab/x:1", f"docker://{place.host}/tools/over:1")
-    run_cli(daemon, "image", "push", "tools/over:1", f"{other.host}/lab/back:1")
-    run_cli(daemon, "image", "pull", "--name", "tools/again:1", f"{other.host}/lab/back:1")
+              f"docker://{registry.host}/lab/x:1", f"docker://{place.host}/tools/over:1")
+    run_cli(daemon, "image", "push", "tools/over:1", f"{registry.host}/lab/back:1")
+    run_cli(daemon, "image", "pull", "--name", "tools/again:1", f"{registry.host}/lab/back:1")
     crane = place.crane("digest", f"{place.host}/tools/again:1").stdout.strip()
-    assert crane == place.crane("digest", f"{other.host}/lab/x:1").stdout.strip()
-    place.crane("validate", "--remote", f"{other.host}/lab/back:1")
+    assert crane == place.crane("digest", f"{registry.host}/lab/x:1").stdout.strip()
+    place.crane("validate", "--remote", f"{registry.host}/lab/back:1")
 
 
 @pytest.mark.parametrize("tool", ["skopeo", "crane", "podman", "buildah"])
-def test_what_a_tool_left_in_docker_registry_is_pulled_pushed_and_appended_by_us(daemon, place, on_disk, other, tool,
+def test_what_a_tool_left_in_docker_registry_is_pulled_pushed_and_appended_by_us(daemon, place, on_disk, registry, tool,
                                                                                 tmp_path):
     where, image = on_disk
-    ref = f"{other.host}/lab/{tool}"
+    ref = f"{registry.host}/lab/{tool}"
     getattr(place, tool + "_push")(where, f"{ref}:theirs")
     run_cli(daemon, "image", "pull", "--name", f"over/{tool}:1", f"{ref}:theirs")
     run_cli(daemon, "image", "push", f"over/{tool}:1", f"{ref}:ours")
@@ -204,24 +196,24 @@ def test_what_a_tool_left_in_docker_registry_is_pulled_pushed_and_appended_by_us
         assert len(kept) == len(image.layers) + layers, tag
 
 
-def test_what_umoci_made_is_imported_pushed_and_unpacked_by_it_again(daemon, place, on_disk, other, tmp_path):
+def test_what_umoci_made_is_imported_pushed_and_unpacked_by_it_again(daemon, place, on_disk, registry, tmp_path):
     shutil.copytree(on_disk[0], tmp_path / "oci")
     (tmp_path / "f").write_text("by umoci")
     place.run("umoci", "insert", "--image", f"{tmp_path}/oci:x", str(tmp_path / "f"), "/inserted")
     run_cli(daemon, "image", "import", str(tmp_path / "oci"), "over/umoci:1")
-    run_cli(daemon, "image", "push", "over/umoci:1", f"{other.host}/lab/umoci:1")
-    place.skopeo_pull(f"{other.host}/lab/umoci:1", tmp_path / "back")
+    run_cli(daemon, "image", "push", "over/umoci:1", f"{registry.host}/lab/umoci:1")
+    place.skopeo_pull(f"{registry.host}/lab/umoci:1", tmp_path / "back")
     place.run("umoci", "unpack", "--image", f"{tmp_path}/back:x", str(tmp_path / "bundle"))
     assert (tmp_path / "bundle/rootfs/inserted").read_text() == "by umoci"
 
 
-def test_what_crane_appended_is_taken(daemon, place, on_disk, other, tmp_path):
+def test_what_crane_appended_is_taken(daemon, place, on_disk, registry, tmp_path):
     (tmp_path / "layer.tar").write_bytes(tar_of(("more", b"by crane\n")))
-    for host in (place.host, other.host):
+    for host in (place.host, registry.host):
         place.crane_push(on_disk[0], f"{host}/tools/below:1")
         place.crane("append", "-b", f"{host}/tools/below:1", "-f", str(tmp_path / "layer.tar"), "-t",
                     f"{host}/tools/above:1")
-    run_cli(daemon, "image", "pull", "--name", "over/crane-append:1", f"{other.host}/tools/above:1")
+    run_cli(daemon, "image", "pull", "--name", "over/crane-append:1", f"{registry.host}/tools/above:1")
     for name, image in (("here", "tools/above:1"), ("there", "over/crane-append:1")):
         daemon.create(name, "cat /more", image=image)
         daemon.put(name, "in/f", b"x")

@@ -2,7 +2,7 @@
 import gzip
 
 import pytest
-from test_oci import Image, base_layer, drop, layout, take_in, tar_of
+from oci import Image, base_layer, drop, layout, take_in, tar_of
 
 PASSWD = b"root:x:0:0::/root:/bin/sh\napp:x:1000:100:App:/home/app:/bin/sh\n"
 GROUP = b"root:x:0:\nusers:x:100:\nvideo:x:44:app\n"

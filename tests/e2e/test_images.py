@@ -1,29 +1,11 @@
 """Imported root file systems."""
 import io
 import pathlib
-import re
-import subprocess
 import tarfile
 
 import pytest
 from conftest import run_cli
-
-
-def program_files(*programs):
-    """A program and the libraries that it needs, as the loader names them."""
-    files = set()
-    for p in programs:
-        files.add(p)
-        files.update(re.findall(r"(/\S+) \(0x", subprocess.run(["ldd", p], capture_output=True, text=True).stdout))
-    return sorted(files)
-
-
-def add(tar, name, data=b"", mode=0o755, **attributes):
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = len(data), mode
-    for key, value in attributes.items():
-        setattr(info, key, value)
-    tar.addfile(info, io.BytesIO(data))
+from oci import add, program_files
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import time
 
 import pytest
 import requests
-from conftest import run_cli, wait_for
+from conftest import free_port, run_cli, wait_for
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from hook import Hook  # noqa: E402
@@ -32,12 +32,6 @@ def state(d, kind, name):
 
 def keys_of(records):
     return [r["s3"]["object"]["key"] for r in records]
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def test_nothing_is_lost_by_kill_9(fresh):

@@ -1,8 +1,6 @@
 """Container images: archives of every form, and pulls from a real registry and from a lying one."""
 import base64
 import gzip
-import hashlib
-import http.server
 import io
 import json
 import os
@@ -18,83 +16,9 @@ import time
 
 import pytest
 import requests
-from conftest import OSCAR, PASSWORD, USER, Daemon, run_cli, wait_for
-from test_images import add, program_files
-
-INDEX = "application/vnd.oci.image.index.v1+json"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-CONFIG = "application/vnd.oci.image.config.v1+json"
-LAYER = "application/vnd.oci.image.layer.v1.tar"
-DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
-
-
-def sha(data):
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def tar_of(*entries):
-    """Each entry: (name, bytes | None for a folder | "-> target" link | "= target" hard link)."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, what in entries:
-            if what is None:
-                add(tar, name, type=tarfile.DIRTYPE)
-            elif isinstance(what, str):
-                kind = tarfile.SYMTYPE if what.startswith("-> ") else tarfile.LNKTYPE
-                add(tar, name, type=kind, linkname=what.split(" ", 1)[1])
-            else:
-                add(tar, name, what)
-    return out.getvalue()
-
-
-def zstd(data):
-    return subprocess.run(["zstd", "-q"], input=data, capture_output=True, check=True).stdout
-
-
-def base_layer():
-    files = [("." + f, pathlib.Path(f).resolve().read_bytes())
-             for f in program_files("/bin/sh", "/bin/cat", "/bin/ls", "/usr/bin/id")]
-    return tar_of(*files, ("./etc/low", b"low\n"), ("./data/gone", b"gone\n"), ("./data/kept", b"kept\n"),
-                  ("./opaque/old", b"old\n"), ("./opaque/deep/old", b"old\n"), ("./was-folder/x", b"x"),
-                  ("./app", None), ("./linked", b"linked\n"))
-
-
-class Image:
-    """An image in memory: its blobs by digest, its manifest."""
-
-    def __init__(self, layers, pack=lambda i, data: data, arch="amd64", **config):
-        self.blobs, entries = {}, []
-        for i, layer in enumerate(layers):
-            packed = pack(i, layer)
-            suffix = {b"\x1f\x8b": "+gzip", b"\x28\xb5": "+zstd"}.get(packed[:2], "")
-            entries.append(self.add(packed, LAYER + suffix))
-        self.config = json.dumps({"architecture": arch, "os": "linux", "config": config, "rootfs": {
-            "type": "layers", "diff_ids": [sha(layer) for layer in layers]}}).encode()
-        self.layers = list(layers)
-        self.manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST,
-                                    "config": self.add(self.config, CONFIG), "layers": entries}).encode()
-        self.digest = sha(self.manifest)
-
-    def add(self, data, media):
-        self.blobs[sha(data)] = data
-        return {"mediaType": media, "digest": sha(data), "size": len(data)}
-
-    def descriptor(self, **more):
-        return dict(mediaType=MANIFEST, digest=self.digest, size=len(self.manifest), **more)
-
-
-def layout(*entries, extra=()):
-    """The tar of an OCI layout: (image, fields of its descriptor)…; blobs before the index, as tar sorts them."""
-    blobs, manifests = {}, []
-    for image, fields in entries:
-        blobs.update(image.blobs)
-        blobs[image.digest] = image.manifest
-        manifests.append(image.descriptor(**fields))
-    manifests += extra
-    index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).encode()
-    return tar_of(("blobs/", None), ("blobs/sha256/", None),
-                  *[("blobs/sha256/" + d[7:], data) for d, data in blobs.items()],
-                  ("index.json", index), ("oci-layout", b'{"imageLayoutVersion":"1.0.0"}'))
+from conftest import OSCAR, PASSWORD, USER, Daemon, free_port, run_cli, wait_for
+from oci import (DOCKER_LIST, MANIFEST, Image, LyingRegistry, Registry, base_layer, daemon_call, drop, drop_all,
+                 layout, pull, sha, take_in, tar_of, zstd)
 
 
 @pytest.fixture(scope="module")
@@ -121,18 +45,6 @@ def check_runs(daemon, name, ref, extra=""):
     assert "again\nnow a file\nlinked\n" in text and ".wh." not in text, text
     assert "from image blue\n/app\nin the app\n" in text, text
     daemon.call("DELETE", f"/system/services/{name}", 204)
-
-
-def take_in(daemon, data, name, status=201):
-    answer = daemon.call("POST", "/system/images/import", params={"name": name}, data=data)
-    assert answer.status_code == status, answer.text
-    return answer
-
-
-def drop(daemon, *names):
-    for n in names:
-        daemon.call("DELETE", "/system/images/" + requests.utils.quote(n, safe=""), 204)
-    assert not daemon.image_files()
 
 
 # ---- archives --------------------------------------------------------------------------------------------
@@ -254,57 +166,10 @@ def test_broken_layouts_are_refused_and_leave_nothing(daemon, image):
 # ---- the registry of Debian ------------------------------------------------------------------------------
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Registry:
-    def __init__(self, tmp, auth=False):
-        self.host = f"127.0.0.1:{free_port()}"
-        config = {"version": "0.1", "storage": {"filesystem": {"rootdirectory": str(tmp / "registry")}},
-                  "http": {"addr": self.host}}
-        if auth:
-            (tmp / "htpasswd").write_text("ana:" + HTPASSWD + "\n")
-            config["auth"] = {"htpasswd": {"realm": "lab", "path": str(tmp / "htpasswd")}}
-        (tmp / "config.yml").write_text(json.dumps(config))
-        self.log = open(tmp / "registry.log", "ab")
-        self.process = subprocess.Popen(["docker-registry", "serve", str(tmp / "config.yml")], stdout=self.log,
-                                        stderr=self.log)
-        wait_for("the registry", self.answers)
-
-    def answers(self):
-        try:
-            return requests.get(f"http://{self.host}/v2/", timeout=1).status_code in (200, 401)
-        except requests.ConnectionError:
-            return None
-
-    def push(self, tmp, image, name, *options):
-        with tarfile.open(fileobj=io.BytesIO(layout((image, {})))) as tar:
-            tar.extractall(tmp / "push")
-        subprocess.run(["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", *options,
-                        f"oci:{tmp}/push", f"docker://{self.host}/{name}"], check=True)
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait()
-        self.log.close()
-
-
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory, image):
-    tmp = tmp_path_factory.mktemp("registry")
-    r = Registry(tmp)
-    r.push(tmp, image, "lab/tool:1")
-    yield r
-    r.close()
-
-
-def pull(daemon, reference, status=201, **more):
-    answer = daemon.call("POST", "/system/images/pull", json=dict(reference=reference, **more))
-    assert answer.status_code == status, (answer.status_code, answer.text)
-    return answer
+def registry(registry, image, tmp_path_factory):
+    registry.push(tmp_path_factory.mktemp("pushed"), image, "lab/tool:1")
+    return registry
 
 
 def test_an_image_is_pulled_and_runs(daemon, registry, image):
@@ -314,11 +179,6 @@ def test_an_image_is_pulled_and_runs(daemon, registry, image):
     again = pull(daemon, f"{registry.host}/lab/tool@{image.digest}", name="mine:2").json()
     assert again["transferred"] == 0 and again["layers"] == 2 and again["name"] == "mine:2"
     drop_all(daemon)
-
-
-def drop_all(daemon):
-    names = [i["name"] for i in daemon.call("GET", "/system/images", 200).json() if i["name"] != "host"]
-    drop(daemon, *names)
 
 
 def test_two_images_share_their_base(daemon, registry, image, tmp_path):
@@ -346,10 +206,6 @@ def test_two_pulls_at_once(daemon, registry, image):
     drop_all(daemon)
 
 
-def daemon_call(daemon, body):
-    return requests.post(daemon.api + "/system/images/pull", json=body, auth=daemon.http.auth, timeout=60)
-
-
 def test_what_is_not_there_is_said(daemon, registry):
     assert "unknown" in pull(daemon, f"{registry.host}/lab/tool:nope", 404).text
     pull(daemon, f"{registry.host}/lab/tool@sha256:{'0' * 64}", 404)
@@ -357,10 +213,6 @@ def test_what_is_not_there_is_said(daemon, registry):
     assert "http://" in pull(daemon, "http://example.org/x:1", 400).text
     assert "lower-case" in pull(daemon, "example.org/Upper:1", 400).text
     assert not daemon.image_files()
-
-
-# "secret" by bcrypt with cost 4, the only form that the registry reads.
-HTPASSWD = "$2b$04$I7VPSPFTThhSb1/Icke9KeSpryLdMgEu7UJlhIBmDngU/dEsbsI9K"
 
 
 def test_user_and_password_of_a_docker_login(daemon, image, tmp_path):
@@ -399,56 +251,6 @@ def test_user_and_password_of_a_docker_login(daemon, image, tmp_path):
 
 
 # ---- a registry that misbehaves --------------------------------------------------------------------------
-
-
-class Liar(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
-    def answer(self, status, body=b"", **headers):
-        self.send_response(status)
-        for key, value in headers.items():
-            self.send_header(key.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_GET(self):
-        self.server.seen.append((self.path, dict(self.headers)))
-        self.server.plan(self)
-
-
-class LyingRegistry(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, image, plan=None):
-        super().__init__(("127.0.0.1", 0), Liar)
-        self.image, self.seen, self.state = image, [], {}
-        self.plan = plan or self.honest
-        self.host = f"127.0.0.1:{self.server_address[1]}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def honest(self, h):
-        if "/manifests/" in h.path:
-            h.answer(200, self.image.manifest, Content_Type=MANIFEST)
-            return
-        data = self.image.blobs.get(h.path.rsplit("/", 1)[1])
-        start = int(h.headers.get("Range", "bytes=0-")[6:-1])
-        if data is None:
-            h.answer(404)
-        elif start:
-            h.answer(206, data[start:], Content_Range=f"bytes {start}-{len(data) - 1}/{len(data)}")
-        else:
-            h.answer(200, data)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *args):
-        self.shutdown()
-        self.server_close()
 
 
 def test_wrong_bytes_are_never_an_image(daemon, image):

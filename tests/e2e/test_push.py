@@ -13,7 +13,8 @@ import threading
 import pytest
 import requests
 from conftest import OSCAR, PASSWORD, USER, run_cli
-from test_oci import MANIFEST, Image, Registry, layout, registry, image, take_in, tar_of  # noqa: F401
+from oci import MANIFEST, Image, Registry, layout, take_in, tar_of
+from test_oci import registry, image  # noqa: F401
 
 
 @pytest.fixture(scope="module")

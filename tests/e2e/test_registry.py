@@ -11,8 +11,7 @@ import threading
 import pytest
 import requests
 from conftest import PASSWORD, USER, wait_for
-from test_images import program_files
-from test_oci import INDEX, MANIFEST, Image, layout, sha, take_in, tar_of
+from oci import INDEX, MANIFEST, Image, layout, program_files, sha, take_in, tar_of
 
 ALICE, BOB = ("alice", "alice-password"), ("bob", "bob-password")
 LOGIN = base64.b64encode(":".join(ALICE).encode()).decode()

@@ -9,21 +9,15 @@ import threading
 import urllib.parse
 
 import pytest
-from conftest import wait_for
+from conftest import free_port, wait_for
 from test_supervisor import bench  # noqa: F401
 
 SCRIPT = ('tr a-z A-Z <"$INPUT_FILE_PATH" >"$TMP_OUTPUT_DIR/$(basename "$INPUT_FILE_PATH")"; mkdir "$TMP_OUTPUT_DIR/deep"\n'
           'echo note >"$TMP_OUTPUT_DIR/deep/a b+ü.txt"; echo no >"$TMP_OUTPUT_DIR/other.log"')
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Dav:
-    def __init__(self, folder, *options, scheme="http"):
+    def __init__(self, folder, *options, scheme="http", user="ana"):
         if not shutil.which("rclone"):
             pytest.skip("rclone is not installed")
         self.folder, port = folder, free_port()
@@ -31,8 +25,9 @@ class Dav:
         self.url = f"{scheme}://localhost:{port}"
         self.log = open(folder / "rclone.log", "ab")
         self.process = subprocess.Popen(
-            ["rclone", "serve", "webdav", str(folder / "data"), "--addr", f"127.0.0.1:{port}", "--user", "ana",
-             "--pass", "secret", "--config", "/dev/null", "--vfs-cache-mode", "off", "--dir-cache-time", "0s", *options],
+            ["rclone", "serve", "webdav", str(folder / "data"), "--addr", f"127.0.0.1:{port}", "--config", "/dev/null",
+             "--vfs-cache-mode", "off", "--dir-cache-time", "0s", *(["--user", user, "--pass", "secret"] if user else []),
+             *options],
             stdout=self.log, stderr=self.log)
 
         def listens():
