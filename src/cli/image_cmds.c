@@ -146,7 +146,7 @@ int cli_image_remove(struct cli *c, struct err *e)
 					 .path = cli_path(c, "/system/images/%s", c->words[i]) };
 
 		if (cli_call(c, &r, &a, e) < 0)
-			return err_wrap(e, "image %s", c->words[i]);
+			return -1; // it names the image
 		fprintf(c->out, "%s removed\n", c->words[i]);
 	}
 	return 0;
