@@ -41,6 +41,8 @@ struct serve_options {
 	unsigned jobs_max;		   // at once; 0 = as dispatch has it
 	uint32_t cpu_millis_max;
 	uint64_t memory_bytes_max; // what running jobs may ask for; 0 = what the machine has
+	uint64_t image_size_max;   // of images; 0 = as image has them
+	unsigned image_files_max;
 	unsigned upload_days, lifecycle_day_s; // 0 = as the store has them
 	unsigned free_low, free_stop;	       // percent; 0 = as the store has them
 	unsigned object_cache_mib;	       // likewise

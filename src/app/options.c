@@ -61,6 +61,8 @@ static const char serve_help[] =
 	"  --max-jobs N          jobs at once (default 256)\n"
 	"  --max-cpu N           cores that running jobs may ask for (default: all)\n"
 	"  --max-memory SIZE     memory likewise\n"
+	"  --max-image-size SIZE an image, packed as well as unpacked (default 64Gi)\n"
+	"  --max-image-files N   files and folders of an image (default 2000000)\n"
 	"  --keep-jobs N         finished jobs that are kept with their logs (default 1000000,\n"
 	"                        0: all)\n"
 	"  --keep-job-days N     and for how long (default 30, 0: for ever)\n"
@@ -140,6 +142,8 @@ enum {
 	OPT_MOUNT_OBJECTS,
 	OPT_MAX_CPU,
 	OPT_MAX_MEMORY,
+	OPT_IMAGE_SIZE,
+	OPT_IMAGE_FILES,
 	OPT_KEEP_JOBS,
 	OPT_KEEP_DAYS,
 	OPT_KEEP_FEED,
@@ -168,7 +172,17 @@ static bool take_count(const char *option, unsigned max, unsigned *out)
 	return true;
 }
 
-// Options of jobs; false as below.
+static bool take_size(const char *option, uint64_t *out)
+{
+	struct err e = { 0 };
+
+	if (fdl_quantity_units(span_of(optarg), out, &e) == 0 && *out)
+		return true;
+	fprintf(stderr, "oscar serve: %s: %s\n", option, e.code ? e.msg : "more than 0");
+	return false;
+}
+
+// Options of jobs and images; false as below.
 static bool take_job_option(int c, struct serve_options *out)
 {
 	uint64_t milli = 0;
@@ -188,10 +202,11 @@ static bool take_job_option(int c, struct serve_options *out)
 		fprintf(stderr, "oscar serve: --max-cpu: a number of cores\n");
 		return false;
 	case OPT_MAX_MEMORY:
-		if (fdl_quantity_units(span_of(optarg), &out->memory_bytes_max, &e) == 0)
-			return true;
-		fprintf(stderr, "oscar serve: --max-memory: %s\n", e.msg);
-		return false;
+		return take_size("--max-memory", &out->memory_bytes_max);
+	case OPT_IMAGE_SIZE:
+		return take_size("--max-image-size", &out->image_size_max);
+	case OPT_IMAGE_FILES:
+		return take_number("--max-image-files", 100000000, &out->image_files_max);
 	case OPT_KEEP_JOBS:
 		return take_count("--keep-jobs", 2000000000, &out->keep_jobs);
 	case OPT_KEEP_DAYS:
@@ -267,6 +282,8 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "mount-objects", 1, NULL, OPT_MOUNT_OBJECTS },
 		{ "max-cpu", 1, NULL, OPT_MAX_CPU },
 		{ "max-memory", 1, NULL, OPT_MAX_MEMORY },
+		{ "max-image-size", 1, NULL, OPT_IMAGE_SIZE },
+		{ "max-image-files", 1, NULL, OPT_IMAGE_FILES },
 		{ "keep-jobs", 1, NULL, OPT_KEEP_JOBS },
 		{ "keep-job-days", 1, NULL, OPT_KEEP_DAYS },
 		{ "keep-feed", 1, NULL, OPT_KEEP_FEED },

@@ -157,6 +157,8 @@ static int open_store(struct daemon *d, struct err *e)
 				    .day_s = d->o->lifecycle_day_s };
 	const char *docker = getenv("DOCKER_CONFIG");
 	struct image_options io = { .data_dir = d->o->data,
+				    .size_max = d->o->image_size_max,
+				    .entries_max = d->o->image_files_max,
 				    .insecure_registries = d->o->insecure_registries };
 
 	if (docker && *docker)

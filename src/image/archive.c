@@ -118,6 +118,13 @@ static int is_image(int fd, struct err *e)
 
 // ---- into the blob store -------------------------------------------------------------------------------
 
+static int too_large(const struct members *s, struct err *e)
+{
+	return err_set(e, ERR_LIMIT,
+		       "the archive is over %llu bytes (oscar serve --max-image-size)",
+		       (unsigned long long)s->w->m->limits.size_max);
+}
+
 static int store_data(struct members *s, struct archive *a, struct blob_writer *b, struct err *e)
 {
 	static const char zeros[4096];
@@ -139,6 +146,8 @@ static int store_data(struct members *s, struct archive *a, struct blob_writer *
 	}
 	return rc == ARCHIVE_EOF ? 0 : archive_fail(a, e);
 full:
+	if (b->err.code == ERR_PROTOCOL) // the bound is ours, nothing was announced
+		return too_large(s, e);
 	*e = b->err;
 	return -1;
 }
@@ -150,8 +159,7 @@ static int store_file(struct members *s, struct archive *a, const char *name, st
 	auto_blob struct blob_writer b = { .fd = -1 };
 
 	if (s->size > max)
-		return err_set(e, ERR_LIMIT, "the archive is over %llu bytes",
-			       (unsigned long long)max);
+		return too_large(s, e);
 	if (blob_begin(&b, s->w->m->blobs, max - s->size, e) < 0 || store_data(s, a, &b, e) < 0 ||
 	    blob_finish(&b, NULL, m->blob.digest, e) < 0)
 		return err_wrap(e, "%.80s", name);

@@ -81,7 +81,9 @@ static int scan(struct conda *x, struct err *e)
 		const char *name = archive_plain_name(entry);
 
 		if (++x->entries > x->w->m->limits.entries_max)
-			return err_set(e, ERR_LIMIT, "the archive has over %llu entries",
+			return err_set(e, ERR_LIMIT,
+				       "the archive has over %llu entries (oscar serve "
+				       "--max-image-files)",
 				       (unsigned long long)x->w->m->limits.entries_max);
 		x->is_env |= name && strncmp(name, "conda-meta/", 11) == 0;
 		if (name && strcmp(name, UNPACK) == 0 && take_records(x, a, e) < 0)

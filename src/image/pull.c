@@ -41,7 +41,9 @@ static int check_sizes(const struct pull *p, const struct manifest *m, struct er
 			       MANIFEST_BYTES_MAX);
 	for (size_t i = 0; i < m->count; i++) {
 		if (m->list[i].size > left)
-			return err_set(e, ERR_LIMIT, "the image's layers are over %llu bytes",
+			return err_set(e, ERR_LIMIT,
+				       "the image's layers are over %llu bytes (oscar "
+				       "serve --max-image-size)",
 				       (unsigned long long)p->w->m->limits.size_max);
 		left -= m->list[i].size;
 	}

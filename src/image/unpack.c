@@ -182,7 +182,9 @@ static int write_data(struct unpack *u, struct archive *a, int fd, la_int64_t si
 	while ((rc = archive_read_data_block(a, &block, &n, &at)) == ARCHIVE_OK) {
 		u->total->size += n;
 		if (u->total->size > u->limits.size_max || (uint64_t)at > u->limits.size_max)
-			return err_set(e, ERR_LIMIT, "the image is over %llu bytes when unpacked",
+			return err_set(e, ERR_LIMIT,
+				       "the image is over %llu bytes when unpacked (oscar "
+				       "serve --max-image-size)",
 				       (unsigned long long)u->limits.size_max);
 		if (file_pwrite_all(fd, block, n, at, e) < 0)
 			return -1;
@@ -299,7 +301,9 @@ static int take_entry(struct unpack *u, struct archive *a, struct archive_entry 
 	int dir;
 
 	if (++u->total->entries > u->limits.entries_max)
-		return err_set(e, ERR_LIMIT, "the image has over %llu entries",
+		return err_set(e, ERR_LIMIT,
+			       "the image has over %llu entries (oscar serve "
+			       "--max-image-files)",
 			       (unsigned long long)u->limits.entries_max);
 	if (!raw)
 		return err_set(e, ERR_INVALID, "an entry of the archive has no readable name");
