@@ -157,8 +157,10 @@ static int delegated(const json_t *root, unsigned depth, struct arena *mem, stru
 	}
 	if (parse(text, depth + 1, mem, ev, e) < 0)
 		return -1;
-	if (provider[0] && ev->kind == FDL_EVENT_STORAGE)
+	if (provider[0] && ev->kind == FDL_EVENT_STORAGE) {
 		ev->provider_id = dot ? dot + 1 : provider;
+		ev->has_provider_id = true;
+	}
 	return 0;
 }
 

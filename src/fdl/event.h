@@ -20,6 +20,7 @@ struct fdl_event {
 	enum fdl_event_kind kind;
 	const char *provider; // "minio", "s3", "onedata", "webdav", "rucio"; "" when unknown
 	const char *provider_id;
+	bool has_provider_id;	    // the event says it itself
 	const char *bucket, *key;   // decoded
 	const char *file_name;	    // last part of the key
 	const char *time;	    // "" when the event has none

@@ -37,7 +37,18 @@ must_check int config_parse(struct span yaml, const char *secrets_dir, struct ar
 must_check int config_load(struct arena *mem, struct config *out, struct err *e);
 void config_release(struct config *c); // accepts a zeroed struct
 
-enum config_kind { CONFIG_S3, CONFIG_WEBDAV, CONFIG_ONEDATA };
+enum config_kind {
+	CONFIG_S3,
+	CONFIG_WEBDAV,
+	CONFIG_ONEDATA,
+	CONFIG_RUCIO,
+	CONFIG_REPLICA, // in no description: a WebDAV server that Rucio names, asked with Rucio's token
+};
+
+struct config_rucio {
+	const char *account, *scope, *rse;
+	const char *refresh, *token_endpoint, *client, *audience; // "" = not said
+};
 
 // A storage with what is needed to speak to it.
 struct config_store {
@@ -45,12 +56,17 @@ struct config_store {
 	const char *name; // "minio.default"
 	const char *endpoint, *region;
 	const char *access, *secret; // WebDAV: login and password
-	const char *token;	     // S3: of a session, "" = none; Onedata: the token
+	const char
+		*token; // S3: of a session, "" = none; Onedata's own; Rucio: of access, "" = none
 	bool verify;
+	struct config_rucio rucio;
 };
 
 // The path of the first input entry of that provider, without slashes at its ends; NULL when there is none.
 const char *config_input_path(const struct config *c, const char *type, const char *id);
+// The id of the Rucio storage that an event without one is of: "default", else that of the first input of Rucio, else the
+// only one; NULL when there is none.
+const char *config_rucio_id(const struct config *c);
 // The id of the Onedata storage that holds the space; NULL when there is none.
 const char *config_onedata_id(const struct config *c, struct span space);
 

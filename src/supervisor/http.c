@@ -301,8 +301,11 @@ void http_finish(struct http *h, struct buf *out)
 
 static int send_body(struct http *h, const struct http_request *r, struct err *e)
 {
-	auto_free char *piece = mem_alloc(BUFFER);
+	auto_free char *piece = NULL;
 
+	if (r->text.n)
+		return conn_write(h->conn, r->text.p, r->text.n, e);
+	piece = mem_alloc(BUFFER);
 	for (uint64_t at = 0; at < r->body_size;) {
 		uint64_t left = r->body_size - at;
 		ssize_t n = file_pread_full(r->body, piece, left < BUFFER ? (size_t)left : BUFFER,
@@ -331,8 +334,9 @@ int http_send(struct http *h, const struct http_request *r, const struct http_he
 	buf_init(&text, HTTP_HEAD_MAX);
 	buf_printf(&text, "%s " SPAN_FMT " HTTP/1.1\r\nHost: %s\r\n", r->method,
 		   SPAN_ARG(r->target), h->url.authority);
-	if (r->body >= 0)
-		buf_printf(&text, "Content-Length: %llu\r\n", (unsigned long long)r->body_size);
+	if (r->body >= 0 || r->text.n)
+		buf_printf(&text, "Content-Length: %llu\r\n",
+			   (unsigned long long)(r->text.n ? r->text.n : r->body_size));
 	if (r->expect)
 		buf_add_str(&text, "Expect: 100-continue\r\n");
 	buf_add_span(&text, r->headers);
@@ -347,7 +351,7 @@ int http_send(struct http *h, const struct http_request *r, const struct http_he
 			goto lost;
 		unsent = h->head.status != 100;
 	}
-	if (r->body >= 0 && !unsent && send_body(h, r, &fault) < 0 &&
+	if ((r->body >= 0 || r->text.n) && !unsent && send_body(h, r, &fault) < 0 &&
 	    fault.code != ERR_UNAVAILABLE) {
 		*e = fault;
 		goto lost;

@@ -37,6 +37,7 @@ struct http_request {
 	struct span headers; // lines with CR LF, without Host and Content-Length
 	int body;	     // read from its start; -1 = none
 	uint64_t body_size;
+	struct span text; // the body instead, when it is not empty
 	bool expect; // asks first whether the body is wanted: a server that sends elsewhere says so before it comes
 };
 

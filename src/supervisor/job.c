@@ -147,9 +147,12 @@ void job_export(const struct job *j, const char *input_path)
 		export_text("INPUT_FILE_PATH", span_of(input_path));
 	if (ev->kind != FDL_EVENT_STORAGE)
 		return;
+	export_text("EVENT", buf_span(&j->payload));
+	// As the daemon's own runner has it: dCache and Rucio have no times, and names only.
+	if (strcmp(ev->provider, "webdav") == 0 || strcmp(ev->provider, "rucio") == 0)
+		return;
 	export_text("STORAGE_OBJECT_KEY", span_of(ev->key));
 	export_text("EVENT_TIME", span_of(ev->time));
-	export_text("EVENT", buf_span(&j->payload));
 }
 
 int job_temp_file(const struct job *j, struct err *e)

@@ -53,11 +53,12 @@ static int configure(struct run *r)
 	return 0;
 }
 
-static struct storage *same_store(const struct run *r, size_t i)
+// The storage of that name among those of the first n outputs; NULL when it is none of them.
+static struct storage *find_store(const struct run *r, size_t n, const char *name)
 {
-	for (size_t k = 0; k < i; k++)
-		if (strcmp(r->config.outputs[k].provider, r->config.outputs[i].provider) == 0)
-			return r->stores[k];
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(r->config.outputs[i].provider, name) == 0)
+			return r->stores[i];
 	return NULL;
 }
 
@@ -69,7 +70,7 @@ static int open_stores(struct run *r)
 		struct config_store *store = arena_alloc(&r->job.mem, sizeof(*store));
 		struct err e = { 0 };
 
-		r->stores[i] = same_store(r, i);
+		r->stores[i] = find_store(r, i, io->provider);
 		if (r->stores[i])
 			continue;
 		if (config_store(&r->config, io->provider_type, io->provider_id, store, &e) == 0 &&
@@ -87,12 +88,12 @@ static int open_stores(struct run *r)
 static void close_stores(struct run *r)
 {
 	for (size_t i = r->config.output_count; i-- > 0;)
-		if (r->stores[i] && !same_store(r, i))
+		if (r->stores[i] && !find_store(r, i, r->config.outputs[i].provider))
 			storage_close(r->stores[i]);
 }
 
 // Where the object of the event lies. dCache tells a file's name, below the path of the input that it is of; Onedata a
-// path whose first part is the space, which tells the provider.
+// path whose first part is the space, which tells the provider; Rucio a name, but not whose.
 static int locate(struct run *r, struct fdl_event *ev, struct err *e)
 {
 	struct span path = span_of(ev->key);
@@ -113,55 +114,100 @@ static int locate(struct run *r, struct fdl_event *ev, struct err *e)
 				       "no storage of type onedata has the space of %.100s",
 				       ev->key);
 		ev->provider_id = id;
+	} else if (strcmp(ev->provider, "rucio") == 0 && !ev->has_provider_id) {
+		id = config_rucio_id(&r->config);
+		if (!id)
+			return err_set(e, ERR_NOT_FOUND, "no storage of type rucio is described");
+		ev->provider_id = id;
 	}
 	return 0;
 }
 
-static int fetch_object(struct run *r, int to)
+static int fetch_file(struct run *r, struct storage *from, const char **path, struct err *e)
 {
-	struct fdl_event *ev = &r->job.event;
-	auto_storage struct storage *from = NULL;
-	struct config_store store;
-	struct err e = { 0 };
+	const struct fdl_event *ev = &r->job.event;
+	auto_fd int to = job_input_create(&r->job, path, e);
 	uint64_t size;
 
+	if (to < 0 || storage_get(from, ev->bucket, ev->key, to, &size, e) < 0)
+		return -1;
+	report_at(&r->report, REPORT_INFO, "Downloaded %llu bytes", (unsigned long long)size);
+	return 0;
+}
+
+// The script is told of the one file that came, or of the folder with several.
+static int fetch_set(struct run *r, struct storage *from, const char **path, struct err *e)
+{
+	const struct fdl_event *ev = &r->job.event;
+	auto_fd int dir = file_open(AT_FDCWD, r->job.input, O_RDONLY | O_DIRECTORY, 0, e);
+	auto_fd int list = dir < 0 ? -1 : job_temp_file(&r->job, e);
+	struct storage_set got;
+
+	if (list < 0 ||
+	    storage_get_set(from, ev->bucket, ev->key, dir, list, &r->job.mem, &got, e) < 0)
+		return -1;
+	*path = got.n == 1 ? arena_printf(&r->job.mem, "%s/%s", r->job.input, got.first)
+			   : r->job.input;
+	report_at(&r->report, REPORT_INFO, "Downloaded %zu files, %llu bytes", got.n,
+		  (unsigned long long)got.size);
+	return 0;
+}
+
+static int fetch_object(struct run *r, const char **path)
+{
+	struct fdl_event *ev = &r->job.event;
+	auto_storage struct storage *opened = NULL;
+	struct storage *from;
+	struct config_store store;
+	struct err e = { 0 };
+	int bad;
+
 	if (locate(r, ev, &e) < 0 ||
-	    config_store(&r->config, ev->provider, ev->provider_id, &store, &e) < 0 ||
-	    storage_open(&r->stop, &r->report, &store, &from, &e) < 0) {
+	    config_store(&r->config, ev->provider, ev->provider_id, &store, &e) < 0) {
 		err_wrap(&e, "the event's object cannot be fetched");
 		return fail(r, STATUS_CONFIG, &e);
 	}
+	// One session with a storage: tokens of Rucio are good for one of two only.
+	from = find_store(r, r->config.output_count, store.name);
+	if (!from && storage_open(&r->stop, &r->report, &store, &opened, &e) < 0) {
+		err_wrap(&e, "the event's object cannot be fetched");
+		return fail(r, STATUS_CONFIG, &e);
+	}
+	from = from ? from : opened;
 	report_at(&r->report, REPORT_INFO, "Downloading %s/%s from %s", ev->bucket, ev->key,
 		  store.name);
 	if (!*ev->bucket && store.kind == CONFIG_S3) {
 		err_set(&e, ERR_INVALID, "the event names no bucket");
 		return fail(r, STATUS_INPUT, &e);
 	}
-	if (storage_get(from, ev->bucket, ev->key, to, &size, &e) < 0) {
+	bad = store.kind == CONFIG_RUCIO ? fetch_set(r, from, path, &e)
+					 : fetch_file(r, from, path, &e);
+	if (bad < 0) {
 		err_wrap(&e, "download");
 		return fail(r, STATUS_INPUT, &e);
 	}
-	report_at(&r->report, REPORT_INFO, "Downloaded %llu bytes", (unsigned long long)size);
 	return 0;
+}
+
+// The payload of a call is its input.
+static int keep_payload(struct run *r, const char **path)
+{
+	struct err e = { 0 };
+	auto_fd int fd = job_input_create(&r->job, path, &e);
+
+	if (fd >= 0 && file_write_all(fd, r->job.event.body.p, r->job.event.body.n, &e) == 0)
+		return 0;
+	err_wrap(&e, "input");
+	return fail(r, STATUS_INPUT, &e);
 }
 
 // *path becomes NULL when the service wants no input.
 static int stage_in(struct run *r, const char **path)
 {
-	bool unknown = r->job.event.kind == FDL_EVENT_UNKNOWN;
-	struct err e = { 0 };
-	auto_fd int fd = -1;
-
 	*path = NULL;
-	if (r->config.skip_stage_in && !unknown)
-		return 0;
-	fd = job_input_create(&r->job, path, &e);
-	if (fd < 0 ||
-	    (unknown && file_write_all(fd, r->job.event.body.p, r->job.event.body.n, &e) < 0)) {
-		err_wrap(&e, "input");
-		return fail(r, STATUS_INPUT, &e);
-	}
-	return unknown ? 0 : fetch_object(r, fd);
+	if (r->job.event.kind == FDL_EVENT_UNKNOWN)
+		return keep_payload(r, path);
+	return r->config.skip_stage_in ? 0 : fetch_object(r, path);
 }
 
 // The event as a file, for scripts that read it: any size, byte for byte.

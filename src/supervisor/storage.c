@@ -1,24 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/storage.h"
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/rand.h"
 #include "codec/digest.h"
 #include "codec/range.h"
 #include "codec/sigv4.h"
 #include "codec/text.h"
 #include "codec/xml.h"
+#include "supervisor/patience.h"
 #include "supervisor/storage_private.h"
 
 #include <unistd.h>
 
 enum {
-	TRIES = 6, // without progress
-	WAIT_FIRST_MS = 200,
-	WAIT_MAX_MS = 5000,
-	RETRY_AFTER_MAX_S = 30,
 	CHUNK = 64 << 10,
 	FAULT_BODY_MAX = 16 << 10,
 	ETAG_MAX = 128,
@@ -39,6 +34,8 @@ int storage_open(struct stop *stop, const struct report *report, const struct co
 		storage_close(s);
 		return err_wrap(e, "storage %s", store->name);
 	}
+	if (store->kind == CONFIG_RUCIO)
+		storage_rucio_open(s);
 	*out = s;
 	return 0;
 }
@@ -47,6 +44,7 @@ void storage_close(struct storage *s)
 {
 	if (!s)
 		return;
+	storage_rucio_close(s);
 	http_free(s->http);
 	http_free(s->pool);
 	mem_free(s->folder);
@@ -55,6 +53,11 @@ void storage_close(struct storage *s)
 }
 
 // ---- requests ----------------------------------------------------------------------------------------
+
+static bool is_dav(const struct storage *s)
+{
+	return s->store->kind == CONFIG_WEBDAV || s->store->kind == CONFIG_REPLICA;
+}
 
 static bool is_redirect(const struct http_head *h)
 {
@@ -116,11 +119,11 @@ int storage_send(struct storage *s, const struct storage_request *r, const struc
 			   (unsigned long long)r->from, r->etag);
 	buf_add_str(&text, "User-Agent: oscar-supervisor\r\nAccept-Encoding: identity\r\n");
 	http.headers = buf_span(&text);
-	http.expect = s->store->kind == CONFIG_WEBDAV && r->body >= 0 && r->body_size;
+	http.expect = is_dav(s) && r->body >= 0 && r->body_size;
 	s->last = s->http;
 	if (http_send(s->http, &http, head, e) < 0)
 		return -1;
-	return s->store->kind == CONFIG_WEBDAV ? follow(s, &http, r, head, e) : 0;
+	return is_dav(s) ? follow(s, &http, r, head, e) : 0;
 }
 
 // What the store says about a refusal, and whether asking again may help (ERR_UNAVAILABLE).
@@ -150,45 +153,6 @@ int storage_refused(struct storage *s, const struct http_head *head, struct err 
 	text = xml_text(root, "Message");
 	return err_set(e, kind, "status %d, " SPAN_FMT ": " SPAN_FMT, status,
 		       SPAN_ARG(span_head(code, 60)), SPAN_ARG(span_head(text, 120)));
-}
-
-// ---- again -------------------------------------------------------------------------------------------
-
-struct patience {
-	unsigned failed; // in a row, without progress
-	int64_t wait_ms; // the least, as the server asked
-};
-
-static void heed(struct patience *p, const struct http_head *head)
-{
-	uint64_t seconds;
-
-	if (span_to_u64(http_head_get(head, "retry-after"), &seconds))
-		p->wait_ms =
-			(int64_t)(seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S) * 1000;
-}
-
-// Waits before another try; false when it is enough, with *e as it was.
-static bool once_more(struct storage *s, struct patience *p, const char *what, struct err *e)
-{
-	int64_t ms = WAIT_FIRST_MS;
-	struct err stopped = { 0 };
-
-	if ((e->code != ERR_UNAVAILABLE && e->code != ERR_TIMEOUT) || ++p->failed >= TRIES)
-		return false;
-	for (unsigned i = 1; i < p->failed && ms < WAIT_MAX_MS; i++)
-		ms *= 2;
-	ms += (int64_t)(rand_u64() % (uint64_t)ms) /
-	      2; // many jobs fail together and must not return together
-	ms = ms > p->wait_ms ? ms : p->wait_ms;
-	p->wait_ms = 0;
-	report_at(s->report, REPORT_WARNING, "%s: %s; trying again in %d ms", what, e->msg,
-		  (int)ms);
-	if (stop_wait(s->stop, -1, 0, clock_mono_ns() + ms * NS_PER_MS, &stopped) < 0) {
-		*e = stopped;
-		return false;
-	}
-	return true;
 }
 
 // ---- fetch -------------------------------------------------------------------------------------------
@@ -259,10 +223,26 @@ static int fetch_once(struct storage *s, const struct storage_request *base, str
 	if (storage_send(s, &r, &head, e) < 0)
 		return -1;
 	if (head->status != 200 && (head->status != 206 || !r.from)) {
-		heed(p, head);
+		patience_heed(p, head);
 		return storage_refused(s, head, e);
 	}
 	return fetch_begin(f, head, e) < 0 ? -1 : fetch_body(s, f, p, e);
+}
+
+int storage_fetch(struct storage *s, const struct storage_request *r, const char *what, int fd,
+		  uint64_t *size, struct err *e)
+{
+	struct fetch f = { .fd = fd, .total = UINT64_MAX };
+	struct patience p = { 0 };
+	struct err fault = { 0 };
+
+	while (fetch_once(s, r, &f, &p, &fault) < 0)
+		if (!patience_again(&p, s->stop, s->report, what, &fault)) {
+			*e = fault;
+			return -1;
+		}
+	*size = f.at;
+	return 0;
 }
 
 int storage_get(struct storage *s, const char *bucket, const char *key, int fd, uint64_t *size,
@@ -273,17 +253,10 @@ int storage_get(struct storage *s, const char *bucket, const char *key, int fd, 
 				     .key = key,
 				     .sha256 = SPAN(SIGV4_EMPTY_SHA256),
 				     .body = -1 };
-	struct fetch f = { .fd = fd, .total = UINT64_MAX };
-	struct patience p = { 0 };
-	struct err fault = { 0 };
 
-	while (fetch_once(s, &r, &f, &p, &fault) < 0)
-		if (!once_more(s, &p, key, &fault)) {
-			*e = fault;
-			return err_wrap(e, "%s/%.100s from %s", bucket, key, s->store->name);
-		}
-	*size = f.at;
-	return 0;
+	return storage_fetch(s, &r, key, fd, size, e) < 0
+		       ? err_wrap(e, "%s/%.100s from %s", bucket, key, s->store->name)
+		       : 0;
 }
 
 // ---- send --------------------------------------------------------------------------------------------
@@ -318,20 +291,46 @@ static bool stored(const struct storage *s, int status)
 	return status == 200 || status == 201 || status == 202 || status == 204;
 }
 
+static bool lacks_folder(const struct storage *s, const struct http_head *head)
+{
+	return s->store->kind == CONFIG_REPLICA && (head->status == 404 || head->status == 409);
+}
+
 static int put_once(struct storage *s, const struct storage_request *r, struct patience *p,
 		    struct err *e)
 {
+	bool has_folders = s->store->kind == CONFIG_WEBDAV || s->store->kind == CONFIG_ONEDATA;
 	const struct http_head *head;
 
-	if (s->store->kind != CONFIG_S3 && storage_plain_folders(s, r, e) < 0)
+	if (has_folders && storage_plain_folders(s, r, e) < 0)
 		return -1;
 	if (storage_send(s, r, &head, e) < 0)
 		return -1;
+	if (lacks_folder(s, head)) {
+		http_finish(s->last, NULL);
+		if (storage_replica_folders(s, r->target, e) < 0 ||
+		    storage_send(s, r, &head, e) < 0)
+			return -1;
+	}
 	if (!stored(s, head->status)) {
-		heed(p, head);
+		patience_heed(p, head);
 		return storage_refused(s, head, e);
 	}
 	http_finish(s->last, NULL);
+	return 0;
+}
+
+int storage_send_file(struct storage *s, const struct storage_request *r, const char *what,
+		      struct err *e)
+{
+	struct patience p = { 0 };
+	struct err fault = { 0 };
+
+	while (put_once(s, r, &p, &fault) < 0)
+		if (!patience_again(&p, s->stop, s->report, what, &fault)) {
+			*e = fault;
+			return -1;
+		}
 	return 0;
 }
 
@@ -345,18 +344,17 @@ int storage_put(struct storage *s, const char *bucket, const char *key, int fd, 
 				     .sha256 = SPAN(SIGV4_UNSIGNED),
 				     .body = fd,
 				     .body_size = size };
-	struct patience p = { 0 };
-	struct err fault = { 0 };
 
+	if (s->store->kind == CONFIG_RUCIO)
+		return storage_rucio_put(s, key, fd, size, e) < 0
+			       ? err_wrap(e, "%.100s to %s", key, s->store->name)
+			       : 0;
 	if (!s->url.tls && s->store->kind == CONFIG_S3) {
 		if (hash_body(s, fd, size, sum, e) < 0)
 			return -1;
 		r.sha256 = span_of(sum);
 	}
-	while (put_once(s, &r, &p, &fault) < 0)
-		if (!once_more(s, &p, key, &fault)) {
-			*e = fault;
-			return err_wrap(e, "%s/%.100s to %s", bucket, key, s->store->name);
-		}
-	return 0;
+	return storage_send_file(s, &r, key, e) < 0
+		       ? err_wrap(e, "%s/%.100s to %s", bucket, key, s->store->name)
+		       : 0;
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// storage_plain: storages that are asked by plain HTTP methods: WebDAV (RFC 4918) and Onedata's CDMI. A bucket is the
-// first folder of a path there.
+// storage_plain: storages that are asked by plain HTTP methods: WebDAV (RFC 4918), Onedata's CDMI, and the WebDAV servers
+// that Rucio names. A bucket is the first folder of a path there.
 #include "base/mem.h"
 #include "codec/text.h"
 #include "codec/url.h"
 #include "supervisor/storage_private.h"
+
+enum { REPLICA_DEPTH_MAX = 64 };
 
 static const char *path_of(struct arena *mem, const struct storage_request *r)
 {
@@ -28,6 +30,11 @@ static void who_asks(const struct storage *s, struct arena *mem, struct buf *lin
 		buf_printf(lines, "X-Auth-Token: %s\r\n", who->token);
 		return;
 	}
+	if (who->kind == CONFIG_REPLICA) {
+		if (*who->token)
+			buf_printf(lines, "Authorization: Bearer %s\r\n", who->token);
+		return;
+	}
 	plain = arena_printf(mem, "%s:%s", who->access, who->secret);
 	n = strlen(plain);
 	text = arena_alloc(mem, TEXT_BASE64_SIZE(n));
@@ -37,11 +44,12 @@ static void who_asks(const struct storage *s, struct arena *mem, struct buf *lin
 void storage_plain_head(struct storage *s, const struct storage_request *r, struct arena *mem,
 			struct buf *lines, struct span *target)
 {
-	const char *path = path_of(mem, r);
-
-	*target = span_of(arena_printf(mem, "%s/%s%s", s->url.path,
-				       url_encode_arena(mem, span_of(path), "/").p,
-				       r->folder ? "/" : ""));
+	*target = r->target;
+	if (s->store->kind != CONFIG_REPLICA)
+		*target =
+			span_of(arena_printf(mem, "%s/%s%s", s->url.path,
+					     url_encode_arena(mem, span_of(path_of(mem, r)), "/").p,
+					     r->folder ? "/" : ""));
 	who_asks(s, mem, lines);
 	if (r->folder && s->store->kind == CONFIG_ONEDATA)
 		buf_add_str(lines, "X-CDMI-Specification-Version: 1.1.1\r\n"
@@ -54,15 +62,12 @@ void storage_plain_head(struct storage *s, const struct storage_request *r, stru
 // ---- folders -------------------------------------------------------------------------------------------
 
 // Status of one request about a folder, whose body does not matter; -1 with *e.
-static int about_folder(struct storage *s, const char *method, const char *path, struct err *e)
+static int ask(struct storage *s, const struct storage_request *r, struct err *e)
 {
-	struct storage_request r = {
-		.method = method, .bucket = "", .key = path, .folder = true, .body = -1
-	};
 	const struct http_head *head;
 	int status;
 
-	if (storage_send(s, &r, &head, e) < 0)
+	if (storage_send(s, r, &head, e) < 0)
 		return -1;
 	status = head->status;
 	// 405: WebDAV's word for "it is there"; 404 is an answer to the question.
@@ -71,6 +76,15 @@ static int about_folder(struct storage *s, const char *method, const char *path,
 		return status;
 	}
 	return storage_refused(s, head, e);
+}
+
+static int about_folder(struct storage *s, const char *method, const char *path, struct err *e)
+{
+	struct storage_request r = {
+		.method = method, .bucket = "", .key = path, .folder = true, .body = -1
+	};
+
+	return ask(s, &r, e);
 }
 
 static int make_folder(struct storage *s, const char *path, struct err *e)
@@ -113,5 +127,35 @@ int storage_plain_folders(struct storage *s, const struct storage_request *r, st
 	}
 	mem_free(s->folder);
 	s->folder = mem_strdup(path);
+	return 0;
+}
+
+// From the last level up, for a token is good for what lies below some folder only: nobody may ask above it. Whether it
+// helped is what the next PUT tells.
+int storage_replica_folders(struct storage *s, struct span target, struct err *e)
+{
+	struct storage_request r = { .method = "MKCOL", .folder = true, .body = -1 };
+	struct span rest = target, path = span_cut(&rest, '?');
+	size_t ends[REPLICA_DEPTH_MAX], n = 0;
+	int status = 404;
+
+	while ((status == 404 || status == 409) && n < REPLICA_DEPTH_MAX) {
+		ptrdiff_t slash = span_rfind(path, '/');
+
+		if (slash <= 0)
+			break;
+		path = span_head(path, (size_t)slash);
+		ends[n++] = path.n;
+		r.target = path;
+		status = ask(s, &r, e);
+		if (status < 0)
+			return err_wrap(e, "folder %.*s", (int)(path.n < 100 ? path.n : 100),
+					path.p);
+	}
+	for (size_t i = n; i-- > 1;) {
+		r.target = span_head(target, ends[i - 1]);
+		if (ask(s, &r, e) < 0)
+			return -1;
+	}
 	return 0;
 }

@@ -139,6 +139,38 @@ static void credentials_come_from_files_first(void **state)
 	assert_int_equal(b->e.code, ERR_INVALID);
 }
 
+static void rucio_is_read_with_its_defaults(void **state)
+{
+	struct bed *b = *state;
+	struct config_store s;
+
+	assert_int_equal(
+		parse(b, "output: [{storage_provider: rucio.egi, path: any/folder}]\n"
+			 "storage_providers: {rucio: {egi: {host: rucio.example, auth_host: h, "
+			 "account: ana, rse: DISK, refresh_token: R}}}\n"),
+		0);
+	assert_string_equal(b->c.outputs[0].folder, ""); // names are flat there
+	assert_string_equal(config_rucio_id(&b->c), "egi");
+	assert_int_equal(config_store(&b->c, "rucio", "egi", &s, &b->e), 0);
+	assert_int_equal(s.kind, CONFIG_RUCIO);
+	assert_string_equal(s.endpoint, "https://rucio.example");
+	assert_string_equal(s.rucio.scope, "ana");
+	assert_string_equal(s.rucio.client, "token-portal");
+	assert_non_null(strstr(s.rucio.token_endpoint, "https://aai.egi.eu/"));
+	assert_int_equal(
+		parse(b, "input: [{storage_provider: minio, path: a}, "
+			 "{storage_provider: Rucio.two, path: b}]\n"
+			 "storage_providers: {rucio: {one: {host: h, auth_host: h, account: a, "
+			 "rse: R, access_token: T}, two: {host: h, auth_host: h, account: a, "
+			 "rse: R, access_token: T, scope: user.a}}}\n"),
+		0);
+	assert_string_equal(config_rucio_id(&b->c), "two");
+	assert_int_equal(config_store(&b->c, "rucio", "two", &s, &b->e), 0);
+	assert_string_equal(s.rucio.scope, "user.a");
+	assert_int_equal(parse(b, "name: none\n"), 0);
+	assert_null(config_rucio_id(&b->c));
+}
+
 static void wrong_descriptions_are_refused(void **state)
 {
 	static const struct {
@@ -154,6 +186,12 @@ static void wrong_descriptions_are_refused(void **state)
 		{ "storage_providers: {minio: {m: {secret_key: TOPSECRET}}}\n", "minio.m" },
 		{ "storage_providers: {onedata: {o: {token: TOPSECRET}}}\n", "oneprovider_host" },
 		{ "storage_providers: {webdav: {w: {hostname: h}}}\n", "login" },
+		{ "storage_providers: {rucio: {r: {host: h, auth_host: h, account: a}}}\n", "rse" },
+		{ "storage_providers: {rucio: {r: {host: h, auth_host: h, account: a, rse: R}}}\n",
+		  "refresh_token" },
+		{ "storage_providers: {rucio: {r: {host: h, auth_host: h, account: a, rse: R, "
+		  "access_token: \"TOPSECRET x\"}}}\n",
+		  "access_token" },
 	};
 	struct bed *b = *state;
 
@@ -171,6 +209,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(keys_of_files_follow_filters, setup, teardown),
 		cmocka_unit_test_setup_teardown(credentials_come_from_files_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(rucio_is_read_with_its_defaults, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_descriptions_are_refused, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
