@@ -4,7 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/buf.h"
-#include "supervisor/http_head.h"
+#include "codec/http_head.h"
 #include "supervisor/stop.h"
 
 #include <sys/types.h>

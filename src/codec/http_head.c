@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "supervisor/http_head.h"
+#include "codec/http_head.h"
 
 enum { CHUNK_DIGITS_MAX = 15 };
 
@@ -16,12 +16,31 @@ static int status_line(struct span line, struct http_head *out, struct err *e)
 	return 0;
 }
 
+// RFC 9110 5.6.2: a blank in a name, or a control byte anywhere, is read differently by different readers.
+static bool name_ok(struct span name)
+{
+	for (size_t i = 0; i < name.n; i++)
+		if ((unsigned char)name.p[i] <= ' ' || (unsigned char)name.p[i] >= 0x7f ||
+		    strchr("\"(),/:;<=>?@[\\]{}", name.p[i]))
+			return false;
+	return name.n > 0;
+}
+
+static bool value_ok(struct span value)
+{
+	for (size_t i = 0; i < value.n; i++)
+		if (((unsigned char)value.p[i] < ' ' && value.p[i] != '\t') || value.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
 static int field(struct span line, struct http_head *out, struct err *e)
 {
 	ptrdiff_t colon = span_find(line, ':');
 	struct http_field *f;
 
-	if (colon <= 0 || line.p[0] == ' ' || line.p[0] == '\t')
+	if (colon < 0 || !name_ok(span_head(line, (size_t)colon)) ||
+	    !value_ok(span_from(line, (size_t)colon + 1)))
 		return err_set(e, ERR_PROTOCOL, "a header of the answer is malformed");
 	if (out->field_count == HTTP_FIELDS_MAX)
 		return err_set(e, ERR_LIMIT, "more than %d headers", HTTP_FIELDS_MAX);
@@ -29,6 +48,14 @@ static int field(struct span line, struct http_head *out, struct err *e)
 	f->name = span_head(line, (size_t)colon);
 	f->value = span_trim(span_from(line, (size_t)colon + 1));
 	return 0;
+}
+
+bool http_list_has(struct span list, struct span word)
+{
+	while (list.n)
+		if (span_eq_nocase(span_trim(span_cut(&list, ',')), word))
+			return true;
+	return false;
 }
 
 struct span http_head_get(const struct http_head *h, const char *name)
@@ -57,7 +84,7 @@ static int framing(struct http_head *out, struct err *e)
 					       "the answer's transfer encoding is not known");
 			out->chunked = true;
 		} else if (span_eq_nocase(f->name, SPAN("connection"))) {
-			out->close = out->close || span_eq_nocase(f->value, SPAN("close"));
+			out->close = out->close || http_list_has(f->value, SPAN("close"));
 		}
 	}
 	if (out->chunked && out->length >= 0)

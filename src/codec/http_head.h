@@ -25,5 +25,8 @@ must_check int http_head_parse(struct span text, struct http_head *out, struct e
 // The value of the first field of that name; p == NULL when there is none.
 struct span http_head_get(const struct http_head *h, const char *name);
 
+// Is the word one of those of a list with commas, whatever its case?
+bool http_list_has(struct span list, struct span word);
+
 // The size in front of a chunk, its extensions left aside.
 must_check int http_chunk_size(struct span line, uint64_t *out, struct err *e);
