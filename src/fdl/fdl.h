@@ -25,6 +25,8 @@ enum {
 	FDL_REFRESH_MIN_S = 10,		    // image_refresh
 	FDL_TIMEOUT_MAX_S = 30 * 24 * 3600, // timeout, wait_timeout
 	FDL_KEEP_WARM_MAX = 64,
+	FDL_INSTANCES_MAX = 64,	    // expose.max_scale
+	FDL_CALLS_MAX = 1000,	    // expose.concurrency
 	FDL_QUEUE_MAX = 1000000000, // queue.max, queue.concurrency
 	FDL_PRIORITY_MAX = 100,
 	FDL_WEIGHT_MAX = 1000,
@@ -47,6 +49,17 @@ struct fdl_io {
 struct fdl_mount {
 	const char *name;
 	const char *target; // where the script sees it, below /mnt; none within another
+};
+
+// A server that the service runs, to which requests are passed on.
+struct fdl_expose {
+	uint16_t port;		 // where it listens; 0 = the service runs none
+	uint32_t min, max;	 // of its instances at once
+	uint32_t calls;		 // requests at once in one of them
+	bool rewrite_target;	 // it sees the whole path; else what is behind /exposed
+	bool default_command;	 // it is the image's own command, not the script
+	bool set_auth;		 // only who may use the service is let in
+	const char *health_path; // answers 2xx or 3xx when it is ready; "" = its port answers
 };
 
 struct fdl_word {
@@ -90,11 +103,12 @@ struct fdl_service {
 	uint64_t log_bytes_max;	   // `log_limit`, 0 = the cluster's default
 	uint32_t keep_warm;	   // sandboxes kept for calls, 0 = none
 	int64_t idle_stop_s;	   // how long, without a call; at least 1
-	uint32_t pids_max;	   // 0 = the cluster's default
-	uint32_t gpus;		   // `enable_gpu`: 1
-	uint64_t queue_max;	   // `queue.max`: queued jobs, 0 = any number
-	uint32_t concurrency;	   // `queue.concurrency`: jobs at once, 0 = any number
-	int32_t priority;	   // `queue.priority`, -100 to 100, among the services of one owner
+	struct fdl_expose expose;
+	uint32_t pids_max;    // 0 = the cluster's default
+	uint32_t gpus;	      // `enable_gpu`: 1
+	uint64_t queue_max;   // `queue.max`: queued jobs, 0 = any number
+	uint32_t concurrency; // `queue.concurrency`: jobs at once, 0 = any number
+	int32_t priority;     // `queue.priority`, -100 to 100, among the services of one owner
 	uint32_t weight;   // `queue.weight`: share beside services of the same priority, at least 1
 	int64_t timeout_s; // run time, 0 = the cluster's default
 	int64_t wait_timeout_s;	  // time in the queue, 0 = no bound

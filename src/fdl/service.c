@@ -84,7 +84,8 @@ static int check_script(struct checker *c)
 		if (from[0] != '\r' || from[1] != '\n')
 			*to++ = *from;
 	*to = 0;
-	if (span_trim(span_of(script)).n == 0)
+	if (span_trim(span_of(script)).n == 0 &&
+	    !(c->s->expose.port && c->s->expose.default_command))
 		return err_set(c->e, ERR_INVALID, "a service needs a script; this one is empty");
 	c->s->script = script;
 	json_object_set_new(c->s->doc, "script", json_string(script));
@@ -421,6 +422,22 @@ static int check_mount(struct checker *c)
 			      s->mount_count, &s->mount, &s->mount_target, c->e);
 }
 
+static int check_expose(struct checker *c)
+{
+	snprintf(c->path, FDL_PATH_MAX, "expose");
+	if (fdl_expose_read(c->a, json_object_get(c->s->doc, "expose"), &c->s->expose, c->e) < 0)
+		return -1;
+	if (c->s->expose.port && c->s->network_host)
+		return err_set(c->e, ERR_UNSUPPORTED,
+			       "api_port: not with \"network: host\": a server listens inside its "
+			       "sandbox, where requests are passed to it");
+	if (c->s->expose.default_command && c->s->expose.port && strcmp(c->s->image, "host") == 0)
+		return err_set(
+			c->e, ERR_INVALID,
+			"default_command: this machine (image: host) has none; use a script");
+	return 0;
+}
+
 static int check_numbers(struct checker *c)
 {
 	int64_t pids = 0;
@@ -455,8 +472,9 @@ int fdl_service_check(struct fdl_service *s, char path[static FDL_PATH_MAX], str
 	read_plain(&c);
 	check_log_level(&c);
 	if (check_name(&c) < 0 || check_image(&c) < 0 || check_refresh(&c) < 0 ||
-	    check_script(&c) < 0 || check_quantities(&c) < 0 || check_numbers(&c) < 0 ||
-	    check_words(&c) < 0 || check_ios(&c, "input", true, &s->inputs, &s->input_count) < 0 ||
+	    check_words(&c) < 0 || check_expose(&c) < 0 || check_script(&c) < 0 ||
+	    check_quantities(&c) < 0 || check_numbers(&c) < 0 ||
+	    check_ios(&c, "input", true, &s->inputs, &s->input_count) < 0 ||
 	    check_ios(&c, "output", false, &s->outputs, &s->output_count) < 0 ||
 	    check_mounts(&c) < 0 || check_mount(&c) < 0 ||
 	    check_environment(&c, "variables", &s->variables, &s->variable_count) < 0 ||

@@ -50,6 +50,7 @@ static const struct fdl_field expose_fields[] = {
 	{ "auth_type", FDL_STRING, FDL_OMIT, NULL },
 	{ "health_path", FDL_STRING, FDL_EMPTY, NULL },
 	{ "probe_mode", FDL_STRING, FDL_OMIT, NULL },
+	{ "concurrency", FDL_INT, FDL_OMIT, NULL }, // ours
 	{ 0 },
 };
 

@@ -2,7 +2,7 @@
 // Owner: the caller. Threads: one. Errors: none of its own.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include "supervisor/http_head.h"
+#include "codec/http_head.h"
 #include "supervisor/report.h"
 #include "supervisor/stop.h"
 

@@ -176,6 +176,31 @@ static void ports_are_numbers_or_lists(void **state unused_arg)
 	}
 }
 
+static void what_is_exposed_has_bounds(void **state unused_arg)
+{
+	auto_fdl_service struct fdl_service *none =
+		parse(WITH(",\"expose\":{\"min_scale\":3,\"max_scale\":1,\"health_path\":\"x\"}"));
+	auto_fdl_service struct fdl_service *plain =
+		parse(WITH(",\"expose\":{\"api_port\":[81,80]}"));
+	auto_fdl_service struct fdl_service *full = parse(
+		"{\"name\":\"n\",\"image\":\"i\",\"expose\":{\"api_port\":80,\"min_scale\":12,"
+		"\"default_command\":true,\"set_auth\":true,\"rewrite_target\":true,"
+		"\"health_path\":\"/up\",\"concurrency\":7,\"auth_type\":\"Basic\"}}");
+
+	assert_int_equal(none->expose.port, 0);
+	assert_int_equal(plain->expose.port, 81);
+	assert_int_equal(plain->expose.min, 0);
+	assert_int_equal(plain->expose.max, 10);
+	assert_int_equal(plain->expose.calls, 100);
+	assert_string_equal(plain->expose.health_path, "");
+	assert_false(plain->expose.set_auth);
+	assert_int_equal(full->expose.max, 12);
+	assert_int_equal(full->expose.calls, 7);
+	assert_string_equal(full->expose.health_path, "/up");
+	assert_true(full->expose.set_auth && full->expose.rewrite_target &&
+		    full->expose.default_command);
+}
+
 static void what_breaks_a_rule_is_refused_with_the_field(void **state unused_arg)
 {
 	static const struct {
@@ -244,6 +269,19 @@ static void what_breaks_a_rule_is_refused_with_the_field(void **state unused_arg
 		{ WITH(",\"retry\":{\"on\":[\"bad luck\"]}"), "retry.on[0]: \"bad luck\"" },
 		{ WITH(",\"expose\":{\"api_port\":\"80\"}"),
 		  "expose.api_port: expected a whole number" },
+		{ WITH(",\"expose\":{\"api_port\":65536}"), "expose: api_port: 65536 is not" },
+		{ WITH(",\"expose\":{\"api_port\":80,\"max_scale\":65}"), "max_scale: 65 is not" },
+		{ WITH(",\"expose\":{\"api_port\":80,\"min_scale\":2,\"max_scale\":1}"),
+		  "max_scale: 1 is less" },
+		{ WITH(",\"expose\":{\"api_port\":80,\"concurrency\":0}"),
+		  "concurrency: 0 is not" },
+		{ WITH(",\"expose\":{\"api_port\":80,\"health_path\":\"a b\"}"),
+		  "health_path: want" },
+		{ WITH(",\"expose\":{\"api_port\":80,\"auth_type\":\"oidc\"}"), "auth_type: only" },
+		{ WITH(",\"network\":\"host\",\"expose\":{\"api_port\":80}"),
+		  "not with \"network" },
+		{ "{\"name\":\"n\",\"image\":\"i\",\"expose\":{\"default_command\":true}}",
+		  "script: a service needs" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -383,6 +421,7 @@ int main(void)
 		cmocka_unit_test(paths_are_trimmed_and_split),
 		cmocka_unit_test(keys_match_whatever_their_case_and_unknown_ones_are_listed),
 		cmocka_unit_test(ports_are_numbers_or_lists),
+		cmocka_unit_test(what_is_exposed_has_bounds),
 		cmocka_unit_test(what_breaks_a_rule_is_refused_with_the_field),
 		cmocka_unit_test(a_script_over_its_size_is_refused),
 		cmocka_unit_test(line_ends_of_a_script_become_lf),
