@@ -34,7 +34,7 @@ static int64_t ms(int64_t n)
 }
 
 // A line of ours in the job's log. The log is there for people: failing to write it ends nothing.
-static void say(struct shim *s, const char *text)
+void shim_say(struct shim *s, const char *text)
 {
 	struct err e = { 0 };
 
@@ -81,7 +81,7 @@ static void keep(struct shim *s, enum joblog_stream stream, const char *p, size_
 	s->exit.log_bytes_dropped += n - fits;
 	if (fits < n && !s->log_full) {
 		s->log_full = true;
-		say(s, "log limit reached, the rest is dropped\n");
+		shim_say(s, "log limit reached, the rest is dropped\n");
 	}
 }
 
@@ -210,7 +210,7 @@ void shim_take_orders(struct shim *s)
 }
 
 // True when the output is within its allowance.
-static bool look_at_output(struct shim *s)
+bool shim_look_at_output(struct shim *s)
 {
 	const uint64_t max = s->job->start->output_bytes_max;
 	const int64_t began = clock_mono_ns();
@@ -280,7 +280,7 @@ void shim_keep_time(struct shim *s)
 	if (s->kill_ns && now >= s->kill_ns)
 		kill_now(s);
 	if (s->look_ns && now >= s->look_ns && !s->ending)
-		look_at_output(s);
+		shim_look_at_output(s);
 }
 
 void shim_reap(struct shim *s)
@@ -322,46 +322,6 @@ static void serve(struct shim *s)
 	}
 }
 
-static void set_outcome(struct shim *s, const struct cgroup_usage *u)
-{
-	struct jobdir_exit *x = &s->exit;
-	bool clean = s->reported && WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0;
-
-	if (s->reported && WIFEXITED(s->status))
-		x->exit_code = WEXITSTATUS(s->status);
-	if (s->reported && WIFSIGNALED(s->status))
-		x->signal = WTERMSIG(s->status);
-	x->outcome = s->ending;
-	if (s->ending && s->ending != JOBDIR_SETUP_FAILED)
-		return;
-	if (u->oom_kills && !clean) {
-		x->outcome = JOBDIR_OOM;
-		snprintf(x->reason, sizeof(x->reason), "killed: over the memory limit of %llu MiB",
-			 (unsigned long long)(s->job->start->memory_bytes >> 20));
-	} else if (s->ending) {
-		return;
-	} else if (!s->reported && !x->started_wall_ns) {
-		x->outcome = JOBDIR_SETUP_FAILED;
-		snprintf(x->reason, sizeof(x->reason), "the sandbox ended before the script began");
-	} else if (!s->reported) {
-		x->outcome = JOBDIR_SIGNALED;
-		x->signal = SIGKILL;
-		snprintf(x->reason, sizeof(x->reason), "the sandbox was killed from outside");
-	} else if (x->signal) {
-		x->outcome = JOBDIR_SIGNALED;
-		snprintf(x->reason, sizeof(x->reason), "killed by signal %d (%s)", x->signal,
-			 strsignal(x->signal));
-	} else {
-		x->outcome = JOBDIR_EXITED;
-		if (x->exit_code)
-			snprintf(x->reason, sizeof(x->reason), "ended with exit code %d",
-				 x->exit_code);
-		else if (u->oom_kills)
-			snprintf(x->reason, sizeof(x->reason),
-				 "a part of it was killed: over the memory limit");
-	}
-}
-
 // What a script made of a file that changed under it is made of neither version.
 static void look_at_inputs(struct shim *s)
 {
@@ -386,42 +346,6 @@ static void look_at_inputs(struct shim *s)
 		snprintf(s->exit.reason, sizeof(s->exit.reason), "the input %.120s %s", in->name,
 			 ran ? "changed while the job ran" : "was removed before the job began");
 		return;
-	}
-}
-
-static uint64_t micros(struct timeval t)
-{
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
-}
-
-static void measure(struct shim *s, const struct cgroup_usage *before, struct cgroup_usage *u)
-{
-	cgroup_job_usage(&s->job->world->cgroups, s->job->group, u);
-	u->cpu_us -= before->cpu_us < u->cpu_us ? before->cpu_us : u->cpu_us;
-	u->oom_kills -= before->oom_kills < u->oom_kills ? before->oom_kills : u->oom_kills;
-	s->exit.memory_peak_bytes = u->memory_peak_bytes;
-	s->exit.cpu_us = u->cpu_us;
-	if (!u->cpu_us)
-		s->exit.cpu_us = micros(s->used.ru_utime) + micros(s->used.ru_stime);
-	if (!u->memory_peak_bytes)
-		s->exit.memory_peak_bytes = (uint64_t)s->used.ru_maxrss * 1024;
-}
-
-void shim_conclude(struct shim *s, const struct cgroup_usage *before)
-{
-	struct cgroup_usage used = { 0 };
-
-	measure(s, before, &used);
-	if (!s->ending)
-		look_at_output(s);
-	set_outcome(s, &used);
-	if (!s->exit.ended_wall_ns)
-		s->exit.ended_wall_ns = clock_wall_ns();
-	if (s->exit.outcome != JOBDIR_EXITED && s->log >= 0 && s->exit.reason[0]) {
-		char text[JOBDIR_REASON_MAX + 1];
-
-		snprintf(text, sizeof(text), "%s\n", s->exit.reason);
-		say(s, text);
 	}
 }
 

@@ -37,8 +37,11 @@ void shim_end(struct shim *s, enum jobdir_outcome why, int64_t grace_ms, const c
 int shim_wait_ms(const struct shim *s);
 void shim_keep_time(struct shim *s);
 void shim_watch_output(struct shim *s); // from now on
+bool shim_look_at_output(
+	struct shim *s); // now; false: it is over its allowance, which ends the job
+void shim_say(struct shim *s, const char *text); // a line of ours in the job's log
 void shim_reap(struct shim *s);
-// From what is known to the outcome; `before`: what the control groups had counted when it began.
+// shimend.c: from what is known to the outcome; `before`: what the control groups had counted when it began.
 void shim_conclude(struct shim *s, const struct cgroup_usage *before);
 void shim_note_start(struct shim *s, int64_t wall_ns); // tells the runner
 
