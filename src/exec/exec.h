@@ -86,6 +86,9 @@ struct exec_spec {
 	int64_t timeout_ms;	    // run time, 0 = none; then SIGTERM, after grace SIGKILL
 	int64_t grace_ms;
 	enum exec_network network;
+	// The script is a server that listens at this port of its own loopback, and runs until it is ended; 0 = a job.
+	// Its log keeps what came last. Only with EXEC_NETWORK_NONE.
+	uint16_t port;
 	const struct exec_keep *keep; // NULL = a sandbox of its own
 };
 
@@ -176,6 +179,14 @@ struct exec_ops {
 
 	// Ends the idle kept sandboxes of a service, and busy ones after their call. NULL where none are kept.
 	void (*retire)(struct exec_driver *d, int64_t service);
+
+	// The way into a server that has started: a descriptor of the caller's. When that is closed, the server ends,
+	// as it does with the daemon. ERR_NOT_FOUND, ERR_UNAVAILABLE. NULL where servers are not run.
+	must_check int (*open_door)(struct exec_driver *d, const char *job, unsigned attempt,
+				    struct err *e);
+	// Another connection to its port, the caller's, which does not block. May take a second; one caller at a time for
+	// each door. ERR_UNAVAILABLE: nobody listens; ERR_BUSY, ERR_TIMEOUT: it, or the way to it, does not answer.
+	must_check int (*dial)(struct exec_driver *d, int door, struct err *e);
 
 	void (*capacity)(struct exec_driver *d, struct exec_capacity *out);
 

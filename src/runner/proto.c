@@ -190,6 +190,8 @@ int proto_check_start(const struct proto_start *m, size_t n, struct err *e)
 		return bad(e, "network");
 	if (m->warm > 1 || (m->warm && m->input_count))
 		return bad(e, "warm");
+	if (m->port > UINT16_MAX || (m->port && (m->warm || m->network != PROTO_NETWORK_NONE)))
+		return bad(e, "port");
 	if (!amounts_ok(m))
 		return bad(e, "limit");
 	for (uint32_t i = 0; i < m->input_count; i++) {

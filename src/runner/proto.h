@@ -110,7 +110,8 @@ struct proto_start {
 	uint32_t input_count;
 	uint32_t warm; // 1: kept for many calls, see runner/warm.h; has no inputs of its own
 	uint32_t mount_count;
-	uint32_t spare;
+	uint32_t
+		port; // 0 = none; else it is a server, connections to which are handed out: runner/door.h
 	struct proto_input input[]; // only those that there are travel; behind them the mounts
 };
 

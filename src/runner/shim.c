@@ -5,9 +5,11 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "runner/bind.h"
+#include "runner/door.h"
 #include "runner/joblog.h"
 #include "runner/output.h"
 #include "runner/sys.h"
+#include "runner/warm.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -26,7 +28,7 @@ enum {
 };
 static const uint64_t default_log = UINT64_C(1) << 20;
 
-enum { FD_OUT, FD_ERR, FD_REPORT, FD_INIT, FD_CTL, FD_COUNT };
+enum { FD_OUT, FD_ERR, FD_REPORT, FD_INIT, FD_CTL, FD_LISTEN, FD_DAEMON, FD_COUNT };
 
 static int64_t ms(int64_t n)
 {
@@ -65,14 +67,24 @@ void shim_end(struct shim *s, enum jobdir_outcome why, int64_t grace_ms, const c
 	s->kill_ns = clock_mono_ns() + ms(grace_ms);
 }
 
+// A server's log begins anew when it is full: what it printed last is what people look for.
+static void begin_anew(struct shim *s)
+{
+	if (ftruncate(s->log, 0) < 0)
+		return;
+	shim_log_begin(s);
+	shim_say(s, "the log was full: what stood here was dropped\n");
+}
+
 // Keeps what fits, counts the rest. The job never waits for the log.
 static void keep(struct shim *s, enum joblog_stream stream, const char *p, size_t n)
 {
-	size_t fits = n < s->log_left ? n : (size_t)s->log_left;
 	struct err e = { 0 };
+	size_t fits;
 
-	if (s->log_full)
-		fits = 0;
+	if (n > s->log_left && s->job->start->port && !s->log_full)
+		begin_anew(s);
+	fits = s->log_full ? 0 : n < s->log_left ? n : (size_t)s->log_left;
 	if (fits && joblog_append(s->log, stream, p, fits, &e) < 0) {
 		s->log_full = true; // no space: the job's outputs will tell of it too
 		fits = 0;
@@ -255,7 +267,7 @@ void shim_watch_output(struct shim *s)
 int shim_wait_ms(const struct shim *s)
 {
 	const int64_t now = clock_mono_ns();
-	const int64_t at[] = { s->deadline_ns, s->kill_ns, s->look_ns };
+	const int64_t at[] = { s->deadline_ns, s->kill_ns, s->look_ns, s->door_ns };
 	int64_t least = INT64_C(3600000000000);
 
 	for (size_t i = 0; i < ARRAY_LEN(at); i++)
@@ -292,17 +304,21 @@ void shim_reap(struct shim *s)
 }
 
 // Until pid 1 is dead, which means that everything in the sandbox is, and every stream was read to its end.
-static void serve(struct shim *s)
+static void serve(struct shim *s, int listener)
 {
 	struct pollfd p[FD_COUNT] = {
-		[FD_OUT] = { s->box.out, POLLIN, 0 },	    [FD_ERR] = { s->box.err, POLLIN, 0 },
-		[FD_REPORT] = { s->box.report, POLLIN, 0 }, [FD_INIT] = { s->box.pidfd, POLLIN, 0 },
+		[FD_OUT] = { s->box.out, POLLIN, 0 },
+		[FD_ERR] = { s->box.err, POLLIN, 0 },
+		[FD_REPORT] = { s->box.report, POLLIN, 0 },
+		[FD_INIT] = { s->box.pidfd, POLLIN, 0 },
 		[FD_CTL] = { s->job->ctl, POLLIN, 0 },
+		[FD_LISTEN] = { listener, POLLIN, 0 },
+		[FD_DAEMON] = { -1, POLLIN, 0 },
 	};
 
 	while (!s->reaped || p[FD_OUT].fd >= 0 || p[FD_ERR].fd >= 0 || p[FD_REPORT].fd >= 0) {
 		if (s->reaped)
-			s->look_ns = s->kill_ns = s->deadline_ns = 0;
+			s->look_ns = s->kill_ns = s->deadline_ns = s->door_ns = 0;
 		if (poll(p, FD_COUNT, shim_wait_ms(s)) < 0 && errno != EINTR)
 			break;
 		if (p[FD_REPORT].revents && !shim_take_report(s))
@@ -319,6 +335,8 @@ static void serve(struct shim *s)
 		}
 		if (!s->reaped)
 			shim_keep_time(s);
+		if (!s->reaped)
+			shim_door_turn(s, &p[FD_LISTEN], &p[FD_DAEMON]);
 	}
 }
 
@@ -383,10 +401,13 @@ static int open_files(struct shim *s, struct err *e)
 static void run(struct shim *s)
 {
 	static const struct cgroup_usage none = { 0 };
+	const struct proto_start *m = s->job->start;
 	struct err e = { 0 };
-	int calls = -1;
+	auto_fd int listener = -1;
 
-	if (open_files(s, &e) < 0 || (s->job->start->warm && (calls = warm_listen(s, &e)) < 0) ||
+	if (open_files(s, &e) < 0 ||
+	    ((m->warm || m->port) &&
+	     (listener = shim_listen(s, m->warm ? WARM_SOCKET : DOOR_SOCKET, &e)) < 0) ||
 	    sandbox_start(&s->sandbox, s->job->jobdir, &s->box, &e) < 0) {
 		if (s->box.pidfd >= 0) {
 			kill_now(s);
@@ -399,12 +420,14 @@ static void run(struct shim *s)
 	}
 	sandbox_release(&s->sandbox);
 	s->deadline_ns = clock_mono_ns() + ms(SETUP_MS);
-	if (calls >= 0) {
-		warm_serve(s, calls);
+	if (m->warm) {
+		warm_serve(s, listener);
 		return;
 	}
+	if (m->port)
+		s->door_ns = s->deadline_ns;
 	shim_watch_output(s);
-	serve(s);
+	serve(s, listener);
 	shim_conclude(s, &none);
 	look_at_inputs(s);
 }

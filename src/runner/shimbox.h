@@ -6,6 +6,7 @@
 #include "runner/sandbox.h"
 #include "runner/shim.h"
 
+#include <poll.h>
 #include <sys/resource.h>
 
 struct shim {
@@ -15,8 +16,8 @@ struct shim {
 	int log, output, null, record;
 	uint64_t log_left;
 	bool log_full;
-	int64_t deadline_ns, kill_ns, look_ns; // monotonic, 0 = none
-	uint32_t ending;		       // enum jobdir_outcome of our own will, 0 = none yet
+	int64_t deadline_ns, kill_ns, look_ns, door_ns; // monotonic, 0 = none
+	uint32_t ending; // enum jobdir_outcome of our own will, 0 = none yet
 	bool killed, reaped, reported, ready;
 	int status;	    // of the script, as wait() gives it
 	struct rusage used; // of the sandbox, without control groups
@@ -45,6 +46,11 @@ void shim_reap(struct shim *s);
 void shim_conclude(struct shim *s, const struct cgroup_usage *before);
 void shim_note_start(struct shim *s, int64_t wall_ns); // tells the runner
 
+// shimdoor.c: a socket in the job's folder for the daemon; who comes there, if that is the daemon, else -1.
+int shim_listen(const struct shim *s, const char *name, struct err *e);
+int shim_accept(const struct shim *s, int listener);
+// What came at a door (runner/door.h): `daemon` becomes who was let in.
+void shim_door_turn(struct shim *s, struct pollfd *listener, struct pollfd *daemon);
+
 // shimwarm.c: until pid 1 is dead.
-int warm_listen(struct shim *s, struct err *e);
 void warm_serve(struct shim *s, int listener);

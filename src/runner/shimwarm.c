@@ -10,9 +10,6 @@
 
 #include <poll.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 enum { FD_OUT, FD_ERR, FD_REPORT, FD_INIT, FD_CTL, FD_LISTEN, FD_DRIVER, FD_COUNT };
 
@@ -26,20 +23,6 @@ struct warm {
 
 // The callback of struct shim has no other way to it.
 static struct warm *the_warm;
-
-int warm_listen(struct shim *s, struct err *e)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	auto_fd int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	// By the descriptor: a socket's path may have 108 bytes. The folder is the daemon's alone.
-	snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/" WARM_SOCKET, s->job->jobdir);
-	if (fd < 0 || (unlinkat(s->job->jobdir, WARM_SOCKET, 0) < 0 && errno != ENOENT) ||
-	    bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || chmod(a.sun_path, 0666) < 0 ||
-	    listen(fd, 1) < 0)
-		return err_sys(e, ERR_IO, errno, "listen for calls");
-	return file_take(&fd);
-}
 
 static void tell(struct warm *w, enum warm_kind kind, bool reusable)
 {
@@ -134,17 +117,13 @@ static void take_driver(struct warm *w)
 	}
 }
 
+// The one who comes first stays.
 static void take_caller(struct warm *w)
 {
-	struct ucred who;
-	socklen_t n = sizeof(who);
-	auto_fd int fd = accept4(w->p[FD_LISTEN].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	auto_fd int fd = shim_accept(w->shim, w->p[FD_LISTEN].fd);
 
-	if (fd < 0 || w->p[FD_DRIVER].fd >= 0 ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0 ||
-	    (who.uid != w->shim->job->world->owner && who.uid != 0))
-		return;
-	w->p[FD_DRIVER].fd = file_take(&fd);
+	if (w->p[FD_DRIVER].fd < 0)
+		w->p[FD_DRIVER].fd = file_take(&fd);
 }
 
 static void take_orders(struct warm *w)

@@ -67,6 +67,12 @@ struct job *box_find(struct sandbox_driver *d, const char *name); // takes the l
 must_check int box_name(const char *id, unsigned attempt, char name[static JOBDIR_NAME_MAX],
 			struct err *e);
 
+// door.c: connects to a socket in an attempt's folder; servers' doors of exec.h.
+must_check int box_connect(int dir, const char *name, struct err *e);
+must_check int box_open_door(struct exec_driver *base, const char *id, unsigned attempt,
+			     struct err *e);
+must_check int box_dial(struct exec_driver *base, int door, struct err *e);
+
 // submit.c: the operation of exec.h.
 must_check int box_submit(struct exec_driver *base, const struct exec_spec *s, struct err *e);
 

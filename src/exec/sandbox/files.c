@@ -41,6 +41,7 @@ static int set_limits(struct proto_start *m, const struct exec_spec *s, struct e
 	m->timeout_ms = s->timeout_ms;
 	m->grace_ms = s->grace_ms;
 	m->warm = s->keep != NULL;
+	m->port = s->port;
 	m->network = s->network == EXEC_NETWORK_HOST ? PROTO_NETWORK_HOST : PROTO_NETWORK_NONE;
 	return 0;
 }

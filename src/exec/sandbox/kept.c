@@ -6,6 +6,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "exec/sandbox/box.h"
 #include "exec/sandbox/files.h"
 #include "runner/warm.h"
 
@@ -14,8 +15,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define SERVES "serves" // in its folder: the name of the call that it serves
@@ -325,17 +324,6 @@ bool kept_served(struct kept_pool *p, const char *name)
 
 // ---- the thread ----------------------------------------------------------------------------------------
 
-static int dial(int dir, struct err *e)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	auto_fd int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/" WARM_SOCKET, dir);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-		return err_sys(e, ERR_UNAVAILABLE, errno, "connect to a kept sandbox");
-	return file_take(&fd);
-}
-
 void kept_ready(struct kept_pool *p, const char *id)
 {
 	auto_lock held = lock_hold(&p->lock);
@@ -344,7 +332,7 @@ void kept_ready(struct kept_pool *p, const char *id)
 
 	if (!k || k->dir < 0)
 		return;
-	k->conn = dial(k->dir, &e);
+	k->conn = box_connect(k->dir, WARM_SOCKET, &e);
 	k->ready = k->conn >= 0;
 	if (k->ready)
 		return;

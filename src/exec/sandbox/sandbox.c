@@ -396,6 +396,8 @@ static const struct exec_ops ops = {
 	.list = sandbox_list,
 	.give = sandbox_give,
 	.retire = sandbox_retire,
+	.open_door = box_open_door,
+	.dial = box_dial,
 	.capacity = sandbox_capacity,
 	.close = sandbox_close,
 };

@@ -44,6 +44,16 @@ static void a_good_start_passes(void **state unused_arg)
 	assert_int_equal(proto_check_start(m, sizeof(*m), &e), -1);
 	m->warm = 0;
 	assert_int_equal(proto_check_start(m, sizeof(*m), &e), 0);
+	m->port = 65535;
+	assert_int_equal(proto_check_start(m, sizeof(*m), &e), 0);
+	m->port = 65536;
+	assert_int_equal(proto_check_start(m, sizeof(*m), &e), -1);
+	m->port = 80; // a server is no kept sandbox, and never on the machine's own network
+	m->warm = 1;
+	assert_int_equal(proto_check_start(m, sizeof(*m), &e), -1);
+	m->warm = 0;
+	m->network = PROTO_NETWORK_HOST;
+	assert_int_equal(proto_check_start(m, sizeof(*m), &e), -1);
 }
 
 static void gifts_have_names_of_one_part(void **state unused_arg)
