@@ -41,18 +41,27 @@ struct round {
 	bool over;
 };
 
+static bool within(const struct exec_capacity *all, const struct fair_size *used,
+		   const struct fair_size *s)
+{
+	return (!all->cpu_millis || used->cpu_millis + s->cpu_millis <= all->cpu_millis) &&
+	       (!all->memory_bytes || used->memory_bytes + s->memory_bytes <= all->memory_bytes) &&
+	       (!all->gpus || used->gpus + s->gpus <= all->gpus);
+}
+
+bool choose_fits(const struct dispatch *d, const struct fair_size *s)
+{
+	return within(&d->capacity, &d->used, s);
+}
+
 // With the lock held.
 static bool fits(const struct dispatch *d, const struct fair_size *s)
 {
 	if (d->active.count >= d->o.active_max)
 		return false;
-	if (!d->active.count)
+	if (!d->active.count && !d->servers.count)
 		return true; // alone it may run even when the machine shrank below its request
-	return (!d->capacity.cpu_millis ||
-		d->used.cpu_millis + s->cpu_millis <= d->capacity.cpu_millis) &&
-	       (!d->capacity.memory_bytes ||
-		d->used.memory_bytes + s->memory_bytes <= d->capacity.memory_bytes) &&
-	       (!d->capacity.gpus || d->used.gpus + s->gpus <= d->capacity.gpus);
+	return choose_fits(d, s);
 }
 
 // With the lock held: jobs of the service at once, whoever they run for.
@@ -67,19 +76,23 @@ static unsigned running(const struct dispatch *d, int64_t service)
 	return n;
 }
 
-// With the lock held: do the limits of the service and of the user allow one more?
-static bool allowed(const struct dispatch *d, const struct candidate *c, const struct fair_size *s)
+bool choose_allowed(const struct queue_limits *l, const struct fair_party *user,
+		    const struct fair_size *s)
 {
-	const struct queue_limits *l = &c->limits;
-	const struct fair_party *user = c->party->user;
-	const struct fdl_service *f = c->def->fdl;
-
-	return (!f->concurrency || running(d, c->lane.service) < f->concurrency) &&
-	       (!l->running || user->running < l->running) &&
+	return (!l->running || user->running < l->running) &&
 	       (!l->cpu_millis || !user->running ||
 		user->held.cpu_millis + s->cpu_millis <= l->cpu_millis) &&
 	       (!l->memory_bytes || !user->running ||
 		user->held.memory_bytes + s->memory_bytes <= l->memory_bytes);
+}
+
+// With the lock held: do the limits of the service and of the user allow one more?
+static bool allowed(const struct dispatch *d, const struct candidate *c, const struct fair_size *s)
+{
+	const struct fdl_service *f = c->def->fdl;
+
+	return (!f->concurrency || running(d, c->lane.service) < f->concurrency) &&
+	       choose_allowed(&c->limits, c->party->user, s);
 }
 
 // A queued job that shall not run: it fails with the reason.
@@ -281,7 +294,8 @@ static void take(struct round *r, struct candidate *c, const struct queue_job *r
 		c->closed = true;
 		if (!r->blocked)
 			r->blocked = row->id;
-		r->over = row->id == d->held_job &&
+		// Servers do not end for it: what has no room beside them holds up nothing.
+		r->over = row->id == d->held_job && within(&d->capacity, &d->served, &s) &&
 			  clock_mono_ns() > d->held_ns + HOLD_MS * NS_PER_MS;
 	} else {
 		begin(r, c, row);

@@ -59,21 +59,25 @@ struct fair_size job_size(const struct service_def *def)
 	return (struct fair_size){ f->cpu_millis, f->memory_bytes, f->gpus };
 }
 
-// With the lock held: what is in use, by one more job or one less.
-static void count(struct dispatch *d, struct job *j, bool more)
+static void add(struct fair_size *sum, const struct fair_size *s, bool more)
 {
 	uint32_t sign = more ? 1 : UINT32_MAX;
-	int64_t now = clock_mono_ns();
 
-	d->used.cpu_millis += sign * j->size.cpu_millis;
-	d->used.gpus += sign * j->size.gpus;
-	if (more) {
-		d->used.memory_bytes += j->size.memory_bytes;
-		fair_take(&d->fair, j->party, &j->size, now);
-	} else {
-		d->used.memory_bytes -= j->size.memory_bytes;
-		fair_give_back(&d->fair, j->party, &j->size, now);
-	}
+	sum->cpu_millis += sign * s->cpu_millis;
+	sum->gpus += sign * s->gpus;
+	sum->memory_bytes += more ? s->memory_bytes : -s->memory_bytes;
+}
+
+void room_take(struct dispatch *d, struct fair_party *p, const struct fair_size *s)
+{
+	add(&d->used, s, true);
+	fair_take(&d->fair, p, s, clock_mono_ns());
+}
+
+void room_give_back(struct dispatch *d, struct fair_party *p, const struct fair_size *s)
+{
+	add(&d->used, s, false);
+	fair_give_back(&d->fair, p, s, clock_mono_ns());
 }
 
 struct job *job_add(struct dispatch *d, const struct queue_job *row, struct service_def *def)
@@ -88,7 +92,7 @@ struct job *job_add(struct dispatch *d, const struct queue_job *row, struct serv
 	j->party = fair_party(&d->fair, row->owner, row->service, clock_mono_ns());
 	job_id_text(row->id, j->id);
 	map_put(&d->active, map_key_u64(&key), j);
-	count(d, j, true);
+	room_take(d, j->party, &j->size);
 	return j;
 }
 
@@ -131,7 +135,7 @@ void job_release(struct dispatch *d, struct job *j)
 	view_remove(d, j);
 	pthread_mutex_lock(&d->lock);
 	map_remove(&d->active, map_key_u64(&key));
-	count(d, j, false);
+	room_give_back(d, j->party, &j->size);
 	d->look = true;
 	pthread_cond_signal(&d->wake);
 	pthread_cond_broadcast(&d->idle);
@@ -260,6 +264,8 @@ static void on_started(void *owner, const char *id, unsigned attempt, int64_t st
 	struct job *j;
 	bool row = true;
 
+	if (server_started(d, id))
+		return;
 	pthread_mutex_lock(&d->lock);
 	j = job_find(d, job_number(id));
 	if (j && j->call && j->row.attempt == attempt) {
@@ -277,6 +283,8 @@ static void on_ended(void *owner, const char *id, unsigned attempt, const struct
 	struct dispatch *d = owner;
 	struct job *j;
 
+	if (server_ended(d, id, r))
+		return;
 	pthread_mutex_lock(&d->lock);
 	j = job_find(d, job_number(id));
 	if (j && j->row.attempt == attempt && !j->ended) {
@@ -367,6 +375,7 @@ void dispatch_retire(struct dispatch *d, int64_t service)
 {
 	if (d->driver && d->driver->ops->retire)
 		d->driver->ops->retire(d->driver, service);
+	servers_changed(d, service);
 }
 
 // After each commit, on the writer thread.
@@ -554,6 +563,7 @@ void dispatch_close(struct dispatch *d)
 		job_free(j);
 	}
 	map_release(&d->active);
+	servers_drop(d);
 	fair_release(&d->fair);
 	answers_drop(d);
 	strays_drop(d);

@@ -78,6 +78,34 @@ void dispatch_close(struct dispatch *d); // after stop; NULL is fine
 // Limits or pauses were changed: looks for jobs now.
 void dispatch_look(struct dispatch *d);
 
+// ---- servers -------------------------------------------------------------------------------------------
+// A service that is exposed runs servers: they take room as jobs do, for as long as they run, and have no row. Who runs
+// them (expose) says when they begin and end; they end with this process.
+
+struct dispatch_servers {
+	void *owner;
+	// From the driver's thread; must not block, nor call back. `started`: its door can be opened.
+	void (*started)(void *owner, const char *id);
+	void (*ended)(void *owner, const char *id, const struct exec_result *r);
+	void (*changed)(void *owner,
+			int64_t service); // definition, pause or owner; from any thread
+};
+void dispatch_on_servers(struct dispatch *d, const struct dispatch_servers *s);
+
+// An id that nothing had before.
+char *dispatch_server_id(struct dispatch *d, char out[static EXEC_JOB_ID_MAX]);
+// After a success `ended` follows, whatever becomes of it. ERR_BUSY: no room, or its owner's limits; ERR_UNSUPPORTED: not by this driver;
+// others: it cannot run. [waits for the disk]
+must_check int dispatch_server_start(struct dispatch *d, const struct service_def *def,
+				     const char *id, struct err *e);
+void dispatch_server_end(struct dispatch *d, const char *id);
+// As open_door(), dial() and open_log() of exec.h.
+must_check int dispatch_server_door(struct dispatch *d, const char *id, struct err *e);
+must_check int dispatch_server_dial(struct dispatch *d, int door, struct err *e);
+must_check int dispatch_server_log(struct dispatch *d, const char *id, struct err *e);
+// After `ended`: its log and folder go.
+void dispatch_server_forget(struct dispatch *d, const char *id);
+
 // The service was changed, paused or is to be deleted: sandboxes that are kept for its calls end, after their calls.
 void dispatch_retire(struct dispatch *d, int64_t service);
 

@@ -48,13 +48,16 @@ struct dispatch {
 	struct exec_driver *driver;
 	int tmp_dir, logs_dir;
 
-	pthread_mutex_t lock; // guards what follows
-	pthread_cond_t wake;  // for the controller
-	pthread_cond_t work;  // for the workers
-	pthread_cond_t idle;  // a job left the active ones, or a waiter was called
-	struct map active;    // job id -> struct job
-	struct fair_size used;
+	pthread_mutex_t lock;	       // guards what follows
+	pthread_cond_t wake;	       // for the controller
+	pthread_cond_t work;	       // for the workers
+	pthread_cond_t idle;	       // a job left the active ones, or a waiter was called
+	struct map active;	       // job id -> struct job
+	struct map servers;	       // id -> struct server
+	struct fair_size used, served; // by all; by servers alone
 	struct fair fair;
+	struct dispatch_servers server_events;
+	unsigned server_serial;
 	int64_t held_job; // one that did not fit when it was its turn, and since when (monotonic)
 	int64_t held_ns;
 	struct job *todo, **todo_tail;
@@ -95,6 +98,21 @@ void job_end_if_cancelled(struct dispatch *d, int64_t id);
 
 // choose.c: one round; *next_ns (wall) = when a delayed job becomes ready. True when there may be more to take at once.
 bool choose_round(struct dispatch *d, int64_t *next_ns);
+
+// With the lock held: is there room beside what runs; do a user's limits allow one more of this size?
+bool choose_fits(const struct dispatch *d, const struct fair_size *s);
+bool choose_allowed(const struct queue_limits *l, const struct fair_party *user,
+		    const struct fair_size *s);
+
+// dispatch.c, with the lock held: what runs takes room and gives it back.
+void room_take(struct dispatch *d, struct fair_party *p, const struct fair_size *s);
+void room_give_back(struct dispatch *d, struct fair_party *p, const struct fair_size *s);
+
+// server.c: what the driver says of servers; false: it is none of them. The lock is not held.
+bool server_started(struct dispatch *d, const char *id);
+bool server_ended(struct dispatch *d, const char *id, const struct exec_result *r);
+void servers_changed(struct dispatch *d, int64_t service); // tells who runs them
+void servers_drop(struct dispatch *d);
 
 // again.c: marks an active job, and does what jobs are marked for. again_sweep() belongs to the controller.
 void again_later(struct dispatch *d, int64_t id, unsigned what);

@@ -156,6 +156,8 @@ struct image_runtime {
 	} * env;
 	size_t env_count;
 	const char *workdir; // "" = not said
+	const char *const
+		*command; // entry point and its arguments, which end with NULL; none = not said
 	struct image_user user;
 };
 // ERR_INVALID when the image runs as a user whom it does not have itself.

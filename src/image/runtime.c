@@ -69,6 +69,26 @@ static void take_env(const json_t *env, struct arena *mem, struct image_runtime 
 	}
 }
 
+// The words of the entry point, behind them those of the command.
+static const char *const *take_command(const json_t *config, struct arena *mem)
+{
+	const json_t *lists[] = { json_object_get(config, "entrypoint"),
+				  json_object_get(config, "cmd") };
+	size_t n = 0, k = 0;
+	const char **words;
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		n += json_array_size(lists[i]);
+	words = arena_alloc(mem, (n + 1) * sizeof(*words)); // zeroed
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		for (size_t at = 0; at < json_array_size(lists[i]); at++) {
+			const char *word = json_string_value(json_array_get(lists[i], at));
+
+			words[k++] = arena_strdup(mem, word ? word : "");
+		}
+	return words;
+}
+
 int image_runtime(struct images *m, const char *id, struct arena *mem, struct image_runtime *out,
 		  struct err *e)
 {
@@ -77,7 +97,9 @@ int image_runtime(struct images *m, const char *id, struct arena *mem, struct im
 	struct err missing = { 0 };
 	auto_buf struct buf text;
 
-	*out = (struct image_runtime){ .workdir = "" };
+	static const char *const nothing[] = { NULL };
+
+	*out = (struct image_runtime){ .workdir = "", .command = nothing };
 	buf_init(&text, IMAGE_CONFIG_MAX);
 	if (strcmp(id, "host") == 0)
 		return 0;
@@ -91,5 +113,6 @@ int image_runtime(struct images *m, const char *id, struct arena *mem, struct im
 		return err_wrap(e, "images/%s", path);
 	take_env(json_object_get(v, "env"), mem, out);
 	out->workdir = config_text(v, "workdir", mem);
+	out->command = take_command(v, mem);
 	return find_user(m, id, config_text(v, "user", mem), &out->user, e);
 }
