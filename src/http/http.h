@@ -153,12 +153,13 @@ void http_reply_file(struct http_req *r, unsigned status, const char *type, int 
 // The length alone; only for HEAD.
 void http_reply_length(struct http_req *r, unsigned status, const char *type, uint64_t size);
 
-enum { HTTP_STREAM_END = -1, HTTP_STREAM_FAIL = -2, HTTP_STREAM_PARK = 0 };
+enum { HTTP_STREAM_END = -1, HTTP_STREAM_FAIL = -2, HTTP_STREAM_WAIT = -3, HTTP_STREAM_PARK = 0 };
 struct http_stream {
 	void *owner;
 	// Fills buf: the count, or HTTP_STREAM_END, or HTTP_STREAM_FAIL (the connection breaks off, so that
 	// the client does not take what it has for the whole), or HTTP_STREAM_PARK: nothing now. A parked
-	// stream is asked again after http_stream_wake() of its topic, and every stream_idle_ms.
+	// stream is asked again after http_stream_wake() of its topic, and every stream_idle_ms. HTTP_STREAM_WAIT:
+	// it called http_suspend(), and is asked again after http_resume(): for streams that must not wait for a tick.
 	ssize_t (*read)(void *owner, struct http_req *r, uint64_t at, char *buf, size_t max);
 	void (*close)(void *owner); // once, at the end; may be NULL
 	uint64_t topic;		    // whose wakes concern it

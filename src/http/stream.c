@@ -59,6 +59,8 @@ static ssize_t read_stream(void *arg, uint64_t at, char *buf, size_t max)
 		return n;
 	if (n == HTTP_STREAM_END)
 		return MHD_CONTENT_READER_END_OF_STREAM;
+	if (n == HTTP_STREAM_WAIT)
+		return 0;
 	if (n != HTTP_STREAM_PARK || http_peer_gone(r))
 		return MHD_CONTENT_READER_END_WITH_ERROR;
 	park(r, seq);
