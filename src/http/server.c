@@ -19,6 +19,7 @@ enum { BACKLOG = 1024, STACK_BYTES = 512 * 1024, POOL_STEP = 16 * 1024, CLOSE_PA
 void server_park(struct http_req *r)
 {
 	r->server->suspended++;
+	r->away = true;
 	atomic_store_explicit(&r->conn->deadline_ns, 0, memory_order_relaxed);
 	MHD_suspend_connection(r->mhd);
 }
@@ -27,6 +28,7 @@ void server_unpark(struct http_req *r)
 {
 	struct http_server *s = r->server;
 
+	r->away = false;
 	MHD_resume_connection(
 		r->mhd); // `r` may be gone from here on; the server is not, before the count falls
 	auto_lock held = lock_hold(&s->lock);
@@ -159,6 +161,10 @@ static enum MHD_Result take_body(struct http_req *r, const char *data, size_t *s
 	const struct http_handler *h = &r->server->o.handler;
 	size_t n = *size;
 
+	// Of a chunked body the library hands out one chunk after the other, also to one that is suspended. What is not
+	// taken comes again.
+	if (r->away)
+		return MHD_YES;
 	*size = 0;
 	r->received += n;
 	set_body_deadline(r);

@@ -36,7 +36,8 @@ struct http_req {
 	bool begun;	// begin was called, gone is due
 	bool malformed; // the target cannot be taken; see request_check()
 	bool too_long;
-	bool parked; // by the current callback
+	bool parked;	   // by the current callback
+	_Atomic bool away; // [atomic] parked, and not resumed yet
 	bool has_body, size_known;
 	uint64_t body_size; // when size_known
 	uint64_t received;

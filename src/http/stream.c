@@ -132,6 +132,7 @@ static void resume_woken(struct http_server *s, int64_t now)
 		if (!woken(s, c, now))
 			continue;
 		park_remove(s, c);
+		c->req.away = false;
 		MHD_resume_connection(c->req.mhd);
 		s->suspended--;
 	}
