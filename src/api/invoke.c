@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "codec/prefer.h"
 #include "dispatch/dispatch.h"
 #include "queue/call.h"
 
@@ -98,6 +99,17 @@ static struct queue_call *call_new(struct req *q, struct err *e)
 	return call;
 }
 
+// When the caller is told that it took too long: RFC 7240, Prefer: wait=SECONDS, but never later than we say.
+static int64_t deadline_of(struct req *q)
+{
+	int64_t ms = q->api->o.sync_timeout_ms;
+	int64_t asked = prefer_wait_s(http_header(q->http, "Prefer"));
+
+	if (asked >= 0 && asked * 1000 < ms)
+		ms = asked * 1000;
+	return clock_mono_ns() + ms * NS_PER_MS;
+}
+
 void api_run(struct req *q)
 {
 	struct err e = { 0 };
@@ -108,10 +120,7 @@ void api_run(struct req *q)
 		return;
 	http_reply_headerf(q->http, "X-Oscar-Job", "%s", call->row.name);
 	p = arena_alloc(http_arena(q->http), sizeof(*p));
-	*p = (struct pending){ .req = q,
-			       .job = call->row.id,
-			       .deadline_ns =
-				       clock_mono_ns() + q->api->o.sync_timeout_ms * NS_PER_MS };
+	*p = (struct pending){ .req = q, .job = call->row.id, .deadline_ns = deadline_of(q) };
 	http_suspend(q->http);
 	pthread_mutex_lock(&q->api->lock);
 	p->next = q->api->pending;

@@ -4,6 +4,7 @@ import concurrent.futures
 import pathlib
 import socket
 import threading
+import time
 from urllib.parse import urlparse
 
 import pytest
@@ -77,6 +78,17 @@ def test_a_call_that_lasts_is_seen_and_can_be_cancelled(daemon):
     assert got[0].status_code == 500 and got[0].headers["X-Oscar-Job"] == job["name"]
     wait_for("the end of the process", lambda: not sleeping(6101), 2)
     assert daemon.detail(job["name"])["state"] == "cancelled"
+
+
+def test_who_does_not_want_to_wait_long_says_so(daemon):
+    daemon.create("patient", 'sleep "$(cat "$INPUT_FILE_PATH")"; echo slept', output=[])
+    began = time.monotonic()
+    late = daemon.call("POST", "/run/patient", 504, data="6105", headers={"Prefer": "wait=1"})
+    assert "took too long" in late.text and time.monotonic() - began < 3
+    wait_for("the end of its process", lambda: not sleeping(6105), 2)
+    wait_for("its account", lambda: daemon.detail(late.headers["X-Oscar-Job"])["state"] == "cancelled")
+    assert daemon.call("POST", "/run/patient", 200, data="0.1", headers={"Prefer": "wait=30"}).text == "slept\n"
+    daemon.call("DELETE", "/system/services/patient", 204)
 
 
 def test_who_hangs_up_ends_the_call(daemon):
