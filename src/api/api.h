@@ -12,6 +12,7 @@ struct auth;
 struct authn;
 struct db;
 struct dispatch;
+struct expose;
 struct images;
 struct notify;
 struct queue;
@@ -28,6 +29,7 @@ struct api_options {
 	struct services *services;
 	struct dispatch *dispatch;
 	struct images *images;
+	struct expose *expose;
 	const char *data_dir;		    // tmp/ below it takes uploads
 	const char *const *directory_roots; // where buckets may be directories; ends with NULL
 	const char *s3_endpoint;	    // as clients reach it: "http://127.0.0.1:9000"

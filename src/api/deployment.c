@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // deployment: how far a service is on its way to run: here that is its image, which is fetched and unpacked when the
 // service is made or refreshed. Services are otherwise ready at once and have no instances, which OSCAR calls
-// "unavailable".
+// "unavailable", unless they are exposed (exposed.c).
 #include "api/req.h"
 #include "base/mem.h"
 #include "fdl/fdl.h"
@@ -63,8 +63,21 @@ static bool find_state(struct req *q, struct service_image_state *out)
 	return false;
 }
 
+// The definition when it runs servers and is there already, a reference; else NULL.
+static struct service_def *find_exposed(struct req *q)
+{
+	auto_service_def struct service_def *d = NULL;
+	struct err none = { 0 };
+
+	if (service_get(q->api->o.services, &q->who, q->param[0], &d, &none) < 0 ||
+	    !d->fdl->expose.port)
+		return NULL;
+	return mem_take(&d);
+}
+
 void api_deployment(struct req *q)
 {
+	auto_service_def struct service_def *d = find_exposed(q);
 	struct service_image_state s;
 	const char *busy;
 	json_t *v;
@@ -72,6 +85,10 @@ void api_deployment(struct req *q)
 	if (!find_state(q, &s))
 		return;
 	busy = busy_text(q, &s);
+	if (d && !*busy) {
+		reply_json(q, 200, exposed_json(q, d));
+		return;
+	}
 	v = json_pack("{s:s,s:s,s:s,s:i,s:i,s:s}", "service_name",
 		      arena_span(http_arena(q->http), q->param[0]).p, "namespace", "oscar-svc",
 		      "state", *busy ? "pending" : "unavailable", "active_instances", 0,
@@ -85,6 +102,7 @@ void api_deployment(struct req *q)
 
 void api_deployment_logs(struct req *q)
 {
+	auto_service_def struct service_def *d = find_exposed(q);
 	struct span tail = query_text(q, "tailLines");
 	struct service_image_state s;
 	json_t *entries;
@@ -96,8 +114,8 @@ void api_deployment_logs(struct req *q)
 	}
 	if (!find_state(q, &s))
 		return;
-	entries = json_array();
-	for (size_t i = s.line_count > n ? s.line_count - n : 0; i < s.line_count; i++) {
+	entries = d ? exposed_log(q, d, (size_t)n) : json_array();
+	for (size_t i = s.line_count > n ? s.line_count - n : 0; !d && i < s.line_count; i++) {
 		json_t *one = json_object();
 
 		if (query_flag(q, "timestamps"))

@@ -96,6 +96,10 @@ void json_image_state(struct req *q, json_t *v, const struct service_def *d);
 // The service of param[0] as the caller may see it; answers 403/404 itself and returns NULL otherwise.
 struct service_def *req_service(struct req *q);
 
+// exposed.c: the deployment of a service that runs servers, and the last lines of their log.
+json_t *exposed_json(struct req *q, const struct service_def *d);
+json_t *exposed_log(struct req *q, const struct service_def *d, size_t lines);
+
 // jobs.c: the job named by a parameter, if the caller may see it; else they answer and return false.
 bool req_job(struct req *q, struct span name, struct queue_job *out);
 // The job of param[1], which must be of the service of param[0].
@@ -126,6 +130,9 @@ void api_services_remove(struct req *q);
 void api_services_pause(struct req *q);
 void api_services_drain(struct req *q);
 void api_services_resume(struct req *q);
+void api_services_stop(struct req *q);
+void api_services_start(struct req *q);
+void api_services_restart(struct req *q);
 void api_services_queue(struct req *q);
 void api_services_usage(struct req *q);
 void api_limits_get(struct req *q);

@@ -39,6 +39,7 @@ struct serve_options {
 	unsigned keep_jobs, keep_job_days; // 0 = all, for ever
 	unsigned keep_feed;		   // 0 = as dispatch has it
 	unsigned jobs_max;		   // at once; 0 = as dispatch has it
+	unsigned instances_max;		   // of exposed services; 0 = as expose has it
 	uint32_t cpu_millis_max;
 	uint64_t memory_bytes_max; // what running jobs may ask for; 0 = what the machine has
 	uint64_t image_size_max;   // of images; 0 = as image has them
@@ -101,9 +102,9 @@ must_check int rights_drop(const struct rights *r, struct err *e);
 
 // ---- mux.c ---------------------------------------------------------------------------------------------
 
-// Two handlers behind one port, chosen by the path.
+// Three handlers behind one port, chosen by the path.
 struct mux {
-	struct http_handler api, registry;
+	struct http_handler api, registry, expose;
 };
 struct http_handler mux_handler(struct mux *m); // `m` outlives the server
 

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// mux: the API's port also answers for the image registry, whose clients insist on /v2/.
+// mux: the API's port also answers for the image registry, whose clients insist on /v2/, and passes requests on to
+// exposed services.
 #include "app/app.h"
+#include "expose/expose.h"
 #include "registry/registry.h"
 
 static const struct http_handler *pick(void *owner, struct http_req *r)
 {
 	const struct mux *m = owner;
 
-	return registry_server_path(http_path_raw(r)) ? &m->registry : &m->api;
+	return registry_server_path(http_path_raw(r)) ? &m->registry
+	       : expose_path(http_path_raw(r))	      ? &m->expose
+						      : &m->api;
 }
 
 static void begin(void *owner, struct http_req *r)
@@ -42,7 +46,8 @@ static void busy(void *owner, struct http_req *r)
 {
 	const struct http_handler *h = pick(owner, r);
 
-	h->busy(h->owner, r);
+	if (h->busy)
+		h->busy(h->owner, r);
 }
 
 struct http_handler mux_handler(struct mux *m)

@@ -59,6 +59,7 @@ static const char serve_help[] =
 	"  --min-body-rate N     bytes a second that a body must bring after its first minute\n"
 	"                        (default 1024)\n"
 	"  --max-jobs N          jobs at once (default 256)\n"
+	"  --max-instances N     servers of exposed services at once (default 64)\n"
 	"  --max-cpu N           cores that running jobs may ask for (default: all)\n"
 	"  --max-memory SIZE     memory likewise\n"
 	"  --max-image-size SIZE an image, packed as well as unpacked (default 64Gi)\n"
@@ -140,6 +141,7 @@ enum {
 	OPT_BODY_RATE,
 	OPT_MAX_JOBS,
 	OPT_MOUNT_OBJECTS,
+	OPT_MAX_INSTANCES,
 	OPT_MAX_CPU,
 	OPT_MAX_MEMORY,
 	OPT_IMAGE_SIZE,
@@ -193,6 +195,8 @@ static bool take_job_option(int c, struct serve_options *out)
 		return take_number("--mount-objects", 10000000, &out->mount_objects);
 	case OPT_MAX_JOBS:
 		return take_number("--max-jobs", 100000, &out->jobs_max);
+	case OPT_MAX_INSTANCES:
+		return take_number("--max-instances", 1000, &out->instances_max);
 	case OPT_MAX_CPU:
 		if (fdl_quantity_milli(span_of(optarg), &milli, &e) == 0 && milli &&
 		    milli <= 100000000) {
@@ -280,6 +284,7 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "min-body-rate", 1, NULL, OPT_BODY_RATE },
 		{ "max-jobs", 1, NULL, OPT_MAX_JOBS },
 		{ "mount-objects", 1, NULL, OPT_MOUNT_OBJECTS },
+		{ "max-instances", 1, NULL, OPT_MAX_INSTANCES },
 		{ "max-cpu", 1, NULL, OPT_MAX_CPU },
 		{ "max-memory", 1, NULL, OPT_MAX_MEMORY },
 		{ "max-image-size", 1, NULL, OPT_IMAGE_SIZE },

@@ -12,6 +12,7 @@
 #include "db/schema.h"
 #include "dispatch/dispatch.h"
 #include "exec/sandbox/sandbox.h"
+#include "expose/expose.h"
 #include "image/image.h"
 #include "notify/notify.h"
 #include "queue/queue.h"
@@ -48,6 +49,7 @@ struct daemon {
 	struct services *services;
 	struct dispatch *dispatch;
 	struct exec_driver *driver;
+	struct expose *expose;
 	struct api *api;
 	struct s3 *s3;
 	struct registry_server *registry;
@@ -318,10 +320,13 @@ static int open_servers(struct daemon *d, struct err *e)
 				  .directory_roots = d->o->directory_roots,
 				  .version = OSCAR_VERSION };
 	struct registry_server_options ro = { .auth = d->auth, .images = d->images };
+	struct expose_options xo = { .services = d->services,
+				     .dispatch = d->dispatch,
+				     .instances_max = d->o->instances_max };
 	struct http_options ah = listener(d, d->o->listen, "api");
 
 	authn_open(&d->authn, &no);
-	s3o.authn = ao.authn = ro.authn = d->authn;
+	s3o.authn = ao.authn = ro.authn = xo.authn = d->authn;
 	s3_open(&d->s3, &s3o);
 	s3h.handler = s3_handler(d->s3);
 	s3h.workers = S3_WORKERS;
@@ -329,10 +334,14 @@ static int open_servers(struct daemon *d, struct err *e)
 		return err_wrap(e, "--s3-listen");
 	url_of(d, d->o->s3_listen, http_server_port(d->s3_server), d->s3_url, sizeof(d->s3_url));
 	ao.s3_endpoint = d->s3_url;
+	if (expose_open(&d->expose, &xo, e) < 0)
+		return -1;
+	ao.expose = d->expose;
 	if (api_open(&d->api, &ao, e) < 0)
 		return -1;
 	registry_server_open(&d->registry, &ro);
-	d->mux = (struct mux){ api_handler(d->api), registry_server_handler(d->registry) };
+	d->mux = (struct mux){ api_handler(d->api), registry_server_handler(d->registry),
+			       expose_handler(d->expose) };
 	ah.handler = mux_handler(&d->mux);
 	if (http_server_open(&d->api_server, &ah, e) < 0)
 		return err_wrap(e, "--listen");
@@ -417,8 +426,10 @@ static void finish(struct daemon *d, bool end_jobs)
 	images_leave(d->images);
 	if (d->api)
 		api_detach(d->api);
+	expose_detach(d->expose);
 	http_server_close(d->api_server);
 	http_server_close(d->s3_server);
+	expose_close(d->expose);
 	if (d->store)
 		store_directories_stop(d->store);
 	if (d->dispatch)
