@@ -424,7 +424,7 @@ static enum cli_exit exit_of(enum err_code code)
 
 static void print_hint(const struct cli *c, enum err_code code)
 {
-	if (code == ERR_UNAVAILABLE && c->endpoint)
+	if (code == ERR_UNAVAILABLE && c->endpoint && !c->answered)
 		fprintf(c->err,
 			"  is the server running? `oscar serve` starts one here; "
 			"OSCAR_ENDPOINT names another (now %s)\n",

@@ -59,6 +59,7 @@ struct cli {
 	bool format_given;
 	bool progress;	  // draw on `err`
 	bool wrong_usage; // the error is about the words that were given
+	bool answered;	  // the last thing that the server was asked
 
 	// The server, found at the first call.
 	const char *endpoint, *username, *password, *token; // endpoint without "/" at its end

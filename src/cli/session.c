@@ -209,9 +209,8 @@ int cli_ask(struct cli *c, const struct cli_request *r, struct http_answer *out,
 			arena_printf(&c->a, "Authorization: Bearer %s", r->bearer);
 	if (r->extra_header)
 		headers[call.header_count++] = r->extra_header;
-	if (http_client_call(c->http, &call, out, e) < 0)
-		return err_wrap(e, "%s %s", r->method, call.url);
-	return 0;
+	c->answered = http_client_call(c->http, &call, out, e) == 0;
+	return c->answered ? 0 : err_wrap(e, "%s %s", r->method, call.url);
 }
 
 int cli_call(struct cli *c, const struct cli_request *r, struct http_answer *out, struct err *e)

@@ -14,6 +14,8 @@ import botocore.config
 import pytest
 import requests
 
+import contract
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OSCAR = pathlib.Path(os.environ.get("OSCAR_BINARY", ROOT / "build" / "oscar"))  # a sanitizer's, for instance
 USER, PASSWORD, KEY, SECRET = "oscar", "e2e-password", "E2EKEY", "e2e-secret-key"
@@ -91,6 +93,8 @@ class Daemon:
         answer = self.http.request(method, self.api + path, timeout=120, **kw)
         if expect is not None:
             assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
+        if not kw.get("stream"):
+            contract.check(method, path, answer)
         return answer
 
     def create(self, name, script, **keys):

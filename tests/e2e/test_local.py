@@ -52,6 +52,7 @@ FDL = """functions:
 @pytest.fixture
 def place(tmp_path):
     (tmp_path / "chain.yaml").write_text(FDL.format(image="host"))
+    (tmp_path / "none.yaml").write_text(FDL.format(image="127.0.0.1:1/none:1"))
     (tmp_path / "a.txt").write_text("hello\n")
     (tmp_path / "empty.txt").write_text("")
     return tmp_path
@@ -133,12 +134,14 @@ def test_a_folder_of_the_machine_is_offered(place):
     (["missing.yaml", "a.txt"], 3, "missing.yaml"),
     (["--service", "nobody", "chain.yaml", "a.txt"], 3, 'no service "nobody"'),
     (["--import", "tools.tar", "chain.yaml", "a.txt"], 2, "--import wants IMAGE=FILE"),
+    (["none.yaml", "a.txt"], 6, "--import"),
     (["--timeout", "soon", "chain.yaml", "a.txt"], 2, "soon"),
 ])
 def test_what_is_wrong_is_said(place, args, status, words):
     before = left_behind()
     done = local(place, *args)
     assert done.returncode == status and words in done.stderr, done.stderr
+    assert "is the server running" not in done.stderr  # it was
     assert left_behind() == before
 
 
