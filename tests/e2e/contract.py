@@ -55,6 +55,8 @@ def validator(operation_id, status):
 def check(method, path, answer):
     """Raises AssertionError when a success is not as documented. Failures are told as text, which tests read."""
     path = path.split("?")[0]
+    if "/exposed/" in path:
+        return  # a service's own server answers
     if not path.startswith(("/system/", "/run/", "/job/", "/health", "/metrics")) or answer.status_code >= 300:
         return
     operation, status = find(method, path), str(answer.status_code)
