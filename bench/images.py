@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Images beside their peers, in one run: a line a figure.  usage: bench/images.py [append] [unpack]
+"""Images beside their peers, in one run: a line a figure.  usage: bench/images.py [append] [unpack] [many]
 
 append: `oscar image append` against `crane append`, the same small layer onto bases of 10 MB and 1 GB, in the same
 repository and into another (where the registry mounts), against docker-registry.
 unpack: an image of about 200 MB of this machine's files: our registry unpacks it for a new service, bsdtar the same
 layer into a folder, skopeo and umoci the same image; then a second image on the same base is pulled.
+many: a layer of FILES files (10^6) of one byte in a hundred folders: brought in beside bsdtar, seen by a job, removed
+beside rm while another image is brought in.
 
 As root all of it happens on a fresh ext4 with a journal (a file, mounted), as a Debian has it. Without a journal ext4
 looks at every inode that was freed in the last minutes before it gives one away, so that whoever runs after others
@@ -22,6 +24,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -29,6 +32,7 @@ sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import conftest  # noqa: E402
 import requests  # noqa: E402
 import oci  # noqa: E402
+import test_image_bad_input  # noqa: E402
 from test_image_tools import crane_program  # noqa: E402
 
 MB, LAYER = 1 << 20, 600_000
@@ -48,7 +52,7 @@ def timed(what, times=1, before=lambda: None):
 def run(*args, env=None):
     done = subprocess.run(args, capture_output=True, text=True, env=env, check=False)
     if done.returncode:
-        sys.exit(f"{args}: {done.stdout}{done.stderr}")
+        sys.exit(f"{args}: {done.stdout[-500:]}{done.stderr[-500:]}")
     return done.stdout
 
 
@@ -196,6 +200,46 @@ def unpack(tmp):
         registry.close()
 
 
+def many(tmp):
+    count = int(os.environ.get("FILES", "1000000"))
+    diff_id, packed = test_image_bad_input.many_files(count)
+    (tmp / "layer.tar.gz").write_bytes(packed)
+    base = oci.base_layer()
+    image = oci.Image([base, b""], pack=lambda i, data: packed if i else data, diff_ids=[oci.sha(base), diff_id],
+                      Env=["PATH=/bin"])
+    archive = oci.layout((image, {}))
+    tiny = oci.layout((oci.Image([base, oci.tar_of(("x", b"x"))]), {}))
+    for name in ("data", "b"):
+        (tmp / name).mkdir()
+    daemon = conftest.Daemon(str(tmp / "data"))
+    try:
+        theirs = timed(lambda: run("bsdtar", "-xf", str(tmp / "layer.tar.gz"), "-C", str(tmp / "b")))
+        ours = timed(lambda: oci.take_in(daemon, archive, "many:1"))
+        print(f"{count} files, packed {len(packed) / MB:.0f} MB: import {ours / 1000:.1f} s, bsdtar {theirs / 1000:.1f} s, "
+              f"ratio {ours / theirs:.2f}; daemon's peak {test_image_bad_input.peak(daemon) >> 20} MiB", flush=True)
+        daemon.create("many", "n=0; for f in /many/*/*; do n=$((n+1)); done; echo files: $n", image="many:1",
+                      memory="2Gi", timeout=3600)
+        daemon.put("many", "in/f", b"x")
+        job = timed(lambda: daemon.settled("many", 1, 3600))
+        assert f"files: {count}\n" in daemon.joblog(daemon.jobs("many")[0]["name"])
+        print(f"a job that looks at all of them: {job / 1000:.1f} s", flush=True)
+        daemon.call("DELETE", "/system/services/many", 204)
+        os.sync()
+        theirs = timed(lambda: run("rm", "-rf", str(tmp / "b")))
+        removed, waits = [], []
+        remover = threading.Thread(target=lambda: removed.append(timed(
+            lambda: requests.delete(daemon.api + "/system/images/many:1", auth=daemon.http.auth, timeout=3600))))
+        remover.start()
+        while remover.is_alive():
+            waits.append(timed(lambda: oci.take_in(daemon, tiny, "tiny:1")))
+            time.sleep(0.5)
+        remover.join()
+        print(f"remove {removed[0] / 1000:.1f} s, rm {theirs / 1000:.1f} s, ratio {removed[0] / theirs:.2f}; "
+              f"a small image is brought in meanwhile in {statistics.median(waits):.0f} ms", flush=True)
+    finally:
+        daemon.close()
+
+
 @contextlib.contextmanager
 def fresh_disk(tmp):
     """A folder on a file system of its own; of root only."""
@@ -205,8 +249,8 @@ def fresh_disk(tmp):
         yield folder
         return
     with open(disk, "wb") as f:
-        f.truncate(8 << 30)
-    run("mkfs.ext4", "-q", "-F", str(disk))
+        f.truncate(16 << 30)
+    run("mkfs.ext4", "-q", "-F", "-i", "4096", str(disk))  # room for files of one byte, twice
     run("mount", "-o", "loop", str(disk), str(folder))
     try:
         yield folder
@@ -219,7 +263,7 @@ def main():
         with tempfile.TemporaryDirectory(prefix="oscar-bench-") as tmp:
             os.chmod(tmp, 0o755)
             with fresh_disk(pathlib.Path(tmp)) as folder:
-                {"append": append, "unpack": unpack}[name](folder)
+                {"append": append, "unpack": unpack, "many": many}[name](folder)
 
 
 main()

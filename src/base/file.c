@@ -210,7 +210,7 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e)
 	}
 }
 
-static int remove_children(int dir, const char *path, struct err *e)
+static int remove_children(int dir, const char *path, const atomic_bool *stop, struct err *e)
 {
 	int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct dirent *d;
@@ -218,7 +218,7 @@ static int remove_children(int dir, const char *path, struct err *e)
 	int bad = 0;
 
 	if (fd < 0)
-		return err_sys(e, ERR_IO, errno, "open %s", path);
+		return errno == ENOENT ? 0 : err_sys(e, ERR_IO, errno, "open %s", path);
 	list = fdopendir(fd);
 	if (!list) {
 		file_close(fd);
@@ -226,15 +226,17 @@ static int remove_children(int dir, const char *path, struct err *e)
 	}
 	while (!bad && (d = readdir(list)))
 		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-			bad = file_remove_tree(dirfd(list), d->d_name, e);
+			bad = file_remove_tree_unless(dirfd(list), d->d_name, stop, e);
 	closedir(list);
 	return bad;
 }
 
-int file_remove_tree(int dir, const char *path, struct err *e)
+int file_remove_tree_unless(int dir, const char *path, const atomic_bool *stop, struct err *e)
 {
 	struct stat st;
 
+	if (stop && *stop)
+		return err_set(e, ERR_CANCELLED, "remove %s: given up", path);
 	if (unlinkat(dir, path, 0) == 0 || errno == ENOENT)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
@@ -242,9 +244,14 @@ int file_remove_tree(int dir, const char *path, struct err *e)
 	if (fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
 	    (st.st_mode & S_IRWXU) != S_IRWXU && fchmodat(dir, path, S_IRWXU, 0) < 0)
 		return err_sys(e, ERR_IO, errno, "open %s", path);
-	if (remove_children(dir, path, e) < 0)
+	if (remove_children(dir, path, stop, e) < 0)
 		return -1;
 	if (unlinkat(dir, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		return err_sys(e, ERR_IO, errno, "remove %s", path);
 	return 0;
+}
+
+int file_remove_tree(int dir, const char *path, struct err *e)
+{
+	return file_remove_tree_unless(dir, path, NULL, e);
 }

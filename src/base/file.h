@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+#include <stdatomic.h>
 #include <sys/types.h>
 
 // Replaceable, so that tests can fail the n-th call or drop unsynced writes.
@@ -66,3 +67,6 @@ must_check int file_mkdirs(const char *path, mode_t mode, struct err *e);
 
 // Removes a tree below `dir` without following links; missing is success.
 must_check int file_remove_tree(int dir, const char *path, struct err *e);
+// The same, given up with ERR_CANCELLED soon after *stop is set. Two may remove the same tree.
+must_check int file_remove_tree_unless(int dir, const char *path, const atomic_bool *stop,
+				       struct err *e);

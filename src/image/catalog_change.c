@@ -205,20 +205,29 @@ static int check_put(struct put *w, struct arena *mem, struct err *e)
 	return 0;
 }
 
+static int put_locked(struct images *m, struct put *w, struct trash *t, struct err *e)
+{
+	char digest[REFERENCE_DIGEST_MAX];
+	auto_lock held = lock_hold(&m->lock);
+
+	if (blob_put(m->blobs, w->p->text, digest, e) < 0 || db_write(m->db, put_in, w, e) < 0)
+		return -1; // a text without a row is swept
+	return w->old_id[0] ? image_folder_drop(m, t, w->old_id, e) : 0;
+}
+
 int catalog_put(struct images *m, struct catalog_put *p, struct catalog_manifest *out,
 		struct err *e)
 {
 	struct put w = { .p = p, .out = out };
 	auto_arena struct arena mem = { 0 };
-	char digest[REFERENCE_DIGEST_MAX];
+	struct trash t = { 0 };
+	int bad;
 
 	if (catalog_repo_check(p->repo, e) < 0 || check_put(&w, &mem, e) < 0)
 		return -1;
-	auto_lock held = lock_hold(&m->lock);
-
-	if (blob_put(m->blobs, p->text, digest, e) < 0 || db_write(m->db, put_in, &w, e) < 0)
-		return -1; // a text without a row is swept
-	return w.old_id[0] ? image_folder_drop(m, w.old_id, e) : 0;
+	bad = put_locked(m, &w, &t, e);
+	trash_empty(m, &t);
+	return bad;
 }
 
 // ---- removing -----------------------------------------------------------------------------------------
@@ -280,14 +289,23 @@ static int remove_in(struct db_conn *c, void *arg, struct err *e)
 		       : 0;
 }
 
+static int drop_locked(struct images *m, struct removal *r, struct trash *t, struct err *e)
+{
+	auto_lock held = lock_hold(&m->lock);
+	int bad = db_write(m->db, remove_in, r, e);
+
+	for (size_t i = 0; i < r->count && !bad; i++)
+		bad = image_folder_drop(m, t, r->ids[i], e);
+	return bad;
+}
+
 int catalog_remove(struct images *m, struct span repo, struct span which, struct err *e)
 {
 	struct removal r = { .repo = repo, .which = which };
-	auto_lock held = lock_hold(&m->lock);
-	int bad = db_write(m->db, remove_in, &r, e);
+	struct trash t = { 0 };
+	int bad = drop_locked(m, &r, &t, e);
 
-	for (size_t i = 0; i < r.count && !bad; i++)
-		bad = image_folder_drop(m, r.ids[i], e);
 	arena_release(&r.mem);
+	trash_empty(m, &t);
 	return bad;
 }

@@ -15,23 +15,25 @@
 #define SIZE_MAX_DEFAULT (UINT64_C(64) << 30)
 enum { ENTRIES_MAX = 2000000, KEEP_MS = 3600000 };
 
-// Folders "new-…" are of imports that a crash cut off.
+// Folders "new-…" are of imports that a crash cut off. They may be large: the sweeper removes them.
 static int drop_unfinished(struct images *m, struct err *e)
 {
 	struct db_conn *c = db_reader(m->db, e);
 	DIR *list = c ? folder_list(m->dir, e) : NULL;
 	int bad = list ? 0 : -1;
+	struct trash t = { 0 };
 	struct dirent *d;
 
 	while (!bad && (d = readdir(list))) {
 		bool drop = true;
 
-		if (d->d_name[0] == '.' || strcmp(d->d_name, "blobs") == 0)
+		if (d->d_name[0] == '.' || strcmp(d->d_name, "blobs") == 0 ||
+		    strncmp(d->d_name, TRASH_PREFIX, strlen(TRASH_PREFIX)) == 0)
 			continue;
 		if (strncmp(d->d_name, "new-", 4) != 0)
 			bad = folder_unused(c, d->d_name, &drop, e);
 		if (!bad && drop)
-			bad = file_remove_tree(m->dir, d->d_name, e);
+			bad = trash_put(m, &t, d->d_name, e);
 	}
 	if (list)
 		closedir(list);
@@ -132,12 +134,12 @@ int images_open(struct images **out, const struct image_options *o, struct err *
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->uploads_lock, NULL);
 	pthread_mutex_init(&m->progress_lock, NULL);
-	sweeper_start(m);
 	if (drop_unfinished(m, e) < 0 || adopt_all(m, e) < 0 || settle_open(m, e) < 0 ||
 	    sweep_blobs(m, true, &gone, e) < 0) {
 		images_close(m);
 		return -1;
 	}
+	sweeper_start(m);
 	*out = m;
 	return 0;
 }
@@ -146,6 +148,7 @@ void images_close(struct images *m)
 {
 	if (!m)
 		return;
+	m->leaving = true;
 	sweeper_stop(m);
 	settle_close(m);
 	uploads_release(m);

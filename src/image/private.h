@@ -2,7 +2,7 @@
 // under it, everything long happens in a folder of the work's own before. `uploads_lock` guards `uploads` and is held
 // for moments only.
 // Folders below DATA/images: ID/ (rootfs, and for container images manifest.json, config.json and settle.h's mark), new-…/ (work in
-// progress), blobs/sha256/ (see blob.h; manifests are blobs as well).
+// progress), gone-…/ (trash), blobs/sha256/ (see blob.h; manifests are blobs as well).
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/chore.h"
@@ -42,6 +42,12 @@ struct images {
 	bool unsettled;	      // an image with a mark was published
 };
 
+// What somebody takes away, in a folder of its own below m->dir. Zeroed = nothing yet.
+struct trash {
+	char name[32];
+	unsigned n;
+};
+
 // An image in the making: a folder that nobody else knows.
 struct image_work {
 	struct images *m;
@@ -52,6 +58,7 @@ struct image_work {
 	const struct manifest *manifest;
 	uint64_t manifest_size;
 	struct progress *progress; // NULL = nobody looks
+	struct trash trash; // what the image replaces, or the work's own folder when it failed
 };
 
 enum { IMAGE_ID_DIGITS = 24, IMAGE_CONFIG_MAX = 1 << 20, NESTED_MAX = 3 };
@@ -104,8 +111,16 @@ must_check int catalog_drop_in(struct db_conn *c, struct span repo, const char *
 // catalog.c: "lab/tool:1" without its tag.
 struct span catalog_repo_of(struct span name);
 
-// work.c: removes the folder of an image that neither a name nor a service needs. Under the lock.
-must_check int image_folder_drop(struct images *m, const char *id, struct err *e);
+// work.c: as trash_put() for the folder of an image, unless a name or a service needs it.
+must_check int image_folder_drop(struct images *m, struct trash *t, const char *id, struct err *e);
+
+// trash.c.
+#define TRASH_PREFIX "gone-"
+// A folder loses its place, under the lock; one that is missing is fine.
+must_check int trash_put(struct images *m, struct trash *t, const char *folder, struct err *e);
+// Removes what was put there, never under the lock. What fails is logged, and done by trash_empty_all() later.
+void trash_empty(struct images *m, struct trash *t);
+void trash_empty_all(struct images *m); // also what others left
 
 // sweep.c: what is in a folder of ours; NULL with *e set.
 DIR *folder_list(int dir, struct err *e);

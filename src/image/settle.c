@@ -172,7 +172,7 @@ static int restore(struct images *m, const char *id, struct err *e)
 	log_error("image", "%s cannot be unpacked again: %s", id, why.msg);
 	return db_write(m->db, forget_in, (void *)(uintptr_t)id, e) < 0
 		       ? -1
-		       : file_remove_tree(m->dir, id, e);
+		       : trash_put(m, &(struct trash){ 0 }, id, e);
 }
 
 int settle_open(struct images *m, struct err *e)

@@ -68,7 +68,8 @@ const char *folder_next_image(DIR *list)
 
 	while ((d = readdir(list)))
 		if (d->d_name[0] != '.' && strcmp(d->d_name, "blobs") != 0 &&
-		    strncmp(d->d_name, "new-", 4) != 0)
+		    strncmp(d->d_name, "new-", 4) != 0 &&
+		    strncmp(d->d_name, TRASH_PREFIX, strlen(TRASH_PREFIX)) != 0)
 			return d->d_name;
 	return NULL;
 }
@@ -147,7 +148,7 @@ int folder_unused(struct db_conn *c, const char *id, bool *unused, struct err *e
 }
 
 // Unpacked images whose last service has gone after their name had moved on.
-static int sweep_folders(struct images *m, struct err *e)
+static int sweep_folders(struct images *m, struct trash *t, struct err *e)
 {
 	struct db_conn *c = db_reader(m->db, e);
 	DIR *list = c ? folder_list(m->dir, e) : NULL;
@@ -159,7 +160,7 @@ static int sweep_folders(struct images *m, struct err *e)
 
 		bad = folder_unused(c, id, &unused, e);
 		if (!bad && unused)
-			bad = file_remove_tree(m->dir, id, e);
+			bad = trash_put(m, t, id, e);
 	}
 	if (list)
 		closedir(list);
@@ -222,13 +223,12 @@ static int untagged_in(struct db_conn *c, void *arg, struct err *e)
 	return 0;
 }
 
-int image_prune(struct images *m, bool untagged, bool now, struct image_pruned *out, struct err *e)
+static int prune_locked(struct images *m, bool untagged, bool now, struct trash *t,
+			struct image_pruned *out, struct err *e)
 {
 	struct image_pruned manifests = { 0 };
 	int64_t keep = m->keep_ns;
 	int bad;
-
-	uploads_expire(m, clock_mono_ns() - keep);
 	auto_lock held = lock_hold(&m->lock);
 
 	*out = (struct image_pruned){ 0 };
@@ -238,25 +238,34 @@ int image_prune(struct images *m, bool untagged, bool now, struct image_pruned *
 	if (untagged && db_write(m->db, untagged_in, &manifests, e) < 0)
 		return -1;
 	m->keep_ns = now ? 0 : keep;
-	bad = sweep_folders(m, e) < 0 ? -1 : sweep_blobs(m, false, out, e);
+	bad = sweep_folders(m, t, e) < 0 ? -1 : sweep_blobs(m, false, out, e);
 	m->keep_ns = keep;
 	out->manifests = manifests.manifests;
 	return bad;
 }
 
+int image_prune(struct images *m, bool untagged, bool now, struct image_pruned *out, struct err *e)
+{
+	struct trash t = { 0 };
+	int bad;
+
+	uploads_expire(m, clock_mono_ns() - m->keep_ns);
+	bad = prune_locked(m, untagged, now, &t, out, e);
+	trash_empty(m, &t);
+	return bad;
+}
+
 // ---- in the background ---------------------------------------------------------------------------------
 
-static void pass(struct images *m)
+static void pass_locked(struct images *m, struct trash *t)
 {
 	struct image_pruned gone;
 	struct err e = { 0 };
-
-	uploads_expire(m, clock_mono_ns() - m->keep_ns);
 	auto_lock held = lock_hold(&m->lock);
 
 	if (m->busy)
 		return;
-	if (sweep_folders(m, &e) < 0 || sweep_blobs(m, false, &gone, &e) < 0)
+	if (sweep_folders(m, t, &e) < 0 || sweep_blobs(m, false, &gone, &e) < 0)
 		log_warn("image", "blobs could not be swept: %s", e.msg);
 	else if (gone.blobs)
 		log_info("image", "%u blobs that nothing needs are gone, %llu bytes", gone.blobs,
@@ -267,8 +276,14 @@ static void *sweeper_main(void *arg)
 {
 	struct images *m = arg;
 
-	while (chore_rest(&m->sweeper, PASS_S * NS_PER_S))
-		pass(m);
+	trash_empty_all(m); // of the daemon before
+	while (chore_rest(&m->sweeper, PASS_S * NS_PER_S)) {
+		struct trash t = { 0 };
+
+		uploads_expire(m, clock_mono_ns() - m->keep_ns);
+		pass_locked(m, &t);
+		trash_empty_all(m);
+	}
 	return NULL;
 }
 

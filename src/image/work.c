@@ -72,7 +72,7 @@ int work_publish_folder(struct image_work *w, const struct image *out, struct er
 	return 0;
 }
 
-int image_folder_drop(struct images *m, const char *id, struct err *e)
+int image_folder_drop(struct images *m, struct trash *t, const char *id, struct err *e)
 {
 	struct db_conn *c = db_reader(m->db, e);
 	bool unused;
@@ -81,7 +81,7 @@ int image_folder_drop(struct images *m, const char *id, struct err *e)
 		return 0;
 	if (!c || folder_unused(c, id, &unused, e) < 0)
 		return -1;
-	return unused ? file_remove_tree(m->dir, id, e) : 0;
+	return unused ? trash_put(m, t, id, e) : 0;
 }
 
 int work_begin(struct images *m, struct image_work *w, struct err *e)
@@ -126,26 +126,32 @@ int work_publish(struct image_work *w, struct image *out, struct err *e)
 
 	if (work_publish_folder(w, out, e) < 0 || db_write(m->db, record, &change, e) < 0)
 		return -1; // a folder without a name is dropped at the next start
-	if (change.old_unused && file_remove_tree(m->dir, change.old_id, e) < 0)
+	if (change.old_unused && trash_put(m, &w->trash, change.old_id, e) < 0)
 		return err_wrap(e, "the older image of that name");
 	return 0;
 }
 
-int work_end(struct image_work *w, int result, struct err *e)
+static int end_locked(struct image_work *w, int result, struct err *e)
 {
 	struct images *m = w->m;
 	struct image_pruned gone;
 	struct err fault = { 0 };
-
-	file_close(w->dir);
 	auto_lock held = lock_hold(&m->lock);
 
 	m->busy--;
-	if (w->folder[0] && file_remove_tree(m->dir, w->folder, &fault) < 0 && result < 0)
+	if (w->folder[0] && trash_put(m, &w->trash, w->folder, &fault) < 0 && result < 0)
 		return err_wrap(e, "images/%s could not be removed, and before that", w->folder);
 	// What cannot be swept now is swept after the next change.
 	if (!m->busy && sweep_blobs(m, false, &gone, &fault) < 0)
 		return result;
+	return result;
+}
+
+int work_end(struct image_work *w, int result, struct err *e)
+{
+	file_close(w->dir);
+	result = end_locked(w, result, e);
+	trash_empty(w->m, &w->trash);
 	return result;
 }
 
@@ -188,7 +194,7 @@ static int forget(struct db_conn *c, void *arg, struct err *e)
 	return service ? err_set(e, ERR_CONFLICT, "image %s is used by a service", w->name) : 0;
 }
 
-int image_remove(struct images *m, struct span name, struct err *e)
+static int remove_locked(struct images *m, struct trash *t, struct span name, struct err *e)
 {
 	auto_lock held = lock_hold(&m->lock);
 	struct image_pruned gone;
@@ -196,7 +202,16 @@ int image_remove(struct images *m, struct span name, struct err *e)
 
 	if (image_name_check(name, w.name, e) < 0 || db_write(m->db, forget, &w, e) < 0)
 		return -1;
-	if (w.old_id[0] && w.old_unused && file_remove_tree(m->dir, w.old_id, e) < 0)
+	if (w.old_id[0] && w.old_unused && trash_put(m, t, w.old_id, e) < 0)
 		return -1;
 	return m->busy ? 0 : sweep_blobs(m, false, &gone, e);
+}
+
+int image_remove(struct images *m, struct span name, struct err *e)
+{
+	struct trash t = { 0 };
+	int bad = remove_locked(m, &t, name, e);
+
+	trash_empty(m, &t);
+	return bad;
 }

@@ -223,6 +223,21 @@ def test_a_registry_that_is_never_content_with_credentials(daemon):
     assert not daemon.image_files()
 
 
+def test_what_a_crash_left_of_a_removal_goes_in_the_background(fresh):
+    image = Image([base_layer()], Env=["PATH=/bin"])
+    take_in(fresh, layout((image, {})), "lab/stays:1")
+    before = set(fresh.image_files())
+    fresh.kill()
+    owner = os.stat(fresh.data + "/images")
+    for name in ("gone-0123456789abcdef/0/rootfs/deep", "new-0123456789abcdef/rootfs", "aaaaaaaaaaaaaaaaaaaaaaaa/rootfs"):
+        folder = pathlib.Path(fresh.data) / "images" / name
+        folder.mkdir(parents=True)
+        (folder / "file").write_text("x")
+        subprocess.run(["chown", "-R", f"{owner.st_uid}:{owner.st_gid}", str(folder.parents[len(name.split("/")) - 2])], check=True)
+    fresh.start()
+    wait_for("what was left", lambda: set(fresh.image_files()) == before)
+
+
 class Packer(io.RawIOBase):
     """Packs and sums what is written to it, so that a large layer is never in memory as a whole."""
 

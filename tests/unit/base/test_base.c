@@ -179,6 +179,7 @@ static void replace_and_remove_tree_leave_nothing(void **state unused_arg)
 	auto_free char *path = NULL;
 	auto_buf struct buf b;
 	struct err e = { 0 };
+	atomic_bool stop;
 	struct stat st;
 
 	assert_non_null(mkdtemp(dir));
@@ -191,7 +192,12 @@ static void replace_and_remove_tree_leave_nothing(void **state unused_arg)
 	buf_init(&b, 100);
 	assert_int_equal(file_read_path(AT_FDCWD, path, &b, &e), 0);
 	assert_string_equal(b.p, "world");
-	assert_int_equal(file_remove_tree(AT_FDCWD, dir, &e), 0);
+	stop = true;
+	assert_int_equal(file_remove_tree_unless(AT_FDCWD, dir, &stop, &e), -1);
+	assert_int_equal(e.code, ERR_CANCELLED);
+	assert_int_equal(stat(path, &st), 0);
+	stop = false;
+	assert_int_equal(file_remove_tree_unless(AT_FDCWD, dir, &stop, &e), 0);
 	assert_int_equal(stat(dir, &st), -1);
 	assert_int_equal(file_remove_tree(AT_FDCWD, dir, &e), 0);
 }
