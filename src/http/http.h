@@ -172,4 +172,14 @@ void http_reply_stream(struct http_req *r, unsigned status, const char *type, ui
 // Something new on a topic: its parked streams are asked again at the next tick. Any thread, cheap.
 void http_stream_wake(struct http_server *s, uint64_t topic);
 
+// Another protocol on the same connection (RFC 9110 7.8): 101 with the headers added before, Upgrade among them. Then fn is
+// called on the request's loop: `fd` does not block and is for whoever fn gives it to, until http_switched_end(), which
+// may be called by any thread, closes it, and lets the request end; `early` came already behind the request. When the client hangs up
+// before, fn is not called.
+struct http_switched;
+void http_reply_switch(struct http_req *r,
+		       void (*fn)(void *owner, struct http_switched *c, int fd, struct span early),
+		       void *owner);
+void http_switched_end(struct http_switched *c);
+
 bool http_replied(const struct http_req *r); // an answer was given

@@ -485,7 +485,7 @@ static int start_library(struct http_server *s, struct err *e)
 {
 	const struct http_options *o = &s->o;
 	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-			 MHD_USE_ERROR_LOG | (s->tls ? MHD_USE_TLS : 0);
+			 MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG | (s->tls ? MHD_USE_TLS : 0);
 	struct MHD_OptionItem more[8];
 	unsigned n = 0;
 

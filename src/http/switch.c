@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// switch: connections that go on in another protocol behind an answer 101.
+#include "http/server.h"
+
+struct http_switched {
+	void (*fn)(void *owner, struct http_switched *c, int fd, struct span early);
+	void *owner;
+	struct MHD_UpgradeResponseHandle *handle;
+};
+
+static void on_switched(void *arg, struct MHD_Connection *mhd unused_arg, void *slot unused_arg,
+			const char *early, size_t n, MHD_socket fd,
+			struct MHD_UpgradeResponseHandle *handle)
+{
+	struct http_switched *c = arg;
+
+	c->handle = handle;
+	c->fn(c->owner, c, fd, span_make(early, n));
+}
+
+void http_reply_switch(struct http_req *r,
+		       void (*fn)(void *owner, struct http_switched *c, int fd, struct span early),
+		       void *owner)
+{
+	struct http_switched *c;
+
+	if (r->response) {
+		http_reply_text(r, 101, ""); // logs it
+		return;
+	}
+	c = arena_alloc(&r->arena, sizeof(*c));
+	*c = (struct http_switched){ .fn = fn, .owner = owner };
+	r->response = MHD_create_response_for_upgrade(on_switched, c);
+	check(r->response);
+	r->status = 101;
+}
+
+void http_switched_end(struct http_switched *c)
+{
+	MHD_upgrade_action(c->handle, MHD_UPGRADE_ACTION_CLOSE);
+}
