@@ -119,10 +119,14 @@ static int make_head(struct exchange *q, struct span rest, struct err *e)
 	struct http_req *r = q->http;
 	struct span path = http_path_raw(r), query = http_query_raw(r);
 	const struct fdl_expose *ex = &q->def->fdl->expose;
-	struct forward f = { .own_auth = ex->set_auth };
+	struct forward f = { .own_auth = ex->set_auth, .upgrade = SPAN("") };
 	bool asked = path.n < http_target(r).n && query.n;
 
 	f.has_body = q->has_body = http_has_body(r, &f.body_size);
+	q->upgrade = !q->has_body && http_header(r, "Upgrade").n &&
+		     http_list_has(http_header(r, "Connection"), SPAN("upgrade"));
+	if (q->upgrade)
+		f.upgrade = http_header(r, "Upgrade");
 	q->chunks = q->has_body && f.body_size == UINT64_MAX;
 	if (!ex->rewrite_target) {
 		f.prefix = span_head(path, path.n - rest.n);
@@ -239,11 +243,6 @@ void exchange_begin(struct expose *x, struct http_req *r)
 	http_app_set(r, q);
 	if (!split_path(http_path_raw(r), &name, &rest) || !(q->def = find(x, r, name)))
 		return;
-	if (http_header(r, "Upgrade").p &&
-	    http_list_has(http_header(r, "Connection"), SPAN("upgrade"))) {
-		refuse(r, 501, "upgrades of the connection (WebSocket) are not offered\n");
-		return;
-	}
 	if (make_head(q, rest, &e) < 0) {
 		refuse(r, e.code == ERR_LIMIT ? 431 : 400, e.msg);
 		return;
@@ -441,6 +440,7 @@ void exchange_gone(struct exchange *q)
 	if (q->outlet)
 		q->outlet->requests--;
 	pthread_mutex_unlock(&q->x->lock);
+	relay_free(q);
 	buf_release(&q->out);
 	mem_free(q->in);
 	service_def_put(q->def);

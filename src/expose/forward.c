@@ -113,7 +113,7 @@ int forward_request(struct http_req *r, const struct forward *f, struct buf *out
 
 	if (!host.n) // HTTP/1.0
 		host = SPAN("localhost");
-	if (!host_ok(host) || !value_ok(joined(r, "X-Forwarded-For")) ||
+	if (!host_ok(host) || !value_ok(f->upgrade) || !value_ok(joined(r, "X-Forwarded-For")) ||
 	    !value_ok(joined(r, "Forwarded")))
 		return err_set(e, ERR_INVALID, "Host or Forwarded is not understood");
 	buf_printf(out, SPAN_FMT " " SPAN_FMT " HTTP/1.1\r\nHost: " SPAN_FMT "\r\n",
@@ -121,6 +121,9 @@ int forward_request(struct http_req *r, const struct forward *f, struct buf *out
 	if (copy_headers(r, f->own_auth, out, e) < 0)
 		return -1;
 	add_forwarded(r, host, f->prefix, out);
+	if (f->upgrade.n)
+		buf_printf(out, "Connection: Upgrade\r\nUpgrade: " SPAN_FMT "\r\n",
+			   SPAN_ARG(f->upgrade));
 	if (f->has_body && f->body_size == UINT64_MAX)
 		buf_add_str(out, "Transfer-Encoding: chunked\r\n");
 	else if (f->has_body || http_method(r) == HTTP_POST || http_method(r) == HTTP_PUT)

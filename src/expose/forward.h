@@ -13,7 +13,8 @@ struct forward {
 	struct span prefix; // what was taken from the path in front of it, "" = nothing
 	bool own_auth;	    // the credentials were for us and are not passed on
 	bool has_body;
-	uint64_t body_size; // UINT64_MAX: not known, it goes in chunks
+	struct span upgrade; // the protocols that the client would switch to, "" = none
+	uint64_t body_size;  // UINT64_MAX: not known, it goes in chunks
 };
 
 // The head of the request, with its empty line.

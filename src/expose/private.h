@@ -32,6 +32,7 @@ enum exchange_state {
 	X_DIALS,       // its instance makes a connection for it
 	X_WAITS_WRITE, // for its socket
 	X_WAITS_READ,
+	X_RELAYS, // in another protocol: upstream.c's thread has it until its end
 };
 
 struct exchange {
@@ -58,6 +59,9 @@ struct exchange {
 	bool close; // the connection cannot be used again
 	struct http_body body;
 	struct span piece; // of the body, taken from `in` and not given out
+	// Another protocol.
+	bool upgrade; // the client asked for one
+	struct relay *relay;
 };
 
 enum instance_state { I_STARTS, I_READY, I_LEAVES, I_GONE };
@@ -141,6 +145,15 @@ void upstream_wait(struct exchange *q, enum exchange_state state);
 // What came of the answer. 0: its head is not whole; 1: it was answered; -1: it failed and the error is the answer;
 // -2: it is to be sent again.
 int upstream_take_answer(struct exchange *q);
+
+// ---- relay.c -------------------------------------------------------------------------------------------
+
+// The server's answer is 101: so is ours, and the bytes behind it go both ways until one side ends.
+void relay_begin(struct exchange *q, const struct http_head *h);
+// The thread: moves what can be moved. False: it is over, and relay_end() is due.
+bool relay_turn(struct exchange *q);
+void relay_end(struct exchange *q); // unparked already
+void relay_free(struct exchange *q);
 
 // ---- instance.c ----------------------------------------------------------------------------------------
 

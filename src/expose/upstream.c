@@ -254,8 +254,12 @@ static int take_heads(struct exchange *q)
 			reply(q, &h, &e);
 			return 1;
 		}
+		if (h.status == 101 && q->upgrade) {
+			relay_begin(q, &h);
+			return 1;
+		}
 		if (h.status == 101 || ++q->interim > INTERIM_MAX)
-			return answer_is_bad(q, "it switches to another protocol");
+			return answer_is_bad(q, "it switches to another protocol unasked");
 	}
 }
 
@@ -342,21 +346,28 @@ static void go_on_writing(struct exchange *q)
 		go_on_reading(q);
 }
 
-static void on_event(struct expose *x, struct exchange *q)
+// Both of a relay's sockets may be among the events of one round, so its end is left to the tick that follows at once.
+static bool on_event(struct expose *x, struct exchange *q)
 {
-	bool writes;
+	enum exchange_state state;
 
 	pthread_mutex_lock(&x->lock);
-	writes = q->state == X_WAITS_WRITE;
-	exchange_unpark(q);
+	state = q->state;
+	if (state != X_RELAYS)
+		exchange_unpark(q);
 	pthread_mutex_unlock(&x->lock);
-	if (writes)
+	if (state == X_RELAYS) {
+		q->broken = q->broken || !relay_turn(q);
+		return q->broken;
+	}
+	if (state == X_WAITS_WRITE)
 		go_on_writing(q);
 	else
 		go_on_reading(q);
+	return false;
 }
 
-enum why { LATE = 1, HUNG_UP, STALLED, CLOSING };
+enum why { LATE = 1, HUNG_UP, STALLED, CLOSING, RELAYED };
 
 static enum why is_over(struct exchange *q, int64_t now)
 {
@@ -364,6 +375,8 @@ static enum why is_over(struct exchange *q, int64_t now)
 
 	if (q->state == X_DIALS || q->state == X_RUNS)
 		return 0;
+	if (q->state == X_RELAYS)
+		return q->broken || q->x->closing || now > q->deadline_ns ? RELAYED : 0;
 	if (q->x->closing)
 		return CLOSING;
 	if (now > q->deadline_ns)
@@ -414,7 +427,9 @@ static void end_one(struct exchange *q, enum why why, bool waited)
 {
 	struct arena *mem = http_arena(q->http);
 
-	if (why == STALLED) {
+	if (why == RELAYED) {
+		relay_end(q);
+	} else if (why == STALLED) {
 		q->close = true;
 		if (upstream_take_answer(q) == 0)
 			exchange_fail(q, 504, "the function does not read the request\n", false);
@@ -467,9 +482,9 @@ void *upstream_main(void *arg)
 		uint64_t drop;
 
 		for (int i = 0; i < n; i++)
-			if (events[i].data.ptr)
-				on_event(x, events[i].data.ptr);
-			else if (read(x->wake, &drop, sizeof(drop)) > 0)
+			if (events[i].data.ptr && on_event(x, events[i].data.ptr))
+				next = 0;
+			else if (!events[i].data.ptr && read(x->wake, &drop, sizeof(drop)) > 0)
 				next = 0;
 		if (clock_mono_ns() >= next) {
 			tick(x);

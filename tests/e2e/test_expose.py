@@ -6,12 +6,14 @@ import os
 import pathlib
 import signal
 import socket
+import ssl
 import threading
 import time
 
 import pytest
 import requests
 from conftest import Daemon, wait_for
+from test_listeners import certificate, folder  # noqa: F401
 from test_sync import sleeping
 from test_warm import shims
 
@@ -63,6 +65,13 @@ class H(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line)); self.wfile.flush()
                 time.sleep(float(self.headers.get("X-Sleep", 0)))
             self.wfile.write(b"0\r\n\r\n")
+        elif what == "switch":
+            self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: %s\r\nConnection: Upgrade\r\n\r\nhi\n"
+                             % self.headers["Upgrade"].encode())
+            while line := self.rfile.readline():
+                if line == b"bye\n": break
+                self.wfile.write(line)
+            self.close_connection = True
         elif what == "close":
             self.send_response(200); self.end_headers(); self.wfile.write(b"until the end"); self.close_connection = True
         elif what == "cookies":
@@ -271,9 +280,77 @@ def test_deadlines(served):
     assert ask(served, "web", "/slow", headers={"X-Sleep": "0.5", "Prefer": "wait=30"}).text == "slept"
 
 
-def test_upgrades_are_refused(served):
-    answer = ask(served, "web", "/", 501, headers={"Connection": "Upgrade", "Upgrade": "websocket"})
-    assert "WebSocket" in answer.text
+def switched(daemon, name, early=b"", tls=None):
+    """A connection that has switched to another protocol, as WebSockets do, with what came first on it."""
+    host, port = daemon.api.split("//")[1].split(":")
+    s = socket.create_connection((host, int(port)), timeout=20)
+    s = tls.wrap_socket(s, server_hostname=host) if tls else s
+    s.sendall(f"GET /system/services/{name}/exposed/switch HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\n"
+              "Upgrade: echo\r\n\r\n".encode() + early)
+    f = s.makefile("rb")
+    head = []
+    while (line := f.readline()) not in (b"\r\n", b""):
+        head.append(line.strip().lower())
+    assert head[0].startswith(b"http/1.1 101") and b"upgrade: echo" in head and b"connection: upgrade" in head, head
+    return s, f
+
+
+def test_connections_that_switch_to_another_protocol(served):
+    s, f = switched(served, "web", b"early\n")
+    assert [f.readline(), f.readline()] == [b"hi\n", b"early\n"]
+    for i in range(300):
+        s.sendall(b"%d\n" % i)
+        assert f.readline() == b"%d\n" % i
+    big = b"x" * 65535 + b"\n"
+    sender = threading.Thread(target=lambda: [s.sendall(big) for _ in range(256)])
+    sender.start()
+    for _ in range(256):
+        assert f.readline() == big
+    sender.join()
+    s.sendall(b"bye\n")
+    assert f.read() == b""
+    s.close()
+    # A server that does not switch answers as always.
+    plain = ask(served, "web", "/", headers={"Connection": "Upgrade", "Upgrade": "websocket"}).json()
+    assert dict(plain["headers"])["Upgrade"] == "websocket"
+
+
+def test_over_tls(folder):
+    cert, key = certificate(folder, "first")
+    d = Daemon(None, "--tls-cert", str(cert), "--tls-key", str(key))
+    try:
+        d.call("POST", "/system/services", 201, verify=str(cert), json={
+            "name": "safe", "image": "host", "cpu": "0.5", "memory": "128Mi", "script": SERVER, "expose": {"api_port": 8123}})
+        heads = dict(ask(d, "safe", verify=str(cert)).json()["headers"])
+        assert heads["X-Forwarded-Proto"] == "https" and heads["Forwarded"].endswith("proto=https")
+        body = b"x" * (8 << 20)
+        assert ask(d, "safe", "/sink", method="PUT", data=body, verify=str(cert)).json()[0] == len(body)
+        s, f = switched(d, "safe", b"early\n", ssl.create_default_context(cafile=str(cert)))
+        assert [f.readline(), f.readline()] == [b"hi\n", b"early\n"]
+        s.sendall(b"y" * 100000 + b"\n")
+        assert f.readline() == b"y" * 100000 + b"\n"
+        s.sendall(b"bye\n")
+        assert f.read() == b""
+    finally:
+        d.close()
+
+
+def test_a_switched_connection_has_its_place(daemon):
+    expose(daemon, "talk", expose={"concurrency": 1}, timeout=2)
+    s, f = switched(daemon, "talk")
+    assert f.readline() == b"hi\n"
+    assert "no instance was ready" in ask(daemon, "talk", "/", 503, headers={"Prefer": "wait=1"}).text
+    s.close()
+    f.close()
+    ask(daemon, "talk")
+    s, f = switched(daemon, "talk")  # one in which nobody says anything ends
+    began = time.monotonic()
+    assert f.read() == b"hi\n" and 1 < time.monotonic() - began < 5
+    s, f = switched(daemon, "talk")
+    assert f.readline() == b"hi\n"
+    daemon.call("POST", "/system/services/talk/stop", 200)
+    remove(daemon, "talk")
+    assert f.read() == b""
 
 
 def test_who_hangs_up_frees_the_connection(daemon):
