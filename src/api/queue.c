@@ -50,6 +50,29 @@ static const char *flow_name(const struct service_flow *f, uint64_t running, int
 	return f->upto && (running || (oldest && oldest <= f->upto)) ? "draining" : "paused";
 }
 
+// Files that wait for others. NULL on failure.
+static json_t *groups_json(struct req *q, const struct service_def *d, struct err *e)
+{
+	struct service_group *g;
+	json_t *list;
+	size_t n;
+
+	if (service_groups(q->api->o.services, d->id, http_arena(q->http), &g, &n, e) < 0)
+		return NULL;
+	list = json_array();
+	for (size_t i = 0; i < n; i++) {
+		bool known = g[i].input < d->fdl->input_count;
+		json_t *v = json_pack("{s:I,s:i,s:i}", "input", (json_int_t)g[i].input, "files",
+				      (int)g[i].files, "of",
+				      known ? (int)d->fdl->inputs[g[i].input].group_count : 0);
+
+		json_time(v, "opened", g[i].opened_ns);
+		json_time(v, "due", g[i].due_ns);
+		json_array_append_new(list, v);
+	}
+	return list;
+}
+
 void api_services_queue(struct req *q)
 {
 	auto_service_def struct service_def *d = req_service(q);
@@ -57,6 +80,7 @@ void api_services_queue(struct req *q)
 	struct service_flow flow;
 	struct err e = { 0 };
 	int64_t oldest;
+	json_t *groups;
 
 	if (!d)
 		return;
@@ -67,13 +91,18 @@ void api_services_queue(struct req *q)
 		return;
 	}
 	running = counts[QUEUE_STAGING] + counts[QUEUE_RUNNING] + counts[QUEUE_UPLOADING];
+	groups = groups_json(q, d, &e);
+	if (!groups) {
+		reply_error(q, &e);
+		return;
+	}
 	reply_json(q, 200,
-		   json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:i,s:I}", "service", d->fdl->name, "state",
-			     flow_name(&flow, running, oldest), "queued",
+		   json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:i,s:I,s:o}", "service", d->fdl->name,
+			     "state", flow_name(&flow, running, oldest), "queued",
 			     (json_int_t)counts[QUEUE_QUEUED], "running", (json_int_t)running,
 			     "max", (json_int_t)d->fdl->queue_max, "concurrency",
 			     (json_int_t)d->fdl->concurrency, "priority", (int)d->fdl->priority,
-			     "weight", (json_int_t)d->fdl->weight));
+			     "weight", (json_int_t)d->fdl->weight, "groups", groups));
 }
 
 // ---- what jobs took ------------------------------------------------------------------------------------

@@ -263,6 +263,19 @@
 	"CREATE TABLE placings(bucket INTEGER NOT NULL, key TEXT NOT NULL, part TEXT NOT NULL,"    \
 	" PRIMARY KEY(bucket, key)) WITHOUT ROWID;"
 
+// service: events that wait for others to make one job with them; see service/group.h.
+#define INPUT_GROUPS                                                                               \
+	"CREATE TABLE input_groups(id INTEGER PRIMARY KEY AUTOINCREMENT, service INTEGER NOT "     \
+	"NULL,"                                                                                    \
+	" input INTEGER NOT NULL, n INTEGER NOT NULL, bytes INTEGER NOT NULL,"                     \
+	" run INTEGER NOT NULL, depth INTEGER NOT NULL, made INTEGER NOT NULL,"                    \
+	" opened_ns INTEGER NOT NULL, due_ns INTEGER NOT NULL);"                                   \
+	"CREATE INDEX input_groups_service ON input_groups(service, input);"                       \
+	"CREATE INDEX input_groups_due ON input_groups(due_ns);"                                   \
+	"CREATE TABLE input_group_members(grp INTEGER NOT NULL, key TEXT NOT NULL,"                \
+	" bucket INTEGER NOT NULL, version INTEGER NOT NULL, payload TEXT NOT NULL,"               \
+	" PRIMARY KEY(grp, key)) WITHOUT ROWID;"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
@@ -279,5 +292,6 @@ const char *const schema_migrations[] = {
 	BACKFILLS,
 	BACKFILL_SAMPLES,
 	PLACINGS,
+	INPUT_GROUPS,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

@@ -2,12 +2,16 @@
 // provenance: what an output says of its making, as metadata that S3 clients see (docs/user/services.md has the names).
 #include "base/buf.h"
 #include "codec/url.h"
+#include "dispatch/inputs.h"
 #include "dispatch/job.h"
-#include "fdl/fdl.h"
+#include "fdl/event.h"
 #include "image/image.h"
 #include "store/store.h"
 
-enum { INPUT_MAX = 1024 }; // encoded; the version alone says which it was
+enum {
+	INPUT_MAX = 1024, // encoded; the version alone says which it was
+	GROUP_MAX = 4096, // all of a group; else the job's event says
+};
 
 static void add_text(struct buf *b, const char *name, const char *value)
 {
@@ -23,27 +27,48 @@ static void add_number(struct buf *b, const char *name, int64_t value)
 	add_text(b, name, text);
 }
 
-// "bucket/key", percent-encoded, and which version of it.
-static void add_input(struct buf *b, const struct job *j)
+// How many files made the job together, and which: "bucket/key:version", percent-encoded, with blanks between.
+static void add_group(struct dispatch *d, struct buf *b, const struct job *j)
 {
+	struct fdl_record records[FDL_GROUP_MAX];
+	auto_arena struct arena mem = { 0 };
+	struct err none = { 0 };
+	auto_buf struct buf names = { .max = GROUP_MAX };
+	struct span payload;
+	size_t n;
+
+	if (job_payload(d, j, &mem, &payload, &none) < 0 ||
+	    fdl_event_records(payload, &mem, FDL_GROUP_MAX, records, &n, &none) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		char version[STORE_VERSION_TEXT];
+
+		buf_printf(&names, "%s%s/", i ? " " : "", records[i].bucket);
+		url_encode(&names, span_of(records[i].key), "/");
+		buf_printf(&names, ":%s", store_version_text(records[i].version, false, version));
+	}
+	add_number(b, DISPATCH_META "input-count", (int64_t)n);
+	if (!names.over)
+		store_meta_add(b, SPAN(DISPATCH_META "inputs"), buf_span(&names));
+}
+
+// "bucket/key", percent-encoded, and which version of it.
+static void add_input(struct dispatch *d, struct buf *b, const struct job *j)
+{
+	const struct fdl_io *io = inputs_io(j);
 	char version[STORE_VERSION_TEXT];
-	struct span name;
+	auto_buf struct buf path = { .max = INPUT_MAX };
 
 	if (!j->row.version)
 		return;
-	for (size_t i = 0; i < j->def->fdl->input_count; i++) {
-		const struct fdl_io *io = &j->def->fdl->inputs[i];
-		auto_buf struct buf path;
-
-		if (!fdl_io_takes(io, span_of(io->bucket), j->row.key, &name))
-			continue;
-		buf_init(&path, INPUT_MAX);
+	if (io) {
 		buf_printf(&path, "%s/", io->bucket);
 		url_encode(&path, j->row.key, "/");
 		if (!path.over)
 			store_meta_add(b, SPAN(DISPATCH_META "input"), buf_span(&path));
-		break;
 	}
+	if (io && io->group_count)
+		add_group(d, b, j);
 	add_text(b, DISPATCH_META "input-version",
 		 store_version_text(j->row.version, false, version));
 }
@@ -61,5 +86,5 @@ void provenance_add(struct dispatch *d, const struct job *j, struct buf *b)
 	add_number(b, DISPATCH_META "revision", j->row.revision);
 	add_text(b, DISPATCH_META "image", digest[0] ? digest : j->def->image_id);
 	add_text(b, DISPATCH_META "script-sha256", j->def->script_hash);
-	add_input(b, j);
+	add_input(d, b, j);
 }

@@ -54,14 +54,15 @@ static void remove_copies(struct dispatch *d)
 	}
 	while ((f = readdir(list))) {
 		struct span rest = span_of(f->d_name), job;
-		bool view = span_starts(rest, SPAN(VIEW_PREFIX));
+		bool view = view_name_is(rest, &rest);
 		char id[EXEC_JOB_ID_MAX];
 		uint64_t number, attempt;
 		struct err e = { 0 };
 
 		if (!view && !span_starts(rest, SPAN(JOB_INPUT_PREFIX)))
 			continue;
-		rest = span_from(rest, strlen(view ? VIEW_PREFIX : JOB_INPUT_PREFIX));
+		if (!view)
+			rest = span_from(rest, strlen(JOB_INPUT_PREFIX));
 		job = span_cut(&rest, '.');
 		if (span_to_u64(job, &number) && span_to_u64(rest, &attempt) &&
 		    !is_active(d, job_id_text((int64_t)number, id), (unsigned)attempt))

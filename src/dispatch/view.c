@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "dispatch/inputs.h"
 #include "dispatch/job.h"
 #include "fdl/fdl.h"
 #include "store/store.h"
@@ -25,10 +26,23 @@ struct view {
 	char *folder; // whose way was made last
 };
 
-static char *view_name(const struct job *j, char out[static VIEW_NAME_MAX])
+static const char *const prefixes[VIEW_KINDS] = { "view-", "group-" };
+
+char *view_name(const struct job *j, enum view_kind kind, char out[static VIEW_NAME_MAX])
 {
-	snprintf(out, VIEW_NAME_MAX, VIEW_PREFIX "%lld.%u", (long long)j->row.id, j->row.attempt);
+	snprintf(out, VIEW_NAME_MAX, "%s%lld.%u", prefixes[kind], (long long)j->row.id,
+		 j->row.attempt);
 	return out;
+}
+
+bool view_name_is(struct span name, struct span *rest)
+{
+	for (size_t i = 0; i < VIEW_KINDS; i++)
+		if (span_starts(name, span_of(prefixes[i]))) {
+			*rest = span_from(name, strlen(prefixes[i]));
+			return true;
+		}
+	return false;
 }
 
 static int name_check(struct span key, struct err *e)
@@ -183,44 +197,54 @@ static int add_all(struct view *v, struct err *e)
 	}
 }
 
-static int make(struct dispatch *d, const struct job *j, const struct fdl_io *mount, struct err *e)
+int view_make(struct dispatch *d, const struct job *j, enum view_kind kind, struct err *e)
 {
 	char name[VIEW_NAME_MAX];
-	auto_fd int dir = -1;
-	struct view v = { .d = d, .mount = mount };
-	int bad;
 
-	if (file_remove_tree(d->tmp_dir, view_name(j, name), e) < 0)
+	if (file_remove_tree(d->tmp_dir, view_name(j, kind, name), e) < 0)
 		return -1;
 	if (mkdirat(d->tmp_dir, name, 0755) < 0)
 		return err_sys(e, ERR_IO, errno, "mkdir %s", name);
-	dir = file_open(d->tmp_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, e);
-	if (dir < 0)
-		return -1;
-	v.dir = dir;
-	bad = add_all(&v, e);
+	return file_open(d->tmp_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, e);
+}
+
+static int make_all(struct dispatch *d, const struct job *j, enum view_kind kind,
+		    const struct fdl_io *mount, struct err *e)
+{
+	auto_fd int dir = view_make(d, j, kind, e);
+	struct view v = { .d = d, .mount = mount, .dir = dir };
+	int bad = dir < 0 ? -1 : add_all(&v, e);
+
 	mem_free(v.folder);
 	return bad < 0 ? -1 : file_take(&dir);
 }
 
-int view_open(struct dispatch *d, const struct job *j, const struct fdl_io *mount, struct err *e)
+int view_open(struct dispatch *d, const struct job *j, enum view_kind kind,
+	      const struct fdl_io *mount, struct err *e)
 {
 	struct store_bucket b;
 	int fd = -1;
 
 	if (store_bucket_look(d->o.store, span_of(mount->bucket), &b, e) == 0)
 		fd = b.directory ? store_directory_folder(d->o.store, b.id, mount->folder, e)
-				 : make(d, j, mount, e);
-	return fd < 0 ? err_wrap(e, "mount %s%s%s", mount->bucket, mount->folder[0] ? "/" : "",
-				 mount->folder)
+				 : make_all(d, j, kind, mount, e);
+	return fd < 0 ? err_wrap(e, "%s %s%s%s", kind == VIEW_MOUNT ? "mount" : "input",
+				 mount->bucket, mount->folder[0] ? "/" : "", mount->folder)
 		      : fd;
 }
 
 void view_remove(struct dispatch *d, const struct job *j)
 {
-	char name[VIEW_NAME_MAX];
-	struct err e = { 0 };
+	const struct fdl_io *io = inputs_io(j);
+	const bool used[VIEW_KINDS] = { j->def->fdl->mount,
+					io && (io->group_count || io->sentinel) };
 
-	if (j->def->fdl->mount && file_remove_tree(d->tmp_dir, view_name(j, name), &e) < 0)
-		log_warn("dispatch", "job %s: %s", j->row.name, e.msg);
+	for (int kind = 0; kind < VIEW_KINDS; kind++) {
+		char name[VIEW_NAME_MAX];
+		struct err e = { 0 };
+
+		if (used[kind] &&
+		    file_remove_tree(d->tmp_dir, view_name(j, (enum view_kind)kind, name), &e) < 0)
+			log_warn("dispatch", "job %s: %s", j->row.name, e.msg);
+	}
 }

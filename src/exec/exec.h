@@ -74,7 +74,9 @@ struct exec_spec {
 	size_t input_count;
 	const struct exec_mount *mounts;
 	size_t mount_count;
-	const char *input_file; // name of the input for INPUT_FILE_PATH, or NULL for none
+	// For INPUT_FILE_PATH: the name of an input, "" = their folder, NULL = none; then the target of a mount may be it.
+	const char *input_file;
+	const char *input_mount;
 
 	// Limits. 0 = none, but for the two that say otherwise.
 	uint64_t memory_bytes;	    // of the job; at least 4 MiB

@@ -6,6 +6,8 @@
 #include "codec/text.h"
 #include "codec/url.h"
 
+#include <stdlib.h>
+
 enum { PAYLOAD_JSON_MAX = 16 << 20, NESTING_MAX = 4, VARS_MAX = 1000 };
 
 static const char *text_of(struct arena *mem, const json_t *v)
@@ -200,6 +202,46 @@ static int parse(struct span payload, unsigned depth, struct arena *mem, struct 
 	if (!got)
 		unknown(payload, is_json, root, mem, ev);
 	return got < 0 ? -1 : 0;
+}
+
+static int read_record(const json_t *r, struct arena *mem, struct fdl_record *out, struct err *e)
+{
+	const json_t *s3 = json_object_get(r, "s3"), *object = json_object_get(s3, "object");
+	const char *sequencer = text_of(mem, json_object_get(object, "sequencer"));
+	struct fdl_event ev = { .provider = "" };
+	char *end;
+
+	if (set_file(&ev, form_decode(mem, json_object_get(object, "key")), e) < 0)
+		return -1;
+	*out = (struct fdl_record){
+		.bucket = text_of(mem, json_object_get(json_object_get(s3, "bucket"), "name")),
+		.key = ev.key,
+		.file_name = ev.file_name,
+		.version = strtoll(sequencer, &end, 16)
+	};
+	if (*end || out->version < 0)
+		out->version = 0;
+	return 0;
+}
+
+int fdl_event_records(struct span payload, struct arena *mem, size_t max, struct fdl_record *out,
+		      size_t *n, struct err *e)
+{
+	auto_json json_t *root = NULL;
+	struct err not_json = { 0 };
+	const json_t *list;
+
+	*n = 0;
+	if (codec_json_parse(payload, PAYLOAD_JSON_MAX, &root, &not_json) < 0)
+		return 0;
+	list = json_object_get(root, "Records");
+	if (json_array_size(list) > max)
+		return err_set(e, ERR_LIMIT, "an event of %zu records, allowed are %zu",
+			       json_array_size(list), max);
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (read_record(json_array_get(list, i), mem, &out[(*n)++], e) < 0)
+			return -1;
+	return 0;
 }
 
 int fdl_event_parse(struct span payload, struct arena *mem, struct fdl_event *out, struct err *e)

@@ -29,6 +29,15 @@ struct fdl_event {
 	size_t var_count;
 };
 
+// One record of a storage event with several.
+struct fdl_record {
+	const char *bucket, *key, *file_name;
+	int64_t version; // of its sequencer, 0 = it has none
+};
+// Those of MinIO or S3, at most `max`; what has none has 0 of them. ERR_LIMIT when there are more.
+must_check int fdl_event_records(struct span payload, struct arena *mem, size_t max,
+				 struct fdl_record *out, size_t *n, struct err *e);
+
 // Everything in *out lives in mem. ERR_INVALID when the event names a file that cannot be one (empty, "..").
 must_check int fdl_event_parse(struct span payload, struct arena *mem, struct fdl_event *out,
 			       struct err *e);

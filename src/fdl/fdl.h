@@ -14,16 +14,18 @@
 
 enum {
 	FDL_NAME_MAX = 39,
-	FDL_SCRIPT_MAX = 1 << 20,	    // bytes of a script
-	FDL_DOCUMENT_MAX = (1 << 20) * 2,   // bytes of a service object or an FDL file
-	FDL_IO_MAX = 32,		    // entries of input, of output
-	FDL_FILTERS_MAX = 64,		    // entries of one prefix or suffix list
-	FDL_ENV_MAX = 1000,		    // variables, secrets
-	FDL_ENV_BYTES_MAX = 256 * 1024,	    // names and values of all of them
-	FDL_MOUNTS_MAX = 16,		    // mounts
-	FDL_FOLDER_MAX = 512,		    // bytes of the part of a path after its bucket
-	FDL_REFRESH_MIN_S = 10,		    // image_refresh
-	FDL_TIMEOUT_MAX_S = 30 * 24 * 3600, // timeout, wait_timeout
+	FDL_SCRIPT_MAX = 1 << 20,	      // bytes of a script
+	FDL_DOCUMENT_MAX = (1 << 20) * 2,     // bytes of a service object or an FDL file
+	FDL_IO_MAX = 32,		      // entries of input, of output
+	FDL_FILTERS_MAX = 64,		      // entries of one prefix or suffix list
+	FDL_ENV_MAX = 1000,		      // variables, secrets
+	FDL_ENV_BYTES_MAX = 256 * 1024,	      // names and values of all of them
+	FDL_MOUNTS_MAX = 16,		      // mounts
+	FDL_GROUP_MAX = 64,		      // group.count
+	FDL_GROUP_WAIT_MAX_S = 7 * 24 * 3600, // group.wait
+	FDL_FOLDER_MAX = 512,		      // bytes of the part of a path after its bucket
+	FDL_REFRESH_MIN_S = 10,		      // image_refresh
+	FDL_TIMEOUT_MAX_S = 30 * 24 * 3600,   // timeout, wait_timeout
 	FDL_KEEP_WARM_MAX = 64,
 	FDL_INSTANCES_MAX = 64,	    // expose.max_scale
 	FDL_CALLS_MAX = 1000,	    // expose.concurrency
@@ -43,6 +45,11 @@ struct fdl_io {
 	size_t prefix_count;
 	const char *const *suffixes; // a name must end with one of them; none = any
 	size_t suffix_count;
+	// `group` of an input: so many files make one job, or fewer when the first has waited; 0 = each makes one.
+	unsigned group_count;
+	int64_t group_wait_s;
+	// Or: a folder is the input when a file of this name comes in it; NULL = files are.
+	const char *sentinel;
 };
 
 // One entry of mounts: a folder of the machine that its administrator offers by name.

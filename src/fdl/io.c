@@ -3,6 +3,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fdl/private.h"
 
+#include <limits.h>
+
+enum { GROUP_WAIT_S = 60 };
+
 static bool is_alnum(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
@@ -168,6 +172,49 @@ static int read_filter(struct arena *a, const json_t *list, const char *const **
 	return 0;
 }
 
+static int read_sentinel(struct arena *a, const char *name, struct fdl_io *out, struct err *e)
+{
+	if (strlen(name) > NAME_MAX || strchr(name, '/') || strcmp(name, ".") == 0 ||
+	    strcmp(name, "..") == 0 || check_folder(span_of(name), e) < 0)
+		return err_set(e, ERR_INVALID,
+			       "sentinel: \"%.60s\": want the name of a file that is the last to "
+			       "come into its folder",
+			       name);
+	if (out->prefix_count || out->suffix_count)
+		return err_set(e, ERR_INVALID,
+			       "sentinel: a folder is taken whole, so there can be no prefix or "
+			       "suffix");
+	out->sentinel = arena_strdup(a, name);
+	return 0;
+}
+
+// {count, wait} or {sentinel}.
+static int read_group(struct arena *a, const json_t *group, bool is_input, struct fdl_io *out,
+		      struct err *e)
+{
+	const char *sentinel = json_string_value(json_object_get(group, "sentinel"));
+	const json_t *count = json_object_get(group, "count"),
+		     *wait = json_object_get(group, "wait");
+	json_int_t n = json_integer_value(count),
+		   s = wait ? json_integer_value(wait) : GROUP_WAIT_S;
+
+	if (!json_object_size(group))
+		return 0;
+	if (!is_input)
+		return err_set(e, ERR_INVALID, "outputs are not grouped");
+	if ((sentinel && *sentinel) == (count != NULL) || (sentinel && *sentinel && wait))
+		return err_set(e, ERR_INVALID, "want count (and wait), or the name of a sentinel");
+	if (sentinel && *sentinel)
+		return read_sentinel(a, sentinel, out, e);
+	if (n < 2 || n > FDL_GROUP_MAX)
+		return err_set(e, ERR_INVALID, "count: want 2 to %d files", FDL_GROUP_MAX);
+	if (s < 1 || s > FDL_GROUP_WAIT_MAX_S)
+		return err_set(e, ERR_INVALID, "wait: want 1 to %d seconds", FDL_GROUP_WAIT_MAX_S);
+	out->group_count = (unsigned)n;
+	out->group_wait_s = s;
+	return 0;
+}
+
 int fdl_io_read(struct arena *a, const json_t *io, const char *service, bool is_input,
 		const json_t *providers, struct fdl_io *out, char field[static FDL_PATH_MAX],
 		struct err *e)
@@ -189,7 +236,11 @@ int fdl_io_read(struct arena *a, const json_t *io, const char *service, bool is_
 	    0)
 		return -1;
 	snprintf(field, FDL_PATH_MAX, "suffix");
-	return read_filter(a, json_object_get(io, "suffix"), &out->suffixes, &out->suffix_count, e);
+	if (read_filter(a, json_object_get(io, "suffix"), &out->suffixes, &out->suffix_count, e) <
+	    0)
+		return -1;
+	snprintf(field, FDL_PATH_MAX, "group");
+	return read_group(a, json_object_get(io, "group"), is_input, out, e);
 }
 
 // Its first part is the bucket, also of a path with one part.
@@ -222,6 +273,13 @@ bool fdl_io_matches(const struct fdl_io *io, struct span name)
 	return begins && ends;
 }
 
+static bool is_last_part(struct span name, const char *part)
+{
+	size_t n = strlen(part);
+
+	return span_ends(name, span_of(part)) && (name.n == n || name.p[name.n - n - 1] == '/');
+}
+
 bool fdl_io_takes(const struct fdl_io *io, struct span bucket, struct span key, struct span *name)
 {
 	struct span folder = span_of(io->folder), rest = key;
@@ -234,6 +292,8 @@ bool fdl_io_takes(const struct fdl_io *io, struct span bucket, struct span key, 
 		rest = span_from(key, folder.n + 1);
 	}
 	if (rest.n == 0 || rest.p[rest.n - 1] == '/' || !fdl_io_matches(io, rest))
+		return false;
+	if (io->sentinel && !is_last_part(rest, io->sentinel))
 		return false;
 	*name = rest;
 	return true;

@@ -438,6 +438,33 @@ static int check_expose(struct checker *c)
 	return 0;
 }
 
+// A folder that is the input stands at /mnt/input/NAME.
+static int check_room(struct checker *c)
+{
+	const struct fdl_service *s = c->s;
+	size_t n = s->mount_count + (s->mount != NULL);
+
+	for (size_t i = 0; i < s->input_count; i++) {
+		if (!s->inputs[i].sentinel)
+			continue;
+		snprintf(c->path, FDL_PATH_MAX, "input[%zu].group", i);
+		if (n == FDL_MOUNTS_MAX)
+			return err_set(c->e, ERR_LIMIT, "beside a sentinel there may be %d mounts",
+				       FDL_MOUNTS_MAX - 1);
+		for (size_t k = 0; k < n; k++) {
+			const char *other =
+				k < s->mount_count ? s->mounts[k].target : s->mount_target;
+
+			if (span_path_overlap(SPAN("input"), span_of(other)))
+				return err_set(c->e, ERR_INVALID,
+					       "the folder stands at /mnt/input, where /mnt/%.60s "
+					       "is mounted",
+					       other);
+		}
+	}
+	return 0;
+}
+
 static int check_numbers(struct checker *c)
 {
 	int64_t pids = 0;
@@ -476,7 +503,7 @@ int fdl_service_check(struct fdl_service *s, char path[static FDL_PATH_MAX], str
 	    check_quantities(&c) < 0 || check_numbers(&c) < 0 ||
 	    check_ios(&c, "input", true, &s->inputs, &s->input_count) < 0 ||
 	    check_ios(&c, "output", false, &s->outputs, &s->output_count) < 0 ||
-	    check_mounts(&c) < 0 || check_mount(&c) < 0 ||
+	    check_mounts(&c) < 0 || check_mount(&c) < 0 || check_room(&c) < 0 ||
 	    check_environment(&c, "variables", &s->variables, &s->variable_count) < 0 ||
 	    check_environment(&c, "secrets", &s->secrets, &s->secret_count) < 0)
 		return -1;

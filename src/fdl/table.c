@@ -3,12 +3,20 @@
 #include "fdl/schema.h"
 
 // clang-format off
+static const struct fdl_field group_fields[] = {
+	{ "count", FDL_INT, FDL_OMIT, NULL },
+	{ "wait", FDL_INT, FDL_OMIT, NULL },
+	{ "sentinel", FDL_STRING, FDL_OMIT, NULL },
+	{ 0 },
+};
+
 static const struct fdl_field io_fields[] = {
 	{ "storage_provider", FDL_STRING, FDL_EMPTY, NULL },
 	{ "path", FDL_STRING, FDL_EMPTY, NULL },
 	{ "suffix", FDL_STRINGS, FDL_OMIT, NULL },
 	{ "prefix", FDL_STRINGS, FDL_OMIT, NULL },
 	{ "options", FDL_STRING, FDL_OMIT, NULL },
+	{ "group", FDL_OBJECT, FDL_OMIT, group_fields },
 	{ 0 },
 };
 

@@ -7,6 +7,7 @@
 #include "db/db.h"
 #include "fdl/fdl.h"
 #include "queue/queue.h"
+#include "service/group.h"
 #include "service/registry.h"
 #include "store/event.h"
 #include "store/store.h"
@@ -102,6 +103,8 @@ int backfill_start(struct services *s, const struct service_caller *who, struct 
 		return err_set(e, ERR_INVALID, "prefix, glob: over %d bytes", BACKFILL_TEXT_MAX);
 	if (b->limit > INT64_MAX)
 		return err_set(e, ERR_INVALID, "limit: too large");
+	if (b->sample && d->fdl->inputs[b->input].group_count)
+		return err_set(e, ERR_INVALID, "sample: not of an input that groups its files");
 	if (b->sample > BACKFILL_SAMPLE_MAX)
 		return err_set(e, ERR_INVALID, "sample: at most %d", BACKFILL_SAMPLE_MAX);
 	start.def = d;
@@ -256,6 +259,10 @@ static int queue_one(struct piece *p, struct db_conn *c, const struct store_obje
 		return err_set(e, ERR_LIMIT, "the event record is over %d bytes",
 			       STORE_EVENT_TEXT_MAX);
 	n.payload = buf_span(&record);
+	if (d->fdl->inputs[p->b.input].group_count) {
+		p->b.queued++;
+		return group_take_in(p->s, c, d, p->b.input, &n, e);
+	}
 	if (queue_add_in(p->s->o.queue, c, &n, &job, e) < 0)
 		return -1;
 	p->b.queued++;

@@ -23,7 +23,7 @@ struct services {
 	struct map by_id;      // id -> the same, borrowed
 	struct map by_bucket;  // bucket id -> first struct trigger
 	struct map flows;      // id -> struct service_flow of a service that is paused
-	struct chore backfill;
+	struct chore backfill, grouper;
 	pthread_mutex_t change; // one change of definitions at a time
 	struct image_notes notes;
 	struct chore refresher;

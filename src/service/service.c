@@ -12,6 +12,7 @@
 #include "db/feed.h"
 #include "fdl/fdl.h"
 #include "service/backfill.h"
+#include "service/group.h"
 #include "service/registry.h"
 #include "store/store.h"
 
@@ -42,6 +43,7 @@ void services_start(struct services *s)
 {
 	chore_start(&s->refresher, "image-refresh", image_refresher, s);
 	backfill_run(s);
+	group_run(s);
 }
 
 void services_close(struct services *s)
@@ -49,6 +51,7 @@ void services_close(struct services *s)
 	if (!s)
 		return;
 	backfill_halt(s);
+	group_halt(s);
 	chore_stop(&s->refresher);
 	image_notes_release(&s->notes);
 	registry_release(s);
@@ -371,7 +374,8 @@ static int wire_in(struct change *w, struct db_conn *c, struct err *e)
 {
 	int64_t bucket;
 
-	if (db_exec(c, "DELETE FROM triggers WHERE service=?1", DB_ARGS(db_int(w->id)), e) < 0)
+	if (db_exec(c, "DELETE FROM triggers WHERE service=?1", DB_ARGS(db_int(w->id)), e) < 0 ||
+	    (!w->repin && group_due_in(c, w->id, e) < 0))
 		return -1;
 	for (size_t i = 0; i < w->fdl->input_count; i++) {
 		char index[24];
@@ -624,6 +628,7 @@ static int remove_in(struct db_conn *c, void *arg, struct err *e)
 	    db_exec(c, "DELETE FROM job_counts WHERE service=?1", DB_ARGS(id), e) < 0 ||
 	    db_exec(c, "DELETE FROM lanes WHERE service=?1", DB_ARGS(id), e) < 0 ||
 	    db_exec(c, "DELETE FROM backfills WHERE service=?1", DB_ARGS(id), e) < 0 ||
+	    group_forget_in(c, w->id, e) < 0 ||
 	    db_exec(c, "DELETE FROM services WHERE id=?1", DB_ARGS(id), e) < 0)
 		return -1;
 	return tell_in(w, c, "deleted", e);

@@ -129,6 +129,19 @@ must_check int service_revision(struct services *s, int64_t id, int64_t revision
 must_check int service_by_id(struct services *s, int64_t id, struct service_def **out,
 			     struct err *e);
 
+// ---- groups --------------------------------------------------------------------------------------------
+
+// Files that wait for others to make one job with them (`group` of an input), the oldest first.
+enum { SERVICE_GROUPS_MAX = 64 };
+struct service_group {
+	size_t input; // index in the definition
+	unsigned files;
+	int64_t opened_ns;
+	int64_t due_ns; // then it makes a job with what it has; 0 = at once
+};
+must_check int service_groups(struct services *s, int64_t service, struct arena *mem,
+			      struct service_group **out, size_t *n, struct err *e);
+
 // ---- pausing -------------------------------------------------------------------------------------------
 
 enum service_flow_change {

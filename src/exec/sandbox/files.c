@@ -223,8 +223,11 @@ int files_env(struct buf *b, const struct exec_spec *s, struct err *e)
 	    add_default(b, s, "TMP_INPUT_DIR", "/oscar/input", e) < 0 ||
 	    add_default(b, s, "TMP_OUTPUT_DIR", "/oscar/output", e) < 0)
 		return -1;
-	if (s->input_file) {
-		auto_free char *file = mem_printf("/oscar/input/%s", s->input_file);
+	if (s->input_file || s->input_mount) {
+		auto_free char *file = !s->input_file ? mem_printf("/mnt/%s", s->input_mount)
+				       : *s->input_file
+					       ? mem_printf("/oscar/input/%s", s->input_file)
+					       : mem_strdup("/oscar/input");
 
 		if (add_default(b, s, "INPUT_FILE_PATH", file, e) < 0)
 			return -1;
