@@ -22,7 +22,7 @@ static void env_begin(struct spec_draft *s, const struct fdl_service *f)
 		spec_env(s, pools[i], threads);
 	for (size_t i = 0; i < f->variable_count; i++)
 		spec_env(s, f->variables[i].name, f->variables[i].value);
-	for (size_t i = 0; i < f->secret_count; i++)
+	for (size_t i = 0; i < f->secret_count && f->secrets_in_env; i++)
 		spec_env(s, f->secrets[i].name, f->secrets[i].value);
 }
 
@@ -94,6 +94,15 @@ int spec_begin(struct dispatch *d, const struct service_def *def, struct spec_dr
 	return d->o.images ? image_runtime(d->o.images, def->image_id, &s->mem, &s->image, e) : 0;
 }
 
+static const struct exec_env *secrets_of(const struct fdl_service *f, struct arena *mem)
+{
+	struct exec_env *all = arena_alloc(mem, (f->secret_count + 1) * sizeof(*all));
+
+	for (size_t i = 0; i < f->secret_count; i++)
+		all[i] = (struct exec_env){ f->secrets[i].name, f->secrets[i].value };
+	return all;
+}
+
 static uint64_t or_default(uint64_t value, uint64_t otherwise)
 {
 	return value ? value : otherwise;
@@ -116,6 +125,8 @@ void spec_fill(struct dispatch *d, const struct service_def *def, struct spec_dr
 		.group_count = s->image.user.group_count,
 		.env = s->env,
 		.env_count = s->env_count,
+		.secrets = secrets_of(f, &s->mem),
+		.secret_count = f->secret_count,
 		.mounts = s->mounts,
 		.mount_count = s->mount_count,
 		.memory_bytes = f->memory_bytes,

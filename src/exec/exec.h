@@ -70,6 +70,9 @@ struct exec_spec {
 	const struct exec_env
 		*env; // set in this order; the driver adds the paths of its own layout
 	size_t env_count;
+	const struct exec_env
+		*secrets; // files in /oscar/secrets, readable for the script's user alone
+	size_t secret_count;
 	const struct exec_input *inputs; // at most 64 with `content` or `file`
 	size_t input_count;
 	const struct exec_mount *mounts;

@@ -103,6 +103,7 @@ struct fdl_service {
 	int64_t refresh_s;  // and every so many seconds; 0 = never
 	bool skip_stage_in; // `file_stage_in`, whose meaning is inverted
 	bool upload_on_failure;
+	bool secrets_in_env; // `secrets_as: both`; else files alone
 	bool network_host;   // `network: host`; else loopback only
 	uint32_t cpu_millis; // 1000 = one core, at least 1
 	uint64_t memory_bytes;

@@ -298,13 +298,15 @@ static int check_words(struct checker *c)
 	static const char *const network[] = { "none", "host", NULL };
 	static const char *const runtime[] = { "",	"sandbox", "oci",  "kubernetes",
 					       "slurm", "lambda",  "fake", NULL };
-	const char *net;
+	static const char *const secrets[] = { "both", "files", NULL };
+	const char *net, *as;
 
 	if (one_of(c, "visibility", visibility, &c->s->visibility) < 0 ||
 	    one_of(c, "isolation_level", isolation, &c->s->isolation_level) < 0 ||
 	    one_of(c, "runtime", runtime, &c->s->runtime) < 0 ||
-	    one_of(c, "network", network, &net) < 0)
+	    one_of(c, "network", network, &net) < 0 || one_of(c, "secrets_as", secrets, &as) < 0)
 		return -1;
+	c->s->secrets_in_env = strcmp(as, "both") == 0;
 	json_object_set_new(c->s->doc, "visibility", json_string(c->s->visibility));
 	c->s->network_host = strcmp(net, "host") == 0;
 	return 0;
@@ -365,7 +367,8 @@ static int check_ios(struct checker *c, const char *key, bool is_input, const st
 
 static bool is_variable_name(const char *name)
 {
-	if (!*name || (*name >= '0' && *name <= '9'))
+	if (!*name || (*name >= '0' && *name <= '9') || strcmp(name, ".") == 0 ||
+	    strcmp(name, "..") == 0) // a secret is a file too
 		return false;
 	for (; *name; name++)
 		if (!(*name >= 'a' && *name <= 'z') && !(*name >= 'A' && *name <= 'Z') &&

@@ -220,6 +220,7 @@ const struct fdl_field fdl_service_fields[] = {
 	{ "runtime", FDL_STRING, FDL_OMIT, NULL },
 	{ "log_limit", FDL_STRING, FDL_OMIT, NULL },
 	{ "upload_on_failure", FDL_BOOL, FDL_OMIT, NULL },
+	{ "secrets_as", FDL_STRING, FDL_OMIT, NULL },
 	{ "keep_warm", FDL_INT, FDL_OMIT, NULL },
 	{ "idle_stop", FDL_INT, FDL_OMIT, NULL },
 	{ 0 },

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "runner/sandbox.h"
+#include "runner/secrets.h"
 #include "runner/sys.h"
 
 #include <grp.h>
@@ -95,7 +96,7 @@ static int mount_oscar(const struct sandbox *s, struct err *e)
 		if (attach(s->inputs[i].tree, path, e) < 0)
 			return -1;
 	}
-	return 0;
+	return s->secrets ? secrets_mount(s->secrets, s->secrets_size, e) : 0;
 }
 
 // Makes the folders on the way to a mount's place.

@@ -2,6 +2,7 @@
 // need to find each other's traces after a crash of any of them.
 //   oscar/config/script.sh  oscar/input/  oscar/output/   seen as /oscar in the sandbox
 //   event   standard input of the script       env    NUL-terminated NAME=VALUE strings
+//   secrets the same, when there are any; removed as soon as they were read
 //   log     exec/joblog.h                      alive  locked (flock) as long as the shim lives
 //   ctl     FIFO, one byte an order            exit   struct jobdir_exit, written once at the end
 // State, in this order: no `alive`: never began. `alive` locked: running. `exit` there: ended. Else: lost.
@@ -16,6 +17,8 @@
 #include <sys/types.h>
 
 enum { JOBDIR_NAME_MAX = 96, JOBDIR_REASON_MAX = 200, JOBDIR_ENV_BYTES_MAX = 1900000 };
+
+#define JOBDIR_SECRETS "secrets"
 
 // Bytes written to `ctl`.
 enum jobdir_order { JOBDIR_CANCEL = 'C', JOBDIR_STOP = 'S' };

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "runner/bind.h"
 #include "runner/jobdir.h"
+#include "runner/secrets.h"
 #include "runner/sys.h"
 
 #include <stdio.h>
@@ -55,9 +56,11 @@ void sandbox_release(struct sandbox *s)
 	mem_free(s->inputs);
 	mem_free(s->env);
 	mem_free(s->env_text);
+	mem_free(s->secrets);
 	s->inputs = NULL;
 	s->env = NULL;
 	s->env_text = NULL;
+	s->secrets = NULL;
 }
 
 static int open_input(const struct sandbox *s, const struct proto_input *m,
@@ -293,7 +296,9 @@ int sandbox_start(struct sandbox *s, int jobdir, struct sandbox_parent *p, struc
 {
 	*p = (struct sandbox_parent){ -1, -1, -1, -1, -1, -1 };
 	if (open_mounts(s, jobdir, e) < 0 || open_host_files(s, e) < 0 ||
-	    read_env(s, jobdir, e) < 0 || open_streams(s, jobdir, p, e) < 0)
+	    read_env(s, jobdir, e) < 0 ||
+	    secrets_take(s->world, jobdir, &s->secrets, &s->secrets_size, e) < 0 ||
+	    open_streams(s, jobdir, p, e) < 0)
 		return -1;
 	return launch(s, p, e);
 }

@@ -54,6 +54,8 @@ struct sandbox {
 		copied; // bit i: input i was copied, so that it stays as it was. Also after the release
 	char *env_text; // the strings of `env`
 	char **env;
+	char *secrets; // of `secrets`, NULL = none
+	size_t secrets_size;
 	int env_file;	   // instead of `env`, else -1
 	bool watch_memory; // no control group does
 	bool limit_pids, limit_cpu;

@@ -240,6 +240,23 @@ int files_env(struct buf *b, const struct exec_spec *s, struct err *e)
 	return 0;
 }
 
+// An attempt that never began may have left its own.
+static int put_secrets(int dir, const struct exec_spec *s, struct err *e)
+{
+	auto_buf struct buf b = { .max = JOBDIR_ENV_BYTES_MAX };
+
+	if (unlinkat(dir, JOBDIR_SECRETS, 0) < 0 && errno != ENOENT)
+		return err_sys(e, ERR_IO, errno, "remove old secrets");
+	if (!s->secret_count)
+		return 0;
+	for (size_t i = 0; i < s->secret_count; i++)
+		if (add_env(&b, s->secrets[i].name, span_of(s->secrets[i].value), e) < 0)
+			return -1;
+	if (mkdirat(dir, "oscar/secrets", 0755) < 0 && errno != EEXIST)
+		return err_sys(e, ERR_IO, errno, "mkdir oscar/secrets");
+	return files_put(dir, JOBDIR_SECRETS, 0600, buf_span(&b), e);
+}
+
 static int put_inputs(int dir, const struct exec_spec *s, struct err *e)
 {
 	for (size_t i = 0; i < s->input_count; i++) {
@@ -277,7 +294,7 @@ static int fill_folder(int dir, const struct exec_spec *s, struct err *e)
 	    files_put(dir, "oscar/config/script.sh", 0755, s->script, e) < 0 ||
 	    files_put(dir, "event", 0644, s->event, e) < 0 ||
 	    files_put(dir, "env", 0600, buf_span(&env), e) < 0 ||
-	    files_put(dir, "log", 0600, SPAN(""), e) < 0)
+	    files_put(dir, "log", 0600, SPAN(""), e) < 0 || put_secrets(dir, s, e) < 0)
 		return -1;
 	return put_inputs(dir, s, e);
 }
