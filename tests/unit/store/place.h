@@ -20,7 +20,7 @@ struct place {
 	char dir[32];
 	struct db *db;
 	struct store *store;
-	int events;
+	_Atomic int events;
 	char last_event[64];
 	struct arena mem;
 };
