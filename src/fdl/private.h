@@ -37,6 +37,9 @@ must_check int fdl_mount_io_read(struct arena *a, const json_t *mount, const jso
 must_check int fdl_mounts_read(struct arena *a, const json_t *list, const struct fdl_mount **out,
 			       size_t *count, struct err *e);
 
+// The object `retry` of s->doc; on failure `path` names the field.
+must_check int fdl_retry_read(struct fdl_service *s, char path[static FDL_PATH_MAX], struct err *e);
+
 // The object `expose`.
 must_check int fdl_expose_read(struct arena *a, const json_t *v, struct fdl_expose *out,
 			       struct err *e);

@@ -206,55 +206,6 @@ static int check_warm(struct checker *c)
 	return 0;
 }
 
-// "exit:75".
-static bool retry_code(struct fdl_service *s, const char *word)
-{
-	struct span code = span_of(word);
-	uint64_t n;
-
-	if (!span_starts(code, SPAN("exit:")) || !span_to_u64(span_from(code, 5), &n) || n < 1 ||
-	    n > 255)
-		return false;
-	s->retry_codes[n / 32] |= 1u << n % 32;
-	s->retry_on |= FDL_RETRY_CODES;
-	return true;
-}
-
-static int check_retry(struct checker *c)
-{
-	static const char *const words[] = { "exit", "signal", "oom", "timeout",
-					     "disk", "setup",  "lost" };
-	const json_t *retry = json_object_get(c->s->doc, "retry");
-	const json_t *on = json_object_get(retry, "on");
-	int64_t attempts = 0, backoff = 0;
-
-	snprintf(c->path, FDL_PATH_MAX, "retry.attempts");
-	if (whole_at(c, retry, "attempts", 100, &attempts) < 0)
-		return -1;
-	snprintf(c->path, FDL_PATH_MAX, "retry.backoff_seconds");
-	if (whole_at(c, retry, "backoff_seconds", 24 * 3600, &backoff) < 0)
-		return -1;
-	c->s->retry_attempts = (uint32_t)attempts;
-	c->s->retry_backoff_s = (uint32_t)backoff;
-	for (size_t i = 0; i < json_array_size(on); i++) {
-		const char *word = json_string_value(json_array_get(on, i));
-		size_t w = 0;
-
-		snprintf(c->path, FDL_PATH_MAX, "retry.on[%zu]", i);
-		while (w < ARRAY_LEN(words) && strcmp(word, words[w]) != 0)
-			w++;
-		if (w < ARRAY_LEN(words))
-			c->s->retry_on |= 1u << w;
-		else if (!retry_code(c->s, word))
-			return err_set(
-				c->e, ERR_INVALID,
-				"\"%.40s\" is none of exit, exit:1 to exit:255, signal, oom, "
-				"timeout, disk, setup, lost",
-				word);
-	}
-	return 0;
-}
-
 // The value when it is one of the words (whatever its case), else an error that lists them. The last word
 // is NULL. An unset value becomes the first word.
 static int one_of(struct checker *c, const char *key, const char *const *words, const char **out)
@@ -474,7 +425,8 @@ static int check_numbers(struct checker *c)
 
 	if (number(c, "timeout", FDL_TIMEOUT_MAX_S, &c->s->timeout_s) < 0 ||
 	    number(c, "wait_timeout", FDL_TIMEOUT_MAX_S, &c->s->wait_timeout_s) < 0 ||
-	    number(c, "pids", 65536, &pids) < 0 || check_retry(c) < 0 || check_queue(c) < 0)
+	    number(c, "pids", 65536, &pids) < 0 || fdl_retry_read(c->s, c->path, c->e) < 0 ||
+	    check_queue(c) < 0)
 		return -1;
 	c->s->pids_max = (uint32_t)pids;
 	return check_warm(c);

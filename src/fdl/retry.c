@@ -1,0 +1,66 @@
+// retry: after which ends a job is tried again, and how often. Owner: the service that is being read. Threads: no shared
+// state. Errors: ERR_INVALID.
+// SPDX-License-Identifier: Apache-2.0
+#include "fdl/private.h"
+
+#include <inttypes.h>
+
+static int whole_at(const json_t *object, const char *key, int64_t max, int64_t *out, struct err *e)
+{
+	const json_t *v = json_object_get(object, key);
+	int64_t n = json_integer_value(v);
+
+	if (v && (n < 0 || n > max))
+		return err_set(e, ERR_INVALID, "%" PRId64 " is not between 0 and %" PRId64, n, max);
+	*out = v ? n : *out;
+	return 0;
+}
+
+// "exit:75".
+static bool retry_code(struct fdl_service *s, const char *word)
+{
+	struct span code = span_of(word);
+	uint64_t n;
+
+	if (!span_starts(code, SPAN("exit:")) || !span_to_u64(span_from(code, 5), &n) || n < 1 ||
+	    n > 255)
+		return false;
+	s->retry_codes[n / 32] |= 1u << n % 32;
+	s->retry_on |= FDL_RETRY_CODES;
+	return true;
+}
+
+int fdl_retry_read(struct fdl_service *s, char path[static FDL_PATH_MAX], struct err *e)
+{
+	static const char *const words[] = { "exit", "signal", "oom", "timeout",
+					     "disk", "setup",  "lost" };
+	const json_t *retry = json_object_get(s->doc, "retry");
+	const json_t *on = json_object_get(retry, "on");
+	int64_t attempts = 0, backoff = 0;
+
+	snprintf(path, FDL_PATH_MAX, "retry.attempts");
+	if (whole_at(retry, "attempts", 100, &attempts, e) < 0)
+		return -1;
+	snprintf(path, FDL_PATH_MAX, "retry.backoff_seconds");
+	if (whole_at(retry, "backoff_seconds", 24 * 3600, &backoff, e) < 0)
+		return -1;
+	s->retry_attempts = (uint32_t)attempts;
+	s->retry_backoff_s = (uint32_t)backoff;
+	for (size_t i = 0; i < json_array_size(on); i++) {
+		const char *word = json_string_value(json_array_get(on, i));
+		size_t w = 0;
+
+		snprintf(path, FDL_PATH_MAX, "retry.on[%zu]", i);
+		while (w < ARRAY_LEN(words) && strcmp(word, words[w]) != 0)
+			w++;
+		if (w < ARRAY_LEN(words))
+			s->retry_on |= 1u << w;
+		else if (!retry_code(s, word))
+			return err_set(
+				e, ERR_INVALID,
+				"\"%.40s\" is none of exit, exit:1 to exit:255, signal, oom, "
+				"timeout, disk, setup, lost",
+				word);
+	}
+	return 0;
+}
