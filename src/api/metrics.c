@@ -3,6 +3,7 @@
 #include "api/req.h"
 #include "base/clock.h"
 #include "dispatch/dispatch.h"
+#include "expose/expose.h"
 #include "queue/call.h"
 #include "store/store.h"
 
@@ -84,6 +85,20 @@ static void add_dispatch(struct req *q, struct buf *b)
 	add_histogram(b, "oscar_job_run_seconds", "Run time of scripts, since the start.", &f.run);
 }
 
+static void add_servers(struct req *q, struct buf *b)
+{
+	struct expose_totals t;
+
+	expose_totals(q->api->o.expose, &t);
+	family(b, "oscar_servers", "gauge", "Instances of exposed services.");
+	buf_printf(b, "oscar_servers{state=\"ready\"} %u\noscar_servers{state=\"starting\"} %u\n",
+		   t.ready, t.starting);
+	one(b, "oscar_server_requests_waiting", "gauge",
+	    "Requests to exposed services that wait for an instance.", t.waiting);
+	one(b, "oscar_server_requests_total", "counter",
+	    "Requests to exposed services, since the start.", (double)t.requests);
+}
+
 static int add_store(struct req *q, struct buf *b, struct err *e)
 {
 	uint64_t buckets = 0, objects = 0, bytes = 0;
@@ -141,6 +156,7 @@ void api_metrics(struct req *q)
 		return;
 	}
 	add_dispatch(q, &b);
+	add_servers(q, &b);
 	add_process(&b);
 	http_reply_buf(q->http, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
 }

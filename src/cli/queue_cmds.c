@@ -1,4 +1,4 @@
-// queue_cmds: pausing services, their queues, what they take, and limits of users. Owner: struct cli. Threads: one.
+// queue_cmds: pausing services, stopping their servers, their queues, what they take, and limits of users. Owner: struct cli. Threads: one.
 // Errors: those of the server.
 // SPDX-License-Identifier: Apache-2.0
 #include "base/mem.h"
@@ -32,6 +32,21 @@ int cli_service_pause(struct cli *c, struct err *e)
 int cli_service_resume(struct cli *c, struct err *e)
 {
 	return each_service(c, "resume", "resumed", e);
+}
+
+int cli_service_stop(struct cli *c, struct err *e)
+{
+	return each_service(c, "stop", "stopped", e);
+}
+
+int cli_service_start(struct cli *c, struct err *e)
+{
+	return each_service(c, "start", "started", e);
+}
+
+int cli_service_restart(struct cli *c, struct err *e)
+{
+	return each_service(c, "restart", "restarted", e);
 }
 
 static int drained(struct cli *c, const char *service, bool *out, struct err *e)

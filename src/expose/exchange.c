@@ -254,7 +254,7 @@ void exchange_begin(struct expose *x, struct http_req *r)
 	pthread_mutex_lock(&x->lock);
 	q->outlet = scale_outlet_of(x, q->def);
 	q->outlet->requests++;
-	q->outlet->told.requests++;
+	x->requests++;
 	pthread_mutex_unlock(&x->lock);
 	if (q->has_body)
 		acquire(q);

@@ -110,6 +110,25 @@ void expose_close(struct expose *x)
 
 // ---- looking and ordering ------------------------------------------------------------------------------
 
+static void count(const struct outlet *o, unsigned *ready, unsigned *starting)
+{
+	for (const struct instance *i = o->instances; i; i = i->next) {
+		*ready += i->state == I_READY && !i->ended;
+		*starting += i->state == I_STARTS;
+	}
+}
+
+void expose_totals(struct expose *x, struct expose_totals *out)
+{
+	auto_lock held = lock_hold(&x->lock);
+
+	*out = (struct expose_totals){ .requests = x->requests };
+	for (const struct outlet *o = x->outlets; o; o = o->next) {
+		count(o, &out->ready, &out->starting);
+		out->waiting += o->waiting;
+	}
+}
+
 void expose_look(struct expose *x, int64_t service, struct expose_state *out)
 {
 	auto_lock held = lock_hold(&x->lock);
@@ -120,10 +139,7 @@ void expose_look(struct expose *x, int64_t service, struct expose_state *out)
 		return;
 	*out = o->told;
 	out->stopped = o->stopped;
-	for (const struct instance *i = o->instances; i; i = i->next) {
-		out->ready += i->state == I_READY && !i->ended;
-		out->starting += i->state == I_STARTS;
-	}
+	count(o, &out->ready, &out->starting);
 }
 
 void expose_order(struct expose *x, const struct service_def *def, enum expose_order order)

@@ -47,10 +47,16 @@ struct expose_state {
 	bool stopped;		  // by order
 	char reason[256];	  // why the last one ended or could not begin; "" = none did
 	int64_t changed_ns; // when an instance last began, became ready or ended (wall); 0 = never
-	uint64_t requests;  // since this process began
 };
 // Of a service; zeros when nothing is known of it.
 void expose_look(struct expose *x, int64_t service, struct expose_state *out);
+
+// Of all services, and the requests since this process began.
+struct expose_totals {
+	unsigned ready, starting, waiting;
+	uint64_t requests;
+};
+void expose_totals(struct expose *x, struct expose_totals *out);
 
 enum expose_order { EXPOSE_STOP, EXPOSE_START, EXPOSE_RESTART };
 // STOP ends all instances and refuses requests until START, or until this process ends. RESTART replaces the instances.

@@ -112,6 +112,7 @@ struct expose {
 	pthread_cond_t scale;
 	struct outlet *outlets;
 	unsigned instances;
+	uint64_t requests; // since the beginning
 	struct exchange *parked;
 	bool refresh, closing, stop;
 };

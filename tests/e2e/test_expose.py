@@ -12,7 +12,7 @@ import time
 
 import pytest
 import requests
-from conftest import Daemon, wait_for
+from conftest import Daemon, run_cli, wait_for
 from test_listeners import certificate, folder  # noqa: F401
 from test_sync import sleeping
 from test_warm import shims
@@ -113,6 +113,19 @@ def deployment(daemon, name):
 
 def instances(daemon):
     return sorted(f.name for f in (pathlib.Path(daemon.data) / "jobs").iterdir() if f.name.startswith("x"))
+
+
+def runners(daemon):
+    """The runner and whoever keeps it, not the shims that it forked."""
+    found = []
+    for comm in pathlib.Path("/proc").glob("[0-9]*/comm"):
+        try:
+            line = (comm.parent / "cmdline").read_bytes()
+            if comm.read_text() == "oscar-runner\n" and daemon.data.encode() in line:
+                found.append(int(comm.parent.name))
+        except OSError:
+            pass
+    return found
 
 
 def remove(daemon, name):
@@ -528,6 +541,42 @@ def test_a_killed_shim_is_replaced(fresh):
         os.kill(pid, signal.SIGKILL)
     wait_for("another", lambda: requests.get(url(fresh, "shot"), timeout=20).status_code == 200, 15)
     remove(fresh, "shot")
+
+
+def test_a_killed_runner_does_not_concern_a_server(fresh):
+    expose(fresh, "stays", expose={"min_scale": 1})
+    seen = ask(fresh, "stays").json()
+    killed = runners(fresh)
+    assert killed
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    after = ask(fresh, "stays").json()
+    assert (after["pid"], after["count"]) == (seen["pid"], seen["count"] + 1)
+    # Also when the next runner is there, and for connections that are new.
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: ask(fresh, "stays", "/slow", headers={"X-Sleep": "0.5"}), range(8)))
+    assert ask(fresh, "stays").json()["count"] == seen["count"] + 10
+    wait_for("a runner", lambda: requests.post(fresh.api + "/system/services/stays/restart", auth=fresh.http.auth, timeout=20)
+             and ask(fresh, "stays").json()["count"] < 5, 20)
+    remove(fresh, "stays")
+
+
+def test_metrics_and_the_command_line(served):
+    def figures():
+        text = served.call("GET", "/metrics", 200).text
+        return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line[0] != "#"}
+    before = figures()
+    ask(served, "web")
+    after = figures()
+    assert after["oscar_server_requests_total"] == before["oscar_server_requests_total"] + 1
+    assert after['oscar_servers{state="ready"}'] == 1 and after["oscar_server_requests_waiting"] == 0
+    assert run_cli(served, "service", "stop", "web").stdout == "web stopped\n"
+    ask(served, "web", "/", 503)
+    assert run_cli(served, "service", "start", "web").stdout == "web started\n"
+    ask(served, "web")
+    assert "listening" in run_cli(served, "service", "deployment", "web").stdout
+    assert run_cli(served, "service", "restart", "web").stdout == "web restarted\n"
+    ask(served, "web")
 
 
 def test_many_at_once(served):
