@@ -4,7 +4,9 @@ import os
 import pathlib
 import sys
 
-_spec = importlib.util.spec_from_file_location("e2e", pathlib.Path(__file__).parents[1] / "e2e" / "conftest.py")
+_folder = pathlib.Path(__file__).parents[1] / "e2e"
+sys.path.append(str(_folder))  # for what its conftest imports
+_spec = importlib.util.spec_from_file_location("e2e", _folder / "conftest.py")
 e2e = importlib.util.module_from_spec(_spec)
 sys.modules["e2e"] = e2e
 _spec.loader.exec_module(e2e)
