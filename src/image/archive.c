@@ -135,6 +135,8 @@ static int store_data(struct members *s, struct archive *a, struct blob_writer *
 
 	while ((rc = archive_read_data_block(a, &block, &n, &at)) == ARCHIVE_OK) {
 		s->size += n;
+		if (s->w->m->leaving)
+			return err_set(e, ERR_CANCELLED, "the daemon is leaving");
 		// Sparse files: what is left out counts as well.
 		while (b->size < (uint64_t)at)
 			if (!blob_write(b, span_make(zeros, (uint64_t)at - b->size < sizeof(zeros)

@@ -80,6 +80,8 @@ static int scan(struct conda *x, struct err *e)
 	       ((rc = archive_read_next_header(a, &entry)) == ARCHIVE_OK || rc == ARCHIVE_WARN)) {
 		const char *name = archive_plain_name(entry);
 
+		if (x->w->m->leaving)
+			return err_set(e, ERR_CANCELLED, "the daemon is leaving");
 		if (++x->entries > x->w->m->limits.entries_max)
 			return err_set(e, ERR_LIMIT,
 				       "the archive has over %llu entries (oscar serve "

@@ -129,8 +129,10 @@ int images_open(struct images **out, const struct image_options *o, struct err *
 			      .insecure = o->insecure_registries,
 			      .docker_config = o->docker_config,
 			      .keep_ns = (o->keep_ms ? o->keep_ms : KEEP_MS) * NS_PER_MS,
-			      .limits = { o->size_max ? o->size_max : SIZE_MAX_DEFAULT,
-					  o->entries_max ? o->entries_max : ENTRIES_MAX } };
+			      .limits = { .size_max = o->size_max ? o->size_max : SIZE_MAX_DEFAULT,
+					  .entries_max =
+						  o->entries_max ? o->entries_max : ENTRIES_MAX,
+					  .stop = &m->leaving } };
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->uploads_lock, NULL);
 	pthread_mutex_init(&m->progress_lock, NULL);

@@ -166,6 +166,13 @@ static int near_parent(struct unpack *u, const char *path, const char **name, st
 	return u->near;
 }
 
+static int go_on(const struct unpack *u, struct err *e)
+{
+	return u->limits.stop && *u->limits.stop
+		       ? err_set(e, ERR_CANCELLED, "the daemon is leaving")
+		       : 0;
+}
+
 // ---- entries -------------------------------------------------------------------------------------------
 
 // *end: behind the last byte that was written; a file may end in a hole.
@@ -181,6 +188,8 @@ static int write_data(struct unpack *u, struct archive *a, int fd, la_int64_t si
 	u->may_end = size == 0;
 	while ((rc = archive_read_data_block(a, &block, &n, &at)) == ARCHIVE_OK) {
 		u->total->size += n;
+		if (go_on(u, e) < 0)
+			return -1;
 		if (u->total->size > u->limits.size_max || (uint64_t)at > u->limits.size_max)
 			return err_set(e, ERR_LIMIT,
 				       "the image is over %llu bytes when unpacked (oscar "
@@ -300,6 +309,8 @@ static int take_entry(struct unpack *u, struct archive *a, struct archive_entry 
 	char path[PATH_BYTES_MAX + 1];
 	int dir;
 
+	if (go_on(u, e) < 0)
+		return -1;
 	if (++u->total->entries > u->limits.entries_max)
 		return err_set(e, ERR_LIMIT,
 			       "the image has over %llu entries (oscar serve "

@@ -1,16 +1,19 @@
 // unpack: a tar of a root file system into a directory, without privileges and without trust.
 // No name leaves the directory, whatever links the archive makes; devices and sockets are left out; set-user-id
 // bits are dropped; everything belongs to the caller.
-// Threads: no state. Errors: ERR_INVALID (not an archive, a name that climbs out), ERR_LIMIT, ERR_FULL, ERR_IO.
+// Threads: no state. Errors: ERR_INVALID (not an archive, a name that climbs out), ERR_LIMIT, ERR_FULL, ERR_IO,
+//   ERR_CANCELLED.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/err.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct unpack_limits {
 	uint64_t size_max, entries_max;
+	const atomic_bool *stop; // ERR_CANCELLED soon after it is set; NULL = never
 };
 
 // Reads `fd` to its end into the directory `root`. digest = SHA-256 of the bytes as they came, hexadecimal.

@@ -90,7 +90,8 @@ class Daemon:
             shutil.rmtree(self.data, ignore_errors=True)
 
     def call(self, method, path, expect=None, **kw):
-        answer = self.http.request(method, self.api + path, timeout=120, **kw)
+        kw.setdefault("timeout", 120)
+        answer = self.http.request(method, self.api + path, **kw)
         if expect is not None:
             assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         if not kw.get("stream"):

@@ -108,8 +108,8 @@ def layout(*entries, extra=()):
                   ("index.json", index), ("oci-layout", b'{"imageLayoutVersion":"1.0.0"}'))
 
 
-def take_in(daemon, data, name, status=201):
-    answer = daemon.call("POST", "/system/images/import", params={"name": name}, data=data)
+def take_in(daemon, data, name, status=201, **kw):
+    answer = daemon.call("POST", "/system/images/import", params={"name": name}, data=data, **kw)
     assert answer.status_code == status, answer.text
     return answer
 

@@ -288,24 +288,45 @@ def test_very_many_files(daemon):
     full = Image([base, b""], pack=lambda i, d: many[1] if i else d, diff_ids=[sha(base), many[0]], Env=["PATH=/bin"])
     gone = Image([base, b"", tar_of((".wh.many", b""), ("left", b"1"))], pack=lambda i, d: many[1] if i == 1 else d,
                  diff_ids=[sha(base), many[0], sha(tar_of((".wh.many", b""), ("left", b"1")))])
-    made = timed("import", lambda: take_in(daemon, layout((full, {})), "lab/many:1")).json()
+    made = timed("import", lambda: take_in(daemon, layout((full, {})), "lab/many:1", timeout=60 + FILES / 500)).json()
     daemon.create("many", "n=0; for f in /many/*/*; do n=$((n+1)); done; echo files: $n", image="lab/many:1",
                   memory="1Gi", timeout=1200)
     daemon.put("many", "in/f", b"x")
     job = timed("job", lambda: daemon.settled("many", 1, 60 + FILES / 1000))[0]
     assert job["state"] == "succeeded" and f"files: {FILES}\n" in daemon.joblog(job["name"])
     daemon.call("DELETE", "/system/services/many", 204)
-    made = timed("import and away", lambda: take_in(daemon, layout((gone, {})), "lab/gone:1")).json()
+    made = timed("import and away", lambda: take_in(daemon, layout((gone, {})), "lab/gone:1", timeout=60 + FILES / 500)).json()
     root = pathlib.Path(daemon.data) / "images" / made["id"] / "rootfs"
     assert not (root / "many").exists() and (root / "left").exists()
     timed("prune", lambda: daemon.call("POST", "/system/images/prune?now=1", 200))
-    timed("remove", lambda: daemon.call("DELETE", "/system/images/lab%2Fmany:1", 204))
+    timed("remove", lambda: daemon.call("DELETE", "/system/images/lab%2Fmany:1", 204, timeout=60 + FILES / 500))
     drop(daemon, "lab/gone:1")
     assert not daemon.image_files()
     print(f"{FILES} files: " + ", ".join(f"{what} {s:.1f} s" for what, s in took.items()) +
           f", daemon's peak {peak(daemon) >> 20} MiB")
     assert all(s < 60 + FILES / 1000 for s in took.values()), took
     assert peak(daemon) < 300 << 20
+
+
+def test_a_daemon_that_is_told_to_leave_ends_an_import_in_the_middle(fresh):
+    base, many = base_layer(), many_files(60000)
+    image = Image([base, b""], pack=lambda i, d: many[1] if i else d, diff_ids=[sha(base), many[0]])
+    images = pathlib.Path(fresh.data) / "images"
+    ends = []
+
+    def importer():
+        try:
+            ends.append(fresh.call("POST", "/system/images/import", params={"name": "x:1"}, data=layout((image, {}))).status_code)
+        except requests.ConnectionError:
+            ends.append(0)
+    thread = threading.Thread(target=importer)
+    thread.start()
+    wait_for("the first files", lambda: list(images.glob("new-*/rootfs/many/50")))
+    fresh.leave()
+    thread.join()
+    assert ends != [201] and not list(images.glob("*/rootfs/many/99/59999"))
+    fresh.start()
+    wait_for("nothing of it", lambda: not fresh.image_files())
 
 
 def test_bounds_of_an_image_are_ones_of_the_machine():

@@ -67,7 +67,7 @@ static void check_bed(int bed, const char *path)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct unpack_limits limits = { 1 << 20, 200 };
+	const struct unpack_limits limits = { .size_max = 1 << 20, .entries_max = 200 };
 	struct unpack_total total = { 0 };
 	// In memory where that can be had: some thousand trees a minute are made and removed.
 	char path[] = "/dev/shm/oscar-fuzz-XXXXXX", digest[65];

@@ -87,7 +87,7 @@ static void put(struct bed *b, struct archive_entry *e, const void *data, size_t
 
 static int unpack(struct bed *b, uint64_t size_max, uint64_t entries_max, struct err *e)
 {
-	const struct unpack_limits limits = { size_max, entries_max };
+	const struct unpack_limits limits = { .size_max = size_max, .entries_max = entries_max };
 	struct unpack_total total = { 0 };
 	char digest[65];
 

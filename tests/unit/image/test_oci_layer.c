@@ -87,7 +87,7 @@ static int tar_of(const char *entries)
 
 static int apply_tar(struct bed *b, int fd, bool lowest, struct err *e)
 {
-	const struct unpack_limits limits = { 1 << 20, 1000 };
+	const struct unpack_limits limits = { .size_max = 1 << 20, .entries_max = 1000 };
 	char digest[65];
 
 	return unpack_layer(fd, b->root, lowest, &limits, &b->total, digest, e);
@@ -349,6 +349,25 @@ static void a_layer_may_end_without_padding_but_not_within_a_file(void **state)
 
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+static void unpacking_ends_when_it_is_told_to(void **state)
+{
+	struct bed *b = *state;
+	atomic_bool stop = true;
+	const struct unpack_limits limits = { .size_max = 1 << 20,
+					      .entries_max = 1000,
+					      .stop = &stop };
+	auto_fd int fd = tar_of("f a x");
+	char digest[65];
+	struct err e = { 0 };
+
+	assert_int_equal(unpack_layer(fd, b->root, true, &limits, &b->total, digest, &e), -1);
+	assert_int_equal(e.code, ERR_CANCELLED);
+	stop = false;
+	lseek(fd, 0, SEEK_SET);
+	assert_int_equal(unpack_layer(fd, b->root, true, &limits, &b->total, digest, &e), 0);
+	assert_text(b, "a", "x");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +381,7 @@ int main(void)
 		CASE(marks_of_other_tools_mean_nothing),
 		CASE(marks_that_climb_are_refused),
 		CASE(limits_hold_over_all_layers),
+		CASE(unpacking_ends_when_it_is_told_to),
 		CASE(an_empty_layer_is_fine),
 		CASE(a_layer_may_end_without_padding_but_not_within_a_file),
 		CASE(a_blob_appears_only_with_its_digest),
