@@ -214,7 +214,7 @@ def many(tmp):
     daemon = conftest.Daemon(str(tmp / "data"))
     try:
         theirs = timed(lambda: run("bsdtar", "-xf", str(tmp / "layer.tar.gz"), "-C", str(tmp / "b")))
-        ours = timed(lambda: oci.take_in(daemon, archive, "many:1"))
+        ours = timed(lambda: oci.take_in(daemon, archive, "many:1", timeout=3600))
         print(f"{count} files, packed {len(packed) / MB:.0f} MB: import {ours / 1000:.1f} s, bsdtar {theirs / 1000:.1f} s, "
               f"ratio {ours / theirs:.2f}; daemon's peak {test_image_bad_input.peak(daemon) >> 20} MiB", flush=True)
         daemon.create("many", "n=0; for f in /many/*/*; do n=$((n+1)); done; echo files: $n", image="many:1",
