@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "codec/digest.h"
 #include "codec/text.h"
+#include "store/claims.h"
 #include "store/place.h"
 #include "store/placing.h"
 
@@ -280,7 +281,7 @@ static bool came_since(struct place *p, struct span key)
 
 	if (!p->set.outputs)
 		return false;
-	if (placing_claimed(p->store, p->bucket, key))
+	if (claim_held(p->store, p->bucket, key))
 		return true;
 	name = mem_strndup(key.p, key.n);
 	fd = file_open_beneath(p->root, name, O_PATH | O_NOFOLLOW, &ignored);
@@ -358,7 +359,7 @@ static bool is_placed(struct scan *s, int dir, const char *name, const struct ro
 {
 	if (!s->place->set.outputs)
 		return false;
-	return placing_claimed(s->place->store, s->place->bucket, span_of(s->key)) ||
+	return claim_held(s->place->store, s->place->bucket, span_of(s->key)) ||
 	       fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st->st_mode) ||
 	       (r && same(r, st));
 }
@@ -509,7 +510,7 @@ int place_look(struct place *p, struct span key, bool known_only, struct err *e)
 	known = object_latest(c, p->bucket, key, &mem, &o, &at, e);
 	if (known < 0 || (known_only && !known))
 		return known;
-	if (placing_claimed(p->store, p->bucket, key))
+	if (claim_held(p->store, p->bucket, key))
 		return 0;
 	fd = file_open_beneath(p->root, arena_strndup(&mem, key.p, key.n), O_PATH | O_NOFOLLOW,
 			       &missing);

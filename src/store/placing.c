@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/placing.h"
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "codec/digest.h"
 #include "codec/text.h"
+#include "store/claims.h"
 #include "store/place.h"
 
 #include <errno.h>
@@ -17,14 +17,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { COPY_CHUNK = 1 << 20, SETTLE_MAX = 256 };
-
-// What is known of a key that is claimed.
-struct claim {
-	bool busy;   // somebody works on it
-	bool noted;  // a note of it may be in the database
-	char part[]; // where its file lies until it is renamed, below the root
-};
+enum { COPY_CHUNK = 1 << 20 };
 
 struct placing {
 	struct store *store;
@@ -45,110 +38,9 @@ struct made {
 	char *name;
 };
 
-// ---- claims --------------------------------------------------------------------------------------------
-
-static struct span claim_key(char *out, int64_t bucket, struct span key)
-{
-	memcpy(out, &bucket, sizeof(bucket));
-	memcpy(out + sizeof(bucket), key.p, key.n);
-	return span_make(out, sizeof(bucket) + key.n);
-}
-enum { CLAIM_KEY_MAX = STORE_KEY_MAX + sizeof(int64_t) };
-
-void placings_init(struct store *s)
-{
-	pthread_mutex_init(&s->claims_lock, NULL);
-}
-
-void placings_release(struct store *s)
-{
-	size_t at = 0;
-	void *value;
-
-	while (map_next(&s->claims, &at, NULL, &value))
-		mem_free(value);
-	map_release(&s->claims);
-	pthread_mutex_destroy(&s->claims_lock);
-}
-
-static struct claim *claim_new(const char *part)
-{
-	struct claim *c = mem_zalloc(sizeof(*c) + strlen(part) + 1);
-
-	memcpy(c->part, part, strlen(part) + 1);
-	return c;
-}
-
-// False when somebody else has it.
-static bool claim(struct store *s, int64_t bucket, struct span key, const char *part)
-{
-	char name[CLAIM_KEY_MAX];
-	struct span k = claim_key(name, bucket, key);
-	auto_lock held = lock_hold(&s->claims_lock);
-	struct claim *c;
-
-	if (map_get(&s->claims, k))
-		return false;
-	c = claim_new(part);
-	c->busy = true;
-	map_put(&s->claims, k, c);
-	return true;
-}
-
-static void claim_end(struct store *s, int64_t bucket, struct span key, bool noted)
-{
-	char name[CLAIM_KEY_MAX];
-	struct span k = claim_key(name, bucket, key);
-	auto_lock held = lock_hold(&s->claims_lock);
-	struct claim *c = map_get(&s->claims, k);
-
-	if (!c)
-		return;
-	c->busy = false;
-	c->noted = noted;
-	if (!noted)
-		mem_free(map_remove(&s->claims, k));
-}
-
-static void claim_noted(struct store *s, int64_t bucket, struct span key)
-{
-	char name[CLAIM_KEY_MAX];
-	auto_lock held = lock_hold(&s->claims_lock);
-	struct claim *c = map_get(&s->claims, claim_key(name, bucket, key));
-
-	if (c)
-		c->noted = true;
-}
-
-bool placing_claimed(struct store *s, int64_t bucket, struct span key)
-{
-	char name[CLAIM_KEY_MAX];
-	auto_lock held = lock_hold(&s->claims_lock);
-
-	return s->claims.count && map_get(&s->claims, claim_key(name, bucket, key));
-}
-
-int placing_open(struct store *s, int root, int64_t bucket, struct span key)
-{
-	auto_free char *part = NULL;
-	char name[CLAIM_KEY_MAX];
-	struct err ignored;
-
-	{
-		auto_lock held = lock_hold(&s->claims_lock);
-		struct claim *c = map_get(&s->claims, claim_key(name, bucket, key));
-
-		if (!c)
-			return -1;
-		part = mem_strdup(c->part);
-	}
-	return file_open_beneath(root, part, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW,
-				 &ignored);
-}
-
 // ---- names ---------------------------------------------------------------------------------------------
 
-static struct span last_part(struct span key)
+struct span placing_last_part(struct span key)
 {
 	size_t at = key.n;
 
@@ -159,7 +51,7 @@ static struct span last_part(struct span key)
 
 bool placing_is_part(struct span key)
 {
-	return span_starts(last_part(key), SPAN(PLACING_PREFIX));
+	return span_starts(placing_last_part(key), SPAN(PLACING_PREFIX));
 }
 
 // A key that leads to one place below the root and nowhere else.
@@ -185,7 +77,7 @@ static int name_check(const struct place *p, struct span key, struct err *e)
 // installations may write into the same directory.
 static char *part_name(const struct place *p, struct span key)
 {
-	struct span folder = span_head(key, key.n - last_part(key).n);
+	struct span folder = span_head(key, key.n - placing_last_part(key).n);
 	auto_free char *text = mem_printf("%s %lld " SPAN_FMT, p->store->dirs.installation,
 					  (long long)p->bucket, SPAN_ARG(key));
 	char hex[TEXT_HEX_SIZE(8)];
@@ -242,7 +134,7 @@ static void remember(struct placing *p, int parent, const char *name)
 // The folder of a key below the root; the parts that are missing are made. Takes `root` over.
 static int folder_open(struct placing *p, int root, struct span key, struct err *e)
 {
-	struct span rest = span_head(key, key.n - last_part(key).n);
+	struct span rest = span_head(key, key.n - placing_last_part(key).n);
 	auto_fd int at = root;
 
 	while (rest.n) {
@@ -309,14 +201,14 @@ int placing_begin(struct store *s, const struct store_bucket *b, struct span key
 	if (place_look_up(s, b, key, &root, &part, e) < 0)
 		return -1;
 	check(part);
-	if (!claim(s, b->id, key, part))
+	if (!claim_take(s, b->id, key, part))
 		return err_set(e, ERR_BUSY, SPAN_FMT " is being written by another job",
 			       SPAN_ARG(span_head(key, 120)));
 	p = mem_zalloc(sizeof(*p));
 	p->store = s;
 	p->bucket = b->id;
 	p->key = mem_strndup(key.p, key.n);
-	p->name = p->key + (key.n - last_part(key).n);
+	p->name = p->key + (key.n - placing_last_part(key).n);
 	p->part = mem_take(&part);
 	p->fd = -1;
 	p->own = fstat(root, &st) == 0 && st.st_uid == geteuid();
@@ -462,51 +354,15 @@ int placing_apply_in(struct placing *p, struct db_conn *c, const struct store_bu
 
 // ---- afterwards ----------------------------------------------------------------------------------------
 
-struct note {
-	int64_t bucket;
-	struct span key, part;
-};
-
-static int forget_in(struct db_conn *c, void *arg, struct err *e)
-{
-	const struct note *n = arg;
-
-	return db_exec(c, "DELETE FROM placings WHERE bucket=?1 AND key=?2",
-		       DB_ARGS(db_int(n->bucket), db_text(n->key)), e) < 0
-		       ? -1
-		       : 0;
-}
-
-// What may be otherwise at another time.
-static bool may_pass(int sys)
-{
-	return sys != ENOENT && sys != EISDIR && sys != ENOTDIR && sys != ENOTEMPTY &&
-	       sys != EEXIST;
-}
-
-// 0: the note has done its work. A name that is taken by a folder meanwhile stays the folder's.
-static int move(int folder, const char *part, const char *name, struct err *e)
-{
-	if (renameat(folder, part, folder, name) == 0)
-		return file_sync(folder, e);
-	if (may_pass(errno))
-		return err_sys(e, ERR_IO, errno, "rename %s to %s", part, name);
-	if (errno != ENOENT) { // else it was renamed before, or removed by somebody
-		log_warn("store", "%s cannot become a file: %s", name, strerror(errno));
-		unlinkat(folder, part, 0);
-	}
-	return 0;
-}
-
 void placing_committed(struct placing *p)
 {
-	struct note n = { p->bucket, span_of(p->key), span_of(p->part) };
+	struct span key = span_of(p->key);
 	struct err e = { 0 };
-	bool left = move(p->folder, part_of(p), p->name, &e) < 0 ||
-		    db_write_lazy(p->store->db, forget_in, &n, &e) < 0;
+	bool left = placing_move(p->folder, part_of(p), p->name, &e) < 0 ||
+		    placing_forget(p->store, p->bucket, key, &e) < 0;
 
 	p->committed = true;
-	claim_end(p->store, p->bucket, n.key, left);
+	claim_end(p->store, p->bucket, key, left);
 	if (!left)
 		return;
 	log_warn("store", "%s: %s: tried again", p->key, e.msg);
@@ -541,132 +397,12 @@ void placing_free(struct placing *p)
 	mem_free(p);
 }
 
-// ---- what is left --------------------------------------------------------------------------------------
-
-int placings_load(struct store *s, struct err *e)
+int placing_open(struct store *s, int root, int64_t bucket, struct span key)
 {
-	struct db_conn *c = db_reader(s->db, e);
-	auto_query struct db_stmt *q =
-		c ? db_query(c, "SELECT bucket,key,part FROM placings", DB_NO_ARGS, e) : NULL;
-	int got;
+	auto_free char *part = claim_part(s, bucket, key);
+	struct err ignored;
 
-	while ((got = q ? db_step(q, e) : -1) > 0) {
-		auto_free char *part = mem_strndup(db_col_span(q, 2).p, db_col_span(q, 2).n);
-		struct span key = db_col_span(q, 1);
-
-		if (key.n <= STORE_KEY_MAX && claim(s, db_col_int(q, 0), key, part))
-			claim_end(s, db_col_int(q, 0), key, true);
-	}
-	return got;
-}
-
-// Makes a claim that has a note and no owner ours. False: it has an owner, or is no more.
-static bool claim_over(struct store *s, int64_t bucket, struct span key)
-{
-	char name[CLAIM_KEY_MAX];
-	auto_lock held = lock_hold(&s->claims_lock);
-	struct claim *c = map_get(&s->claims, claim_key(name, bucket, key));
-
-	if (!c || c->busy || !c->noted)
-		return false;
-	c->busy = true;
-	return true;
-}
-
-// Is the note in the database? Not when its transaction failed after all.
-static int noted(struct place *p, struct span key, int64_t *there, struct err *e)
-{
-	struct db_conn *c = db_reader(p->store->db, e);
-
-	return c ? db_get_int(c, "SELECT EXISTS(SELECT 1 FROM placings WHERE bucket=?1 AND key=?2)",
-			      DB_ARGS(db_int(p->bucket), db_text(key)), 0, there, e)
-		 : -1;
-}
-
-static int settle_one(struct place *p, struct note *n, struct err *e)
-{
-	struct span folder = span_head(n->key, n->key.n - last_part(n->key).n);
-	auto_free char *path = mem_strndup(folder.p, folder.n ? folder.n - 1 : 0);
-	auto_free char *part = mem_strndup(n->part.p + folder.n, n->part.n - folder.n);
-	auto_free char *name = mem_strndup(n->key.p + folder.n, n->key.n - folder.n);
-	auto_fd int fd = -1;
-	int64_t there;
-
-	if (noted(p, n->key, &there, e) < 0)
-		return -1;
-	if (!there)
-		return 0;
-	fd = folder.n ? file_open_beneath(p->root, path, O_RDONLY | O_DIRECTORY, e)
-		      : fcntl(p->root, F_DUPFD_CLOEXEC, 3);
-	if (fd < 0 && e->code != ERR_NOT_FOUND && e->code != ERR_DENIED)
-		return -1;
-	if (fd >= 0 && move(fd, part, name, e) < 0)
-		return -1;
-	return db_write(p->store->db, forget_in, n, e);
-}
-
-struct left {
-	struct arena mem;
-	struct note notes[SETTLE_MAX];
-	size_t n;
-};
-
-static void find_left(struct place *p, struct left *l)
-{
-	auto_lock held = lock_hold(&p->store->claims_lock);
-	struct span name;
-	void *value;
-	size_t at = 0;
-
-	while (l->n < SETTLE_MAX && map_next(&p->store->claims, &at, &name, &value)) {
-		const struct claim *c = value;
-
-		if (c->busy || memcmp(name.p, &p->bucket, sizeof(p->bucket)) != 0)
-			continue;
-		l->notes[l->n++] =
-			(struct note){ p->bucket,
-				       arena_span(&l->mem, span_from(name, sizeof(p->bucket))),
-				       span_of(arena_strdup(&l->mem, c->part)) };
-	}
-}
-
-void placings_settle(struct place *p)
-{
-	struct left *l = mem_zalloc(sizeof(*l));
-
-	find_left(p, l);
-	for (size_t i = 0; i < l->n; i++) {
-		struct err e = { 0 };
-		int bad;
-
-		if (!claim_over(p->store, p->bucket, l->notes[i].key))
-			continue;
-		bad = settle_one(p, &l->notes[i], &e);
-		if (bad < 0)
-			log_warn("store", "bucket %s: %s: tried again", p->name, e.msg);
-		claim_end(p->store, p->bucket, l->notes[i].key, bad < 0);
-	}
-	arena_release(&l->mem);
-	mem_free(l);
-}
-
-void placing_sweep(struct place *p, int folder, const char *name, struct span key)
-{
-	struct stat st;
-
-	if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
-	    clock_wall_ns() / NS_PER_S - st.st_ctim.tv_sec < PLACING_STALE_S)
-		return;
-	{
-		auto_lock held = lock_hold(&p->store->claims_lock);
-		size_t at = 0;
-		void *value;
-
-		while (map_next(&p->store->claims, &at, NULL, &value))
-			if (span_is(key, ((const struct claim *)value)->part))
-				return;
-	}
-	if (unlinkat(folder, name, 0) == 0)
-		log_info("store", "bucket %s: removed " SPAN_FMT ", which nobody finished", p->name,
-			 SPAN_ARG(key));
+	return part ? file_open_beneath(root, part, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW,
+					&ignored)
+		    : -1;
 }

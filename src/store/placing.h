@@ -41,15 +41,21 @@ void placing_free(struct placing *p);	   // removes what was not committed; NULL
 
 // ---- for the place -------------------------------------------------------------------------------------
 
-void placings_init(struct store *s);
-void placings_release(struct store *s);
 must_check int placings_load(struct store *s, struct err *e);
 // Does what is left to do by notes of the place's bucket that nobody works on. On its own thread.
 void placings_settle(struct place *p);
-bool placing_claimed(struct store *s, int64_t bucket, struct span key);
 // The file of a key that is committed and perhaps not renamed: an O_RDONLY descriptor, or -1.
 int placing_open(struct store *s, int root, int64_t bucket, struct span key);
 // A name as files have before their rename.
 bool placing_is_part(struct span key);
 // Removes such a file of this folder when nobody can be writing to it any more.
 void placing_sweep(struct place *p, int folder, const char *name, struct span key);
+
+// ---- shared by placing.c and settle.c ------------------------------------------------------------------
+
+// What is behind the last slash.
+struct span placing_last_part(struct span key);
+// The rename of a note. 0: it has done its work, also when the name is a folder's meanwhile, which it stays.
+must_check int placing_move(int folder, const char *part, const char *name, struct err *e);
+// Deletes the note with one of the next commits.
+must_check int placing_forget(struct store *s, int64_t bucket, struct span key, struct err *e);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "store/backup.h"
 #include "store/blocks.h"
+#include "store/claims.h"
 #include "store/engine.h"
 #include "store/hasher.h"
 #include "store/hot.h"
@@ -188,7 +189,7 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 	s->garbage = true;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_rwlock_init(&s->places.lock, NULL);
-	placings_init(s);
+	claims_init(s);
 	lock_cond_init(&s->reap);
 	lock_cond_init(&s->reserved);
 	if (dirs_open(&s->dirs, s->db, o->data_dir, o->content_dirs, e) < 0) {
@@ -199,7 +200,7 @@ int store_open(struct store **out, const struct store_options *o, struct err *e)
 	if (s->backup_lock < 0 || drop_unfinished(s, e) < 0 || count_bad(s, e) < 0 ||
 	    places_load(s, e) < 0 || placings_load(s, e) < 0) {
 		places_free(s);
-		placings_release(s);
+		claims_release(s);
 		file_close(s->backup_lock);
 		dirs_close(&s->dirs);
 		mem_free(s);
@@ -240,7 +241,7 @@ void store_close(struct store *s)
 	dirs_close(&s->dirs);
 	file_close(s->backup_lock);
 	places_free(s);
-	placings_release(s);
+	claims_release(s);
 	mem_free(s);
 }
 

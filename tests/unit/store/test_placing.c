@@ -93,6 +93,22 @@ static int begin(struct served *s, const char *key, struct store_put **out, stru
 	return store_put_begin(s->p->store, &o, out, e);
 }
 
+// Until the directory is open.
+static void ready(struct served *s)
+{
+	for (int i = 0; i < TRIES; i++) {
+		struct store_put *w;
+		struct err e = { 0 };
+
+		if (begin(s, "probe", &w, &e) == 0) {
+			store_put_abort(w);
+			return;
+		}
+		usleep(2000);
+	}
+	fail_msg("the directory is not opened");
+}
+
 // An output of a job, ready to be committed.
 static struct store_put *staged(struct served *s, const char *key, const char *text)
 {
@@ -161,7 +177,7 @@ static void an_output_is_a_file_with_one_event(void **state)
 	struct store_put *w;
 
 	open_served(&s, *state, true, true);
-	look(&s);
+	ready(&s);
 	s.p->events = 0;
 	w = staged(&s, "a/b/out", "made");
 	assert_int_equal(parts(&s, "a/b"), 1);
@@ -193,7 +209,7 @@ static void what_is_not_committed_leaves_nothing(void **state)
 	struct store_put *w;
 
 	open_served(&s, *state, true, true);
-	look(&s);
+	ready(&s);
 	s.p->events = 0;
 	w = staged(&s, "out", "made");
 	assert_int_equal(parts(&s, "."), 1);
@@ -212,7 +228,7 @@ static void a_key_is_written_by_one_at_a_time(void **state)
 	struct err e = { 0 };
 
 	open_served(&s, *state, true, true);
-	look(&s);
+	ready(&s);
 	w = staged(&s, "out", "first");
 	assert_int_equal(begin(&s, "out", &other, &e), -1);
 	assert_int_equal(e.code, ERR_BUSY);
@@ -236,16 +252,7 @@ static void crash_after(struct served *s, void (*what)(struct served *))
 	if (!pid) {
 		open_all(s->p);
 		store_directories_start(s->p->store);
-		for (int i = 0; i < TRIES; i++) {
-			struct store_put *w;
-			struct err e = { 0 };
-
-			if (begin(s, "probe", &w, &e) == 0) {
-				store_put_abort(w);
-				break;
-			}
-			usleep(2000);
-		}
+		ready(s);
 		what(s);
 		_exit(s->p->events);
 	}
@@ -272,7 +279,7 @@ static void a_crash_before_the_rename_loses_and_doubles_nothing(void **state)
 	struct served s;
 
 	open_served(&s, *state, true, true);
-	look(&s);
+	ready(&s);
 	crash_after(&s, stage_and_commit);
 	assert_int_equal(s.p->events, 1);
 	assert_false(there(&s, "sub/out"));
@@ -287,13 +294,47 @@ static void a_crash_before_the_rename_loses_and_doubles_nothing(void **state)
 	drop_served(&s);
 }
 
+enum { MANY = 600 }; // more than are settled at a time
+
+static void commit_many(struct served *s)
+{
+	s->p->events = 0;
+	for (int i = 0; i < MANY; i++) {
+		auto_free char *key = mem_printf("sub/%d", i);
+
+		commit(s, staged(s, key, "made"));
+	}
+	_exit(s->p->events == MANY ? 0 : 1);
+}
+
+static void all_that_is_left_is_done_at_once(void **state)
+{
+	struct served s;
+
+	open_served(&s, *state, true, true);
+	ready(&s);
+	crash_after(&s, commit_many);
+	assert_int_equal(s.p->events, 0);
+	store_directories_start(s.p->store);
+	look(&s);
+	assert_int_equal(parts(&s, "sub"), 0);
+	for (int i = 0; i < MANY; i++) {
+		auto_free char *key = mem_printf("sub/%d", i);
+
+		assert_true(there(&s, key));
+	}
+	look(&s);
+	assert_int_equal(s.p->events, 0); // all were told before
+	drop_served(&s);
+}
+
 static void a_crash_before_the_commit_is_written_over(void **state)
 {
 	struct served s;
 	struct store_put *w;
 
 	open_served(&s, *state, true, true);
-	look(&s);
+	ready(&s);
 	crash_after(&s, stage_only);
 	assert_int_equal(s.p->events, 0);
 	assert_int_equal(parts(&s, "sub"), 1);
@@ -315,7 +356,7 @@ static void what_nobody_finishes_is_removed_after_a_day(void **state)
 	struct served s;
 
 	open_served(&s, *state, true, true);
-	look(&s);
+	ready(&s);
 	crash_after(&s, stage_only);
 	clock_wall_shift(23 * 3600 * NS_PER_S);
 	store_directories_start(s.p->store);
@@ -343,7 +384,7 @@ static void nothing_is_written_elsewhere(void **state)
 	FILE *f;
 
 	open_served(&s, *state, true, true);
-	look(&s);
+	ready(&s);
 	file = path_of(&s, "file");
 	link = path_of(&s, "link");
 	f = fopen(file, "w");
@@ -371,7 +412,7 @@ static void outputs_must_be_allowed(void **state)
 	drop_served(&s);
 	assert_int_equal(store_bucket_delete(s.p->store, SPAN("served"), &e), 0);
 	open_served(&s, *state, true, false); // begun with the first one
-	look(&s);
+	ready(&s);
 	plain.by_link = false; // bytes of a client
 	assert_int_equal(store_put_begin(s.p->store, &plain, &w, &e), -1);
 	assert_int_equal(e.code, ERR_DENIED);
@@ -388,6 +429,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_key_is_written_by_one_at_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_crash_before_the_rename_loses_and_doubles_nothing,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(all_that_is_left_is_done_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_crash_before_the_commit_is_written_over, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(what_nobody_finishes_is_removed_after_a_day, setup,
