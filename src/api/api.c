@@ -322,6 +322,14 @@ void api_attach(struct api *a, struct http_server *s)
 	a->server = s;
 }
 
+void api_show(struct api *a, const char *name, const struct http_server *s)
+{
+	auto_lock held = lock_hold(&a->lock);
+
+	check(a->shown_count < SHOWN_MAX);
+	a->shown[a->shown_count++] = (struct api_shown){ name, s };
+}
+
 void api_detach(struct api *a)
 {
 	auto_lock held = lock_hold(&a->lock);

@@ -44,5 +44,7 @@ must_check int api_open(struct api **out, const struct api_options *o, struct er
 struct http_handler api_handler(struct api *a);
 void api_attach(struct api *a,
 		struct http_server *s); // after the server opened: for waking streams
-void api_detach(struct api *a);		// before the server closes
+// The server's figures are among the metrics from now on, under a static name.
+void api_show(struct api *a, const char *name, const struct http_server *s);
+void api_detach(struct api *a); // before the server closes
 void api_close(struct api *a);

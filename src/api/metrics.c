@@ -2,6 +2,7 @@
 // metrics: what monitoring reads, in the text format of Prometheus (its "exposition formats", version 0.0.4).
 #include "api/req.h"
 #include "base/clock.h"
+#include "db/db.h"
 #include "dispatch/dispatch.h"
 #include "expose/expose.h"
 #include "queue/call.h"
@@ -45,29 +46,39 @@ static int add_jobs(struct req *q, struct buf *b, struct err *e)
 	return 0;
 }
 
-static void add_histogram(struct buf *b, const char *name, const char *help,
-			  const struct dispatch_histogram *h)
+// The rows of one histogram; `label` is "" or "name=\"value\",".
+static void add_rows(struct buf *b, const char *name, const char *label, const struct histogram *h)
 {
+	struct histogram_view v = histogram_look(h);
 	uint64_t sum = 0;
+	int n = *label ? (int)strlen(label) - 1 : 0; // without its comma
 
-	family(b, name, "histogram", help);
-	for (size_t i = 0; i < DISPATCH_BOUNDS; i++) {
-		sum += h->counts[i];
-		buf_printf(b, "%s_bucket{le=\"%g\"} %llu\n", name, dispatch_bounds_s[i],
+	for (size_t i = 0; i < HISTOGRAM_BOUNDS; i++) {
+		sum += v.counts[i];
+		buf_printf(b, "%s_bucket{%sle=\"%g\"} %llu\n", name, label, histogram_bounds_s[i],
 			   (unsigned long long)sum);
 	}
-	sum += h->counts[DISPATCH_BOUNDS];
-	buf_printf(b, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.17g\n%s_count %llu\n", name,
-		   (unsigned long long)sum, name, h->sum_s, name, (unsigned long long)sum);
+	sum += v.counts[HISTOGRAM_BOUNDS];
+	buf_printf(b, "%s_bucket{%sle=\"+Inf\"} %llu\n", name, label, (unsigned long long)sum);
+	buf_printf(b, "%s_sum%s%.*s%s %.17g\n", name, n ? "{" : "", n, label, n ? "}" : "",
+		   v.sum_s);
+	buf_printf(b, "%s_count%s%.*s%s %llu\n", name, n ? "{" : "", n, label, n ? "}" : "",
+		   (unsigned long long)sum);
+}
+
+static void add_histogram(struct buf *b, const char *name, const char *help,
+			  const struct histogram *h)
+{
+	family(b, name, "histogram", help);
+	add_rows(b, name, "", h);
 }
 
 static void add_dispatch(struct req *q, struct buf *b)
 {
 	struct dispatch_usage u;
-	struct dispatch_figures f;
+	const struct dispatch_figures *f = dispatch_figures(q->api->o.dispatch);
 
 	dispatch_usage(q->api->o.dispatch, &u);
-	dispatch_figures(q->api->o.dispatch, &f);
 	family(b, "oscar_info", "gauge", "Version and driver of the jobs.");
 	buf_printf(b, "oscar_info{version=\"%s\",driver=\"%s\"} 1\n", q->api->o.version, u.driver);
 	one(b, "oscar_jobs_active", "gauge", "Jobs that hold a lease.", u.active);
@@ -81,8 +92,11 @@ static void add_dispatch(struct req *q, struct buf *b)
 		(unsigned long long)u.memory_total, (unsigned long long)u.memory_used);
 	add_histogram(b, "oscar_job_wait_seconds",
 		      "From a job's event to its script's first instruction, since the start.",
-		      &f.wait);
-	add_histogram(b, "oscar_job_run_seconds", "Run time of scripts, since the start.", &f.run);
+		      &f->wait);
+	add_histogram(b, "oscar_sandbox_start_seconds",
+		      "From a job's being handed to its driver to its script's first instruction.",
+		      &f->start);
+	add_histogram(b, "oscar_job_run_seconds", "Run time of scripts, since the start.", &f->run);
 }
 
 static void add_servers(struct req *q, struct buf *b)
@@ -123,6 +137,48 @@ static int add_store(struct req *q, struct buf *b, struct err *e)
 	return 0;
 }
 
+static void add_db(struct req *q, struct buf *b)
+{
+	const struct db_figures *f = db_figures(q->api->o.db);
+
+	add_histogram(b, "oscar_db_commit_seconds", "Waits of the database for the disk.",
+		      &f->commit);
+	one(b, "oscar_db_requests_total", "counter", "Writes in all commits; many share one.",
+	    (double)f->requests);
+}
+
+static void add_http(struct req *q, struct buf *b)
+{
+	const struct api *a = q->api;
+
+	family(b, "oscar_http_requests_total", "counter",
+	       "Answers by the first digit of their status; 0 are broken off.");
+	for (unsigned i = 0; i < a->shown_count; i++)
+		for (unsigned k = 0; k < 6; k++)
+			if (k != 1)
+				buf_printf(
+					b,
+					"oscar_http_requests_total{server=\"%s\",code=\"%uxx\"} "
+					"%llu\n",
+					a->shown[i].name, k,
+					(unsigned long long)http_server_figures(a->shown[i].server)
+						->answers[k]);
+	family(b, "oscar_http_connections", "gauge", "Open connections.");
+	for (unsigned i = 0; i < a->shown_count; i++)
+		buf_printf(
+			b, "oscar_http_connections{server=\"%s\"} %llu\n", a->shown[i].name,
+			(unsigned long long)http_server_figures(a->shown[i].server)->connections);
+	family(b, "oscar_http_request_seconds", "histogram",
+	       "From a request's first line to its answer's last byte.");
+	for (unsigned i = 0; i < a->shown_count; i++) {
+		char label[64];
+
+		snprintf(label, sizeof(label), "server=\"%s\",", a->shown[i].name);
+		add_rows(b, "oscar_http_request_seconds", label,
+			 &http_server_figures(a->shown[i].server)->took);
+	}
+}
+
 static void add_process(struct buf *b)
 {
 	unsigned long long size = 0, resident = 0;
@@ -157,6 +213,8 @@ void api_metrics(struct req *q)
 	}
 	add_dispatch(q, &b);
 	add_servers(q, &b);
+	add_db(q, &b);
+	add_http(q, &b);
 	add_process(&b);
 	http_reply_buf(q->http, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
 }

@@ -55,6 +55,8 @@ struct pending {
 	bool answered;
 };
 
+enum { SHOWN_MAX = 4 };
+
 struct api {
 	struct api_options o;
 	pthread_mutex_t lock; // guards what follows
@@ -67,6 +69,11 @@ struct api {
 	pthread_cond_t wake;
 	pthread_t timer;
 	int tmp_dir;
+	struct api_shown { // since before the first request
+		const char *name;
+		const struct http_server *server;
+	} shown[SHOWN_MAX];
+	unsigned shown_count;
 };
 
 enum { TOPIC_FEED = 1, TOPIC_LOGS = 2 };

@@ -346,6 +346,8 @@ static int open_servers(struct daemon *d, struct err *e)
 	if (http_server_open(&d->api_server, &ah, e) < 0)
 		return err_wrap(e, "--listen");
 	api_attach(d->api, d->api_server);
+	api_show(d->api, "api", d->api_server);
+	api_show(d->api, "s3", d->s3_server);
 	name_registry(d, http_server_port(d->api_server));
 	url_of(d, d->o->listen, http_server_port(d->api_server), d->api_url, sizeof(d->api_url));
 	return 0;

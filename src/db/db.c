@@ -64,6 +64,7 @@ struct db {
 	struct hook hooks[HOOKS_MAX];
 	size_t hook_count;
 	_Atomic uint64_t moment; // transactions that ended
+	struct db_figures figures;
 
 	pthread_key_t key; // this thread's struct reader
 	pthread_mutex_t readers_lock;
@@ -274,6 +275,11 @@ static int copy_pages(struct db_conn *from, struct db_conn *to, struct err *e)
 	rc = sqlite3_backup_step(b, -1);
 	sqlite3_backup_finish(b);
 	return rc == SQLITE_DONE ? 0 : db_conn_fail(to, rc, "copy", e);
+}
+
+const struct db_figures *db_figures(const struct db *d)
+{
+	return &d->figures;
 }
 
 int db_snapshot(const char *path, const char *to, struct err *e)
@@ -510,7 +516,11 @@ static int may_write(struct db *d, struct err *e)
 // nothing of the batch is left, and what ran next would commit alone.
 static int run_requests(struct db_conn *c, struct db_request *batch, struct err *e)
 {
-	for (struct db_request *r = batch; r; r = r->next) {
+	struct db_figures *f = &c->db->figures;
+	uint64_t n = 0;
+	int64_t start;
+
+	for (struct db_request *r = batch; r; r = r->next, n++) {
 		run_request(c, r);
 		if (!sqlite3_get_autocommit(c->sqlite))
 			continue;
@@ -520,7 +530,12 @@ static int run_requests(struct db_conn *c, struct db_request *batch, struct err 
 			err_set(e, ERR_IO, "the database ended a transaction");
 		return -1;
 	}
-	return db_exec(c, "COMMIT", DB_NO_ARGS, e) < 0 ? -1 : 0;
+	start = clock_mono_ns();
+	if (db_exec(c, "COMMIT", DB_NO_ARGS, e) < 0)
+		return -1;
+	histogram_add(&f->commit, clock_mono_ns() - start);
+	f->requests += n;
+	return 0;
 }
 
 static int run_transaction(struct db *d, struct db_request *batch, struct err *e)

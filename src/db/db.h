@@ -8,6 +8,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/err.h"
+#include "base/histogram.h"
 #include "base/span.h"
 
 #include <stdint.h>
@@ -33,6 +34,14 @@ struct db_options {
 // than this program or the file lies on a network file system; the text says which.
 must_check int db_open(struct db **out, const struct db_options *o, struct err *e);
 void db_close(struct db *d);
+
+// What was observed since db_open().
+struct db_figures {
+	struct histogram commit;   // the waits for the disk
+	_Atomic uint64_t requests; // in all commits
+};
+const struct db_figures *db_figures(const struct db *d);
+
 const char *db_path(const struct db *d);
 
 // Copies a database, of one moment, into a new file; whoever writes to it goes on meanwhile.

@@ -7,6 +7,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/err.h"
+#include "base/histogram.h"
 #include "base/span.h"
 #include "exec/exec.h"
 
@@ -162,14 +163,9 @@ struct dispatch_usage {
 void dispatch_usage(struct dispatch *d, struct dispatch_usage *out);
 
 // What was observed since dispatch_open().
-enum { DISPATCH_BOUNDS = 14 };
-extern const double dispatch_bounds_s[DISPATCH_BOUNDS]; // upper bounds, inclusive
-struct dispatch_histogram {
-	uint64_t counts[DISPATCH_BOUNDS + 1]; // of each step alone, the last one above all bounds
-	double sum_s;
-};
 struct dispatch_figures {
-	struct dispatch_histogram wait; // from a job's event to its script's first instruction
-	struct dispatch_histogram run;
+	struct histogram wait;	// from a job's event to its script's first instruction
+	struct histogram start; // from the driver's taking it to that
+	struct histogram run;
 };
-void dispatch_figures(struct dispatch *d, struct dispatch_figures *out);
+const struct dispatch_figures *dispatch_figures(const struct dispatch *d);

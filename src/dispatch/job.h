@@ -28,6 +28,7 @@ struct job {
 	struct queue_call *call; // of one whose row may not be written yet; NULL: it has one …
 	bool row_asked;		 // … or was asked for
 	int64_t leased_ns, started_ns; // of a call; 0 = not yet
+	int64_t submitted_ns;	       // to the driver, in this life; 0 = not yet
 	char node[EXEC_NODE_MAX];
 	unsigned again; // bits of enum job_again
 	bool cancel;	// asked for by somebody

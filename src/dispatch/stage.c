@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // stage: from a leased job to a spec that a driver runs; what its service says of it is in spec.c.
+#include "base/clock.h"
 #include "base/mem.h"
 #include "dispatch/inputs.h"
 #include "dispatch/job.h"
@@ -68,5 +69,6 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 	// One that mounts a bucket would show the next call what the bucket was before.
 	if (j->row.sync && f->keep_warm && !f->mount)
 		spec.keep = &keep;
+	j->submitted_ns = clock_wall_ns();
 	return d->driver->ops->submit(d->driver, &spec, e);
 }

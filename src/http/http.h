@@ -20,6 +20,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/histogram.h"
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -78,6 +79,15 @@ must_check int http_server_open(struct http_server **out, const struct http_opti
 must_check int http_server_tls_set(struct http_server *s, const char *cert_pem, const char *key_pem,
 				   struct err *e);
 unsigned http_server_port(const struct http_server *s);
+
+// What was observed since http_server_open().
+struct http_figures {
+	_Atomic uint64_t
+		answers[6]; // by the first digit of their status; [0]: broken off without one
+	_Atomic uint64_t connections; // open now
+	struct histogram took;	      // from a request's first line to its answer's last byte
+};
+const struct http_figures *http_server_figures(const struct http_server *s);
 
 // Stops listening, ends parked streams, waits for deferred and suspended requests, closes the rest.
 void http_server_close(struct http_server *s);

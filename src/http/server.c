@@ -279,9 +279,11 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **slot,
 		c->req = (struct http_req){ .conn = c, .server = s, .mhd = mhd };
 		atomic_init(&c->deadline_ns, head_deadline(s));
 		conn_add(s, c);
+		s->figures.connections++;
 		*slot = c;
 	} else if (c) {
 		conn_remove(s, c);
+		s->figures.connections--;
 		request_end(&c->req);
 		mem_free(c);
 		*slot = NULL;
@@ -322,6 +324,8 @@ static void on_completed(void *arg, struct MHD_Connection *mhd unused_arg, void 
 		s->o.handler.gone(s->o.handler.owner, r);
 	if (r->method_name.p)
 		log_access(r);
+	s->figures.answers[r->status < 600 ? r->status / 100 : 0]++;
+	histogram_add(&s->figures.took, clock_mono_ns() - r->begun_ns);
 	request_end(r);
 	set_deadline(r, head_deadline(s));
 	*slot = NULL;
@@ -574,6 +578,11 @@ static void wait_until_calm(struct http_server *s)
 			shutdown(c->fd, SHUT_RDWR);
 		patience = clock_mono_ns() + CLOSE_PATIENCE_S * NS_PER_S;
 	}
+}
+
+const struct http_figures *http_server_figures(const struct http_server *s)
+{
+	return &s->figures;
 }
 
 void http_server_close(struct http_server *s)

@@ -108,6 +108,7 @@ struct http_server {
 	_Atomic uint64_t wake_seq;  // [atomic] counts wakes
 	_Atomic unsigned suspended; // [atomic] requests parked in any way
 	_Atomic bool closing;	    // [atomic] new requests get 503, streams end
+	struct http_figures figures;
 };
 
 // request.c

@@ -301,5 +301,16 @@ def test_metrics_tell_jobs_times_and_store(daemon):
     assert grew('oscar_job_run_seconds_bucket{le="0.05"}') == 0
     assert grew('oscar_job_run_seconds_bucket{le="+Inf"}') == 1
     assert grew("oscar_job_wait_seconds_count") == 1
+    assert grew("oscar_sandbox_start_seconds_count") == 1
+    assert 0 < grew("oscar_sandbox_start_seconds_sum") < grew("oscar_job_wait_seconds_sum")
+    assert 0 < grew("oscar_db_commit_seconds_count") <= grew("oscar_db_requests_total")
+    assert grew('oscar_http_requests_total{server="s3",code="2xx"}') == 1  # the upload
+    assert grew('oscar_http_request_seconds_count{server="s3"}') == 1
+    assert grew('oscar_http_request_seconds_bucket{server="s3",le="+Inf"}') == 1
+    assert grew('oscar_http_requests_total{server="api",code="2xx"}') >= 3
+    assert after['oscar_http_connections{server="api"}'] >= 1
+    daemon.call("GET", "/system/services/no-such", 404)
+    assert samples(daemon)['oscar_http_requests_total{server="api",code="4xx"}'] > after[
+        'oscar_http_requests_total{server="api",code="4xx"}']
     assert after["process_resident_memory_bytes"] > 1e6 and after["process_open_fds"] > 5
     assert requests.get(daemon.api + "/metrics", timeout=10).status_code == 401

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/histogram.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/rand.h"
@@ -160,6 +161,24 @@ static void times_survive_print_and_parse(void **state unused_arg)
 	assert_true(clock_parse_basic("20261123T144648") == -1);
 }
 
+static void a_histogram_counts_by_steps(void **state unused_arg)
+{
+	static struct histogram h;
+	struct histogram_view v;
+
+	histogram_add(&h, -5);
+	histogram_add(&h, NS_PER_MS / 2); // bounds belong to their step
+	histogram_add(&h, NS_PER_MS / 2 + 1);
+	histogram_add(&h, 21600 * NS_PER_S + 1);
+	v = histogram_look(&h);
+	assert_int_equal(v.counts[0], 2);
+	assert_int_equal(v.counts[1], 1);
+	assert_int_equal(v.counts[HISTOGRAM_BOUNDS], 1);
+	assert_true(v.sum_s > 21600.0009 && v.sum_s < 21600.0011);
+	for (size_t i = 1; i < HISTOGRAM_BOUNDS; i++)
+		assert_true(histogram_bounds_s[i - 1] < histogram_bounds_s[i]);
+}
+
 static void uuids_are_in_time_order_and_unique(void **state unused_arg)
 {
 	uint8_t a[16], b[16];
@@ -238,6 +257,7 @@ int main(void)
 		cmocka_unit_test(arena_pieces_are_aligned_and_apart),
 		cmocka_unit_test(map_keeps_what_was_put_through_growth_and_removal),
 		cmocka_unit_test(times_survive_print_and_parse),
+		cmocka_unit_test(a_histogram_counts_by_steps),
 		cmocka_unit_test(uuids_are_in_time_order_and_unique),
 		cmocka_unit_test(replace_and_remove_tree_leave_nothing),
 		cmocka_unit_test(read_over_the_maximum_is_a_limit_error),
