@@ -96,8 +96,8 @@ int job_event_in(struct db_conn *c, const struct queue_job *j, const char *sourc
 }
 
 // Events are told apart by their object, service and trigger. One that makes a job again has a trigger of the job's
-// own, below those of backfills, which are negative too.
-#define AGAIN_TRIGGERS (-(INT64_C(1) << 40))
+// own, below those of backfills and groups, which are negative too.
+#define AGAIN_TRIGGERS (-(INT64_C(1) << 41))
 
 int queue_add_in(struct queue *q, struct db_conn *c, const struct queue_new *n, int64_t *job,
 		 struct err *e)
