@@ -411,6 +411,22 @@ def test_a_list_of_platforms(daemon, image):
     drop(daemon, "list:1")
 
 
+def test_five_hundred_layers_are_one_image_and_no_more(daemon):
+    layers = [base_layer()] + [tar_of((f"l/{n}", b"%d" % n), ("top", b"%d\n" % n)) for n in range(1, 500)]
+    image = Image(layers, Env=["PATH=/bin"])
+    with LyingRegistry(image) as r:
+        assert pull(daemon, f"{r.host}/lab/deep:1", name="deep:1").json()["layers"] == 500
+    daemon.create("deep", "n=0; for f in /l/*; do n=$((n+1)); done; echo $n; cat /top", image="deep:1")
+    daemon.put("deep", "in/f", b"x")
+    job = daemon.settled("deep", 1)[0]
+    assert job["state"] == "succeeded" and daemon.joblog(job["name"]) == "499\n499\n"
+    daemon.call("DELETE", "/system/services/deep", 204)
+    more = Image(layers + [tar_of(("one", b"more"))])
+    with LyingRegistry(more) as r:
+        assert "at most 500" in pull(daemon, f"{r.host}/lab/deeper:1", 413).text
+    drop(daemon, "deep:1")
+
+
 def test_a_caller_that_leaves_ends_its_pull(daemon, image):
     over = threading.Event()
 
