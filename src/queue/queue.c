@@ -114,11 +114,12 @@ int queue_add_in(struct queue *q, struct db_conn *c, const struct queue_new *n, 
 
 	*job = 0;
 	if (n->version && !n->again) {
-		if (db_get_int(
-			    c,
-			    "SELECT id FROM events WHERE version=?1 AND service=?2 AND trigger=?3",
-			    DB_ARGS(db_int(n->version), db_int(n->service), db_int(n->trigger)), 0,
-			    &known, e) < 0)
+		// The index is of versions other than 0, which the planner does not know of a parameter.
+		if (db_get_int(c,
+			       "SELECT id FROM events WHERE version=?1 AND version<>0 AND "
+			       "service=?2 AND trigger=?3",
+			       DB_ARGS(db_int(n->version), db_int(n->service), db_int(n->trigger)),
+			       0, &known, e) < 0)
 			return -1;
 		if (known)
 			return 0; // told again: it made its job the first time
