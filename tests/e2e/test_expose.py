@@ -1,18 +1,22 @@
 """expose: services that run servers, and the proxy to them."""
 import concurrent.futures
+import gzip
 import hashlib
 import http.client
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import ssl
+import subprocess
 import threading
 import time
 
 import pytest
 import requests
 from conftest import Daemon, run_cli, wait_for
+from oci import Image, base_layer, drop, layout, take_in, tar_of
 from test_listeners import certificate, folder  # noqa: F401
 from test_sync import sleeping
 from test_warm import shims
@@ -408,6 +412,27 @@ def test_the_whole_path_for_those_who_want_it(daemon):
     assert ask(daemon, "whole", "/a?b").json()["path"] == "/system/services/whole/exposed/a?b"
     assert "x-forwarded-prefix" not in {k.lower() for k, _ in ask(daemon, "whole").json()["headers"]}
     remove(daemon, "whole")
+
+
+def test_the_images_own_command(daemon):
+    busybox = shutil.which("busybox")
+    if not busybox or subprocess.run(["ldd", busybox], capture_output=True).returncode == 0:
+        pytest.skip("no static busybox here (package busybox-static)")
+    top = tar_of(("./bin/busybox", pathlib.Path(busybox).read_bytes()), ("./it's $HOME/index.html", b"<p>of the image</p>\n"))
+    image = Image([base_layer(), top], pack=lambda i, data: gzip.compress(data, mtime=0), WorkingDir="/app",
+                  Entrypoint=["/bin/busybox", "httpd", "-f"], Cmd=["-p", "127.0.0.1:8123", "-h", "/it's $HOME"])
+    take_in(daemon, layout((image, {})), "lab/httpd:1")
+    expose(daemon, "httpd", "", image="lab/httpd:1", expose={"default_command": True, "health_path": "/"})
+    assert ask(daemon, "httpd").text == "<p>of the image</p>\n"
+    ask(daemon, "httpd", "/none", 404)
+    remove(daemon, "httpd")
+    drop(daemon, "lab/httpd:1")
+    bare = Image([base_layer()], pack=lambda i, data: gzip.compress(data, mtime=0))
+    take_in(daemon, layout((bare, {})), "lab/bare:1")
+    expose(daemon, "bare", "", image="lab/bare:1", expose={"default_command": True})
+    assert "the image says no command" in ask(daemon, "bare", "/", 503).text
+    remove(daemon, "bare")
+    drop(daemon, "lab/bare:1")
 
 
 def test_a_crash_is_told_and_survived(daemon):
