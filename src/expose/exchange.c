@@ -431,15 +431,22 @@ void exchange_fail(struct exchange *q, unsigned status, const char *text, bool s
 		http_resume(r);
 }
 
+void exchange_forget(struct exchange *q)
+{
+	exchange_release(q);
+	if (!q->outlet)
+		return;
+	pthread_mutex_lock(&q->x->lock);
+	q->outlet->requests--;
+	pthread_mutex_unlock(&q->x->lock);
+	q->outlet = NULL;
+}
+
 void exchange_gone(struct exchange *q)
 {
 	if (!q)
 		return;
-	exchange_release(q);
-	pthread_mutex_lock(&q->x->lock);
-	if (q->outlet)
-		q->outlet->requests--;
-	pthread_mutex_unlock(&q->x->lock);
+	exchange_forget(q);
 	relay_free(q);
 	buf_release(&q->out);
 	mem_free(q->in);

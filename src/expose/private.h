@@ -133,6 +133,8 @@ void exchange_given(struct exchange *q);
 void exchange_fail(struct exchange *q, unsigned status, const char *text, bool suspended);
 // Lets its instance go, and its connection, to the next one that waits where it can be used again.
 void exchange_release(struct exchange *q);
+// And its outlet.
+void exchange_forget(struct exchange *q);
 // Tries to send what is to be sent: 1 = all is sent, 0 = the socket is full, -1 = nobody takes it.
 int exchange_flush(struct exchange *q);
 

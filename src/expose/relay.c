@@ -21,6 +21,11 @@ struct flow {
 	bool closed; // and that was passed on
 };
 
+static bool is_done(const struct flow *f)
+{
+	return f->ended && f->at == f->n;
+}
+
 struct relay {
 	struct http_switched *client;
 	int fd; // of the client; http's
@@ -49,12 +54,8 @@ static bool move(struct flow *f, int from, int to, struct exchange *q)
 			f->n = (size_t)n;
 			q->moved_ns = clock_mono_ns();
 		}
-		if (f->at == f->n) {
-			if (f->ended && !f->closed)
-				shutdown(to, SHUT_WR);
-			f->closed = f->ended;
+		if (f->at == f->n)
 			return true;
-		}
 		n = send(to, f->held + f->at, f->n - f->at, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0)
 			return errno == EAGAIN || errno == EINTR;
@@ -79,9 +80,15 @@ bool relay_turn(struct exchange *q)
 {
 	struct relay *l = q->relay;
 
-	// A client that says nothing more may still listen; a server that has ended is done.
-	if (!move(&l->down, q->conn.fd, l->fd, q) || !move(&l->up, l->fd, q->conn.fd, q) ||
-	    l->down.closed)
+	if (!move(&l->down, q->conn.fd, l->fd, q) || !move(&l->up, l->fd, q->conn.fd, q))
+		return false;
+	// A client that says nothing more may still listen; a server that has ended is done. Of the client's socket
+	// nothing is shut down before the end: over TLS it is http's library's, which then waits for ever.
+	if (is_done(&l->up) && !l->up.closed) {
+		shutdown(q->conn.fd, SHUT_WR);
+		l->up.closed = true;
+	}
+	if (is_done(&l->down))
 		return false;
 	q->deadline_ns = q->moved_ns + q->timeout_ms * NS_PER_MS;
 	return arm(q, q->conn.fd, events(&l->down, &l->up), EPOLL_CTL_MOD) == 0 &&
@@ -132,13 +139,14 @@ void relay_begin(struct exchange *q, const struct http_head *h)
 	http_reply_switch(q->http, on_switched, q);
 }
 
-// http ends the request then, which may be gone at once.
+// http ends the request then, which may be gone at once. It does so with a lock of its library held: nothing of ours must
+// be left to do that takes one.
 void relay_end(struct exchange *q)
 {
 	struct http_switched *c = q->relay->client;
 
 	epoll_ctl(q->x->epoll, EPOLL_CTL_DEL, q->relay->fd, NULL);
-	exchange_release(q);
+	exchange_forget(q);
 	http_switched_end(c);
 }
 

@@ -2,7 +2,12 @@
 // switch: connections that go on in another protocol behind an answer 101.
 #include "http/server.h"
 
+#include "base/clock.h"
+
+enum { END_S = 2 };
+
 struct http_switched {
+	struct http_req *req;
 	void (*fn)(void *owner, struct http_switched *c, int fd, struct span early);
 	void *owner;
 	struct MHD_UpgradeResponseHandle *handle;
@@ -29,13 +34,17 @@ void http_reply_switch(struct http_req *r,
 		return;
 	}
 	c = arena_alloc(&r->arena, sizeof(*c));
-	*c = (struct http_switched){ .fn = fn, .owner = owner };
+	*c = (struct http_switched){ .req = r, .fn = fn, .owner = owner };
 	r->response = MHD_create_response_for_upgrade(on_switched, c);
 	check(r->response);
 	r->status = 101;
 }
 
+// Over TLS the library (0.9.75) shuts its inner socket down before it notes that we are done. Its loop may see the one
+// before the other, and then waits for the client: the ticker ends that wait, unless the connection has gone by then.
 void http_switched_end(struct http_switched *c)
 {
+	atomic_store_explicit(&c->req->conn->deadline_ns, clock_mono_ns() + END_S * NS_PER_S,
+			      memory_order_relaxed);
 	MHD_upgrade_action(c->handle, MHD_UPGRADE_ACTION_CLOSE);
 }
