@@ -98,6 +98,7 @@ void http_reply_file(struct http_req *r, unsigned status, const char *type, int 
 		return;
 	}
 	set_answer(r, status, type, MHD_create_response_from_fd_at_offset64(size, fd, offset));
+	r->file_size = size;
 }
 
 static ssize_t read_nothing(void *arg unused_arg, uint64_t at unused_arg, char *buf unused_arg,
@@ -126,6 +127,7 @@ bool reply_send(struct http_req *r)
 		if (MHD_add_response_header(r->response, h->name, h->value) != MHD_YES)
 			log_error(r->server->name, "request %s: header %s was not taken", r->id,
 				  h->name);
+	cork_watch(r);
 	return MHD_queue_response(r->mhd, r->status, r->response) == MHD_YES;
 }
 

@@ -37,6 +37,8 @@ void request_end(struct http_req *r)
 	struct http_conn *c = r->conn;
 
 	stream_end(r);
+	if (r->uncorked)
+		cork_forget(r);
 	reply_drop(r);
 	buf_release(&r->body);
 	arena_release(&r->arena);

@@ -526,6 +526,7 @@ int http_server_open(struct http_server **out, const struct http_options *o, str
 	pthread_mutex_init(&s->lock, NULL);
 	lock_cond_init(&s->wake);
 	lock_cond_init(&s->calm);
+	lock_cond_init(&s->corks);
 	if ((!o->tls_cert_pem) != (!o->tls_key_pem)) {
 		err_set(e, ERR_INVALID, "TLS needs a certificate and its key");
 		goto fail;
@@ -539,6 +540,10 @@ int http_server_open(struct http_server **out, const struct http_options *o, str
 	s->pool = pool_open(s->name, s->o.workers, s->o.worker_queue);
 	lock_thread_start(&s->ticker, "http-tick", stream_ticker, s);
 	s->ticking = true;
+	if (!s->tls) { // TLS has no sendfile
+		lock_thread_start(&s->uncorker, "http-uncork", cork_thread, s);
+		s->uncorking = true;
+	}
 	if (start_library(s, e) < 0)
 		goto fail;
 	*out = s;
@@ -602,10 +607,17 @@ void http_server_close(struct http_server *s)
 		pthread_mutex_unlock(&s->lock);
 		pthread_join(s->ticker, NULL);
 	}
+	if (s->uncorking) {
+		pthread_mutex_lock(&s->lock);
+		pthread_cond_signal(&s->corks);
+		pthread_mutex_unlock(&s->lock);
+		pthread_join(s->uncorker, NULL);
+	}
 	pool_close(s->pool);
 	tls_close(s->tls);
 	file_close(s->listen_fd);
 	pthread_cond_destroy(&s->calm);
+	pthread_cond_destroy(&s->corks);
 	pthread_cond_destroy(&s->wake);
 	pthread_mutex_destroy(&s->lock);
 	mem_free(s);

@@ -65,6 +65,8 @@ struct http_req {
 	} * reply_headers, **reply_tail;
 	struct MHD_Response *response;
 	unsigned status;
+	uint64_t file_size; // 0 = the answer is no file
+	bool uncorked;	    // by cork.c, which knows of it until its end
 	struct req_stream *stream;
 };
 
@@ -76,6 +78,8 @@ struct http_conn {
 	uint64_t park_topic;			 // [lock]
 	bool park_due;				 // [lock] a wake came while the reader ran
 	int64_t park_ns;			 // [lock] when it was parked
+	struct http_conn *cork_next;		 // [lock]
+	bool corked;				 // [lock] sends a large file
 	struct http_req req;
 };
 
@@ -91,10 +95,14 @@ struct http_server {
 	struct pool *pool;
 	pthread_t ticker;
 	bool ticking;
+	pthread_t uncorker;
+	bool uncorking;
 
 	pthread_mutex_t lock;
 	pthread_cond_t wake;	      // something for the ticker
 	pthread_cond_t calm;	      // suspended fell to zero
+	pthread_cond_t corks;	      // something for the uncorker
+	struct http_conn *corked;     // [lock]
 	struct http_conn *conns;      // [lock]
 	struct http_conn *parked;     // [lock]
 	uint64_t topics[WAKE_TOPICS]; // [lock] woken since the last tick
@@ -119,6 +127,11 @@ void request_end(struct http_req *r); // frees what the request holds
 // reply.c: gives the answer to the library; false when the connection has to be broken off.
 bool reply_send(struct http_req *r);
 void reply_drop(struct http_req *r);
+
+// cork.c
+void cork_watch(struct http_req *r); // its answer is about to be sent
+void cork_forget(struct http_req *r);
+void *cork_thread(void *server);
 
 // stream.c
 void *stream_ticker(void *server);

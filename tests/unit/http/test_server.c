@@ -85,6 +85,24 @@ static int scratch_file(void)
 	return fd;
 }
 
+enum { LARGE = 3 << 20 };
+
+static char large_byte(size_t at)
+{
+	return (char)('a' + at % 23 + at / 65536 % 3);
+}
+
+static int large_file(void)
+{
+	auto_free char *p = mem_alloc(LARGE);
+	int fd = scratch_file();
+
+	for (size_t i = 0; i < LARGE; i++)
+		p[i] = large_byte(i);
+	assert_int_equal(pwrite(fd, p, LARGE, 0), LARGE);
+	return fd;
+}
+
 static void on_finish(void *owner, struct http_req *r)
 {
 	struct app *a = owner;
@@ -99,6 +117,8 @@ static void on_finish(void *owner, struct http_req *r)
 		a->held = r;
 	} else if (span_is(path, "/file"))
 		http_reply_file(r, 206, NULL, scratch_file(), 4, 6);
+	else if (span_is(path, "/large"))
+		http_reply_file(r, 200, NULL, large_file(), 0, LARGE);
 	else if (span_is(path, "/size"))
 		http_reply_length(r, 200, "image/png", UINT64_C(5000000000));
 	else if (span_is(path, "/count"))
@@ -421,6 +441,61 @@ static void part_of_a_file_is_sent(void **state)
 	assert_string_equal(a.body, "456789");
 }
 
+// Reads the head, then the file, with a pause in the middle when `slow`.
+static void read_large(int fd, bool slow)
+{
+	char c, last[4] = "";
+	auto_free char *p = mem_alloc(LARGE);
+	size_t n = 0;
+
+	while (memcmp(last, "\r\n\r\n", 4) != 0) {
+		assert_int_equal(recv(fd, &c, 1, 0), 1);
+		memmove(last, last + 1, 3);
+		last[3] = c;
+	}
+	while (n < LARGE) {
+		ssize_t k = recv(fd, p + n, LARGE - n, 0);
+
+		assert_true(k > 0);
+		n += (size_t)k;
+		if (slow && n > LARGE / 2) {
+			usleep(300 * 1000);
+			slow = false;
+		}
+	}
+	for (size_t i = 0; i < LARGE; i++)
+		if (p[i] != large_byte(i))
+			fail_msg("byte %zu is another", i);
+}
+
+static void large_files_are_sent_uncorked_and_whole(void **state)
+{
+	static const char get[] = "GET /large HTTP/1.1\r\nHost: h\r\n\r\n";
+	struct rig_answer a;
+	int fds[8];
+
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) { // many at once, some of whose clients leave
+		fds[i] = rig_connect(*state);
+		rig_send(fds[i], get);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		if (i % 3)
+			read_large(fds[i], i == 1);
+		else
+			assert_true(recv(fds[i], a.head, 100, 0) > 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		if (i % 3) { // the connection goes on, for the next one too
+			rig_send(fds[i], get);
+			read_large(fds[i], false);
+			rig_send(fds[i], "GET /file HTTP/1.1\r\nHost: h\r\n\r\n");
+			rig_answer(fds[i], &a, true);
+			assert_string_equal(a.body, "456789");
+		}
+		close(fds[i]);
+	}
+}
+
 static void head_has_the_length_and_no_body(void **state)
 {
 	struct rig_answer a;
@@ -485,6 +560,7 @@ int main(void)
 		CASE(a_deferred_request_without_an_answer_is_500),
 		CASE(a_full_pool_answers_503),
 		CASE(part_of_a_file_is_sent),
+		CASE(large_files_are_sent_uncorked_and_whole),
 		CASE(head_has_the_length_and_no_body),
 		CASE(reply_headers_cannot_be_split),
 		CASE(close_answers_what_is_under_way),
