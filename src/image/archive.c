@@ -103,6 +103,8 @@ static int is_image(int fd, struct err *e)
 		const char *name;
 
 		rc = archive_read_next_header(a, &entry);
+		if (rc == ARCHIVE_EOF && !i)
+			return err_set(e, ERR_INVALID, "the archive is empty");
 		if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
 			break;
 		name = archive_plain_name(entry);
@@ -118,11 +120,11 @@ static int is_image(int fd, struct err *e)
 
 // ---- into the blob store -------------------------------------------------------------------------------
 
-static int too_large(const struct members *s, struct err *e)
+int archive_too_large(const struct image_work *w, struct err *e)
 {
 	return err_set(e, ERR_LIMIT,
 		       "the archive is over %llu bytes (oscar serve --max-image-size)",
-		       (unsigned long long)s->w->m->limits.size_max);
+		       (unsigned long long)w->m->limits.size_max);
 }
 
 static int store_data(struct members *s, struct archive *a, struct blob_writer *b, struct err *e)
@@ -149,7 +151,7 @@ static int store_data(struct members *s, struct archive *a, struct blob_writer *
 	return rc == ARCHIVE_EOF ? 0 : archive_fail(a, e);
 full:
 	if (b->err.code == ERR_PROTOCOL) // the bound is ours, nothing was announced
-		return too_large(s, e);
+		return archive_too_large(s->w, e);
 	*e = b->err;
 	return -1;
 }
@@ -161,7 +163,7 @@ static int store_file(struct members *s, struct archive *a, const char *name, st
 	auto_blob struct blob_writer b = { .fd = -1 };
 
 	if (s->size > max)
-		return too_large(s, e);
+		return archive_too_large(s->w, e);
 	if (blob_begin(&b, s->w->m->blobs, max - s->size, e) < 0 || store_data(s, a, &b, e) < 0 ||
 	    blob_finish(&b, NULL, m->blob.digest, e) < 0)
 		return err_wrap(e, "%.80s", name);
@@ -328,9 +330,8 @@ static int take_saved(struct members *s, const struct member *list, struct image
 		      struct err *e)
 {
 	const struct member *config;
-	auto_json json_t *layers = json_array(), *v = NULL;
+	auto_json json_t *layers = json_array();
 	auto_arena struct arena mem = { 0 };
-	auto_free char *manifest = NULL;
 	struct saved_image saved;
 	auto_buf struct buf text;
 
@@ -343,11 +344,7 @@ static int take_saved(struct members *s, const struct member *list, struct image
 		return err_set(e, ERR_INVALID, "the archive lacks the image's configuration");
 	if (check_layers(s, &saved, &config->blob, layers, e) < 0)
 		return -1;
-	v = json_pack("{s:i,s:s,s:o,s:O}", "schemaVersion", 2, "mediaType", MEDIA_OCI_MANIFEST,
-		      "config", blob_descriptor_json(MEDIA_OCI_CONFIG, &config->blob), "layers",
-		      layers);
-	manifest = codec_json_text(v, CODEC_JSON_PLAIN);
-	return assemble(s->w, span_of(manifest), out, e);
+	return assemble_new(s->w, &config->blob, json_incref(layers), out, e);
 }
 
 static int take_image(struct image_work *w, int fd, struct image *out, struct err *e)
@@ -368,32 +365,11 @@ static int take_image(struct image_work *w, int fd, struct image *out, struct er
 	return bad;
 }
 
-// ---- root file system ----------------------------------------------------------------------------------
-
-static int take_rootfs(struct image_work *w, int fd, struct image *out, struct err *e)
-{
-	auto_fd int root = file_open(w->dir, "rootfs", O_RDONLY | O_DIRECTORY, 0, e);
-	char digest[65];
-
-	if (root < 0)
-		return -1;
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return err_sys(e, ERR_IO, errno, "archive");
-	if (unpack_tar(fd, root, &w->m->limits, digest, &out->size, e) < 0 ||
-	    unpack_mount_points(root, e) < 0)
-		return -1;
-	if (syncfs(root) < 0)
-		return err_sys(e, ERR_IO, errno, "sync");
-	snprintf(out->digest, sizeof(out->digest), "sha256:%s", digest);
-	snprintf(out->id, sizeof(out->id), "%.*s", IMAGE_ID_DIGITS, digest);
-	return work_digest(w, out, e);
-}
-
 int archive_take(struct image_work *w, int fd, struct image *out, struct err *e)
 {
 	int image = is_image(fd, e);
 
 	if (image < 0)
 		return -1;
-	return image ? take_image(w, fd, out, e) : take_rootfs(w, fd, out, e);
+	return image ? take_image(w, fd, out, e) : rootfs_take(w, fd, out, e);
 }

@@ -134,3 +134,15 @@ int assemble(struct image_work *w, struct span manifest, struct image *out, stru
 		return -1;
 	return w->known ? 0 : unpack(w, manifest, &m, &c, out, e);
 }
+
+int assemble_new(struct image_work *w, const struct descriptor *config, json_t *layers,
+		 struct image *out, struct err *e)
+{
+	auto_json json_t *v =
+		json_pack("{s:i,s:s,s:o,s:o}", "schemaVersion", 2, "mediaType", MEDIA_OCI_MANIFEST,
+			  "config", blob_descriptor_json(MEDIA_OCI_CONFIG, config), "layers",
+			  layers);
+	auto_free char *manifest = codec_json_text(v, CODEC_JSON_PLAIN);
+
+	return assemble(w, span_of(manifest), out, e);
+}

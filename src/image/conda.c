@@ -292,8 +292,8 @@ static json_t *layers_of(const struct manifest *m, const struct descriptor *last
 static int put_image(struct conda *x, const struct buf *base, const struct descriptor *layer,
 		     struct image *out, struct err *e)
 {
-	auto_json json_t *config = NULL, *v = NULL;
-	auto_free char *text = NULL, *manifest = NULL;
+	auto_json json_t *config = NULL;
+	auto_free char *text = NULL;
 	struct descriptor d = { .media = "" };
 	struct manifest m;
 	auto_buf struct buf old;
@@ -309,11 +309,7 @@ static int put_image(struct conda *x, const struct buf *base, const struct descr
 	d.size = strlen(text);
 	if (blob_put(x->w->m->blobs, span_of(text), d.digest, e) < 0)
 		return -1;
-	v = json_pack("{s:i,s:s,s:o,s:o}", "schemaVersion", 2, "mediaType", MEDIA_OCI_MANIFEST,
-		      "config", blob_descriptor_json(MEDIA_OCI_CONFIG, &d), "layers",
-		      layers_of(&m, layer));
-	manifest = codec_json_text(v, CODEC_JSON_PLAIN);
-	return assemble(x->w, span_of(manifest), out, e);
+	return assemble_new(x->w, &d, layers_of(&m, layer), out, e);
 }
 
 static int read_base(struct images *m, const char *name, struct buf *out, struct err *e)

@@ -37,8 +37,8 @@ void images_close(struct images *m);
 struct image {
 	char name[IMAGE_NAME_MAX]; // "repository:tag"
 	char id[IMAGE_ID_MAX];	   // folder below DATA/images; "" = not unpacked yet
-	char digest[80]; // "sha256:…" of the manifest; of a root file system: of the archive
-	uint64_t size;	 // unpacked bytes, 0 = not unpacked yet
+	char digest[80];	   // "sha256:…" of the manifest
+	uint64_t size;		   // unpacked bytes, 0 = not unpacked yet
 	int64_t owner, created_ns;
 	// Filled by import and pull only:
 	const char *source; // the reference that it was pulled from, NULL = none
@@ -62,7 +62,7 @@ must_check int image_local_name(const struct images *m, const char *name,
 // ERR_NOT_FOUND says how to import it. Fails as image_runtime() does. `progress`: as struct image_pull's.
 must_check int image_resolve(struct images *m, const char *name, const char *progress, char *id,
 			     size_t id_size, struct err *e);
-// The digest of an unpacked image's manifest (of a root file system: of its archive); "" for "host" and unknown ids.
+// The digest of an unpacked image's manifest; "" for "host" and unknown ids.
 must_check int image_digest(struct images *m, const char *id, char out[static 80], struct err *e);
 
 static inline void image_release(struct image *i)

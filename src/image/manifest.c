@@ -6,9 +6,11 @@
 #include <stdio.h>
 
 #if defined(__x86_64__)
-static const char machine[] = "amd64", variant_ok[] = "v1";
+const char manifest_machine[] = "amd64";
+static const char variant_ok[] = "v1";
 #elif defined(__aarch64__)
-static const char machine[] = "arm64", variant_ok[] = "v8";
+const char manifest_machine[] = "arm64";
+static const char variant_ok[] = "v8";
 #else
 #error "name this machine as image platforms do"
 #endif
@@ -179,7 +181,7 @@ static int fit(const struct descriptor *d)
 		return 0;
 	if (!*d->os && !*d->architecture)
 		return 1;
-	if (strcmp(d->os, "linux") != 0 || strcmp(d->architecture, machine) != 0)
+	if (strcmp(d->os, "linux") != 0 || strcmp(d->architecture, manifest_machine) != 0)
 		return 0;
 	return !*d->variant || strcmp(d->variant, variant_ok) == 0 ? 3 : 2;
 }
@@ -212,7 +214,7 @@ static int none_fits(const struct manifest *m, struct err *e)
 					      n ? ", " : "", d->os, d->architecture);
 	}
 	return err_set(e, ERR_UNSUPPORTED,
-		       "the image is not made for this machine (linux/%s)%s%s%s", machine,
+		       "the image is not made for this machine (linux/%s)%s%s%s", manifest_machine,
 		       *has ? "; it is made for " : "", has, "");
 }
 
@@ -297,7 +299,7 @@ static int read_diffs(const json_t *rootfs, struct arena *mem, struct image_conf
 static int read_config(const json_t *v, struct arena *mem, struct image_config *out, struct err *e)
 {
 	json_t *config = NULL, *env = NULL, *rootfs = NULL;
-	const char *os = "linux", *arch = machine;
+	const char *os = "linux", *arch = manifest_machine;
 
 	out->workdir = out->user = "";
 	if (!json_is_object(v))
@@ -307,10 +309,10 @@ static int read_config(const json_t *v, struct arena *mem, struct image_config *
 	    codec_json_get_object(v, "config", &config, e) < 0 ||
 	    codec_json_get_object(v, "rootfs", &rootfs, e) < 0)
 		return -1;
-	if ((*os && strcmp(os, "linux") != 0) || (*arch && strcmp(arch, machine) != 0))
+	if ((*os && strcmp(os, "linux") != 0) || (*arch && strcmp(arch, manifest_machine) != 0))
 		return err_set(e, ERR_UNSUPPORTED,
 			       "the image is made for %.20s/%.20s, this machine is linux/%s", os,
-			       arch, machine);
+			       arch, manifest_machine);
 	if (rootfs && read_diffs(rootfs, mem, out, e) < 0)
 		return -1;
 	if (!config)

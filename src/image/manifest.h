@@ -12,6 +12,9 @@
 
 #include <jansson.h>
 
+// This machine, as images name it.
+extern const char manifest_machine[];
+
 enum {
 	MANIFEST_BYTES_MAX = 4 << 20,
 	MANIFEST_LAYERS_MAX = 500,

@@ -6,6 +6,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/chore.h"
+#include "codec/json.h"
 #include "codec/reference.h"
 #include "image/image.h"
 #include "image/unpack.h"
@@ -14,6 +15,7 @@
 
 struct db_conn;
 struct image_upload;
+struct descriptor;
 struct manifest;
 struct progress;
 
@@ -54,7 +56,7 @@ struct image_work {
 	char folder[32]; // "new-…" below m->dir; "" = published
 	int dir;
 	bool known; // the image is here already under its id: nothing was unpacked
-	// Its manifest, whose text is among the blobs; NULL for a root file system. In out->mem.
+	// Its manifest, whose text is among the blobs. In out->mem.
 	const struct manifest *manifest;
 	uint64_t manifest_size;
 	struct progress *progress; // NULL = nobody looks
@@ -79,6 +81,11 @@ int work_end(struct image_work *w, int result, struct err *e);
 must_check int assemble(struct image_work *w, struct span manifest, struct image *out,
 			struct err *e);
 
+// The same for an archive that has no manifest: one is made of its configuration and layers, the same each time. Takes
+// the reference of `layers`.
+must_check int assemble_new(struct image_work *w, const struct descriptor *config, json_t *layers,
+			    struct image *out, struct err *e);
+
 // The layers of `man`, whose blobs are all here, into the empty folder `root`. `p` may be NULL.
 must_check int assemble_root(struct images *m, const struct manifest *man, int root,
 			     struct progress *p, uint64_t *size, struct err *e);
@@ -88,6 +95,10 @@ must_check int assemble_check(struct images *m, const struct manifest *man, stru
 
 // archive.c: an archive on a seekable descriptor, of whatever form, to a folder that can be published.
 must_check int archive_take(struct image_work *w, int fd, struct image *out, struct err *e);
+
+int archive_too_large(const struct image_work *w, struct err *e);
+// rootfs.c: the same for one that is known to be a tar of a root file system.
+must_check int rootfs_take(struct image_work *w, int fd, struct image *out, struct err *e);
 
 // pull.c: whether a registry is asked by plain HTTP, and who the daemon itself is to it (NULL = nobody).
 bool image_registry_plain(const struct images *m, const struct reference *ref);

@@ -75,7 +75,8 @@ static int find(struct images *m, const char *name, struct catalog_manifest *out
 	return e->code == ERR_NOT_FOUND
 		       ? err_set(e, ERR_NOT_FOUND,
 				 "no image %s that a registry could take: it is not here, or was "
-				 "imported as a plain root file system",
+				 "imported as a root file system by an earlier version (import it "
+				 "again)",
 				 full)
 		       : -1;
 }

@@ -24,7 +24,6 @@ struct unpack {
 	struct unpack_limits limits;
 	struct unpack_total *total;
 	struct whiteout *over; // a layer over others; NULL = the tree is all ours
-	bool layer;	       // of a container image: what comes later replaces what is there
 	// The folder of the file before. Only plain files come between it and the next use: whatever could change where
 	// its path leads lets it go.
 	int near;
@@ -39,7 +38,7 @@ static size_t padding(struct unpack *u, struct archive *a)
 {
 	bool plain = archive_filter_code(a, 0) == ARCHIVE_FILTER_NONE;
 
-	return u->layer && u->may_end && plain ? (TAR_BLOCK - u->fed % TAR_BLOCK) % TAR_BLOCK : 0;
+	return u->may_end && plain ? (TAR_BLOCK - u->fed % TAR_BLOCK) % TAR_BLOCK : 0;
 }
 
 static la_ssize_t feed(struct archive *a, void *arg, const void **out)
@@ -204,10 +203,10 @@ static int write_data(struct unpack *u, struct archive *a, int fd, la_int64_t si
 	return rc == ARCHIVE_EOF ? 0 : archive_fail(u, a, e);
 }
 
-// Makes way for an entry that is no folder. In a plain archive a folder stays and the entry fails.
-static int clear_place(const struct unpack *u, int dir, const char *name, struct err *e)
+// Makes way for an entry that is no folder.
+static int clear_place(int dir, const char *name, struct err *e)
 {
-	if (unlinkat(dir, name, 0) == 0 || errno != EISDIR || !u->layer)
+	if (unlinkat(dir, name, 0) == 0 || errno != EISDIR)
 		return 0;
 	return file_remove_tree(dir, name, e);
 }
@@ -226,7 +225,7 @@ static int make_file(struct unpack *u, struct archive *a, struct archive_entry *
 	if (fd < 0 && e->code == ERR_EXISTS) {
 		*e = (struct err){ 0 };
 		u->replaced = true;
-		if (clear_place(u, dir, name, e) < 0)
+		if (clear_place(dir, name, e) < 0)
 			return -1;
 		fd = file_open(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, e);
 	}
@@ -239,8 +238,7 @@ static int make_file(struct unpack *u, struct archive *a, struct archive_entry *
 	return 0;
 }
 
-static int make_folder(const struct unpack *u, struct archive_entry *entry, int dir,
-		       const char *name, struct err *e)
+static int make_folder(struct archive_entry *entry, int dir, const char *name, struct err *e)
 {
 	mode_t mode = (archive_entry_perm(entry) & 01777) | S_IRWXU;
 	struct stat st;
@@ -248,8 +246,6 @@ static int make_folder(const struct unpack *u, struct archive_entry *entry, int 
 	if (mkdirat(dir, name, mode) < 0) {
 		if (errno != EEXIST || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			return err_sys(e, ERR_IO, errno, "mkdir %s", name);
-		if (S_ISLNK(st.st_mode) && !u->layer)
-			return 0; // /bin -> usr/bin in the image, a folder "bin" in the archive
 		if (!S_ISDIR(st.st_mode) &&
 		    (unlinkat(dir, name, 0) < 0 || mkdirat(dir, name, mode) < 0))
 			return err_sys(e, ERR_IO, errno, "mkdir %s", name);
@@ -269,7 +265,7 @@ static int make_hard_link(struct unpack *u, const char *target, int dir, const c
 	source = open_parent(u->root, path, &from, e);
 	if (source < 0)
 		return -1;
-	if (clear_place(u, dir, name, e) < 0)
+	if (clear_place(dir, name, e) < 0)
 		return -1;
 	return linkat(source, from, dir, name, 0) < 0
 		       ? err_sys(e, ERR_INVALID, errno, "hard link %s to %s", name, path)
@@ -287,12 +283,12 @@ static int make_entry(struct unpack *u, struct archive *a, struct archive_entry 
 	case AE_IFREG:
 		return make_file(u, a, entry, dir, name, e);
 	case AE_IFDIR:
-		return make_folder(u, entry, dir, name, e);
+		return make_folder(entry, dir, name, e);
 	case AE_IFLNK:
 		link = archive_entry_symlink(entry);
 		if (!link)
 			return 0;
-		if (clear_place(u, dir, name, e) < 0)
+		if (clear_place(dir, name, e) < 0)
 			return -1;
 		return symlinkat(link, dir, name) < 0 && errno != EEXIST
 			       ? err_sys(e, ERR_IO, errno, "symbolic link")
@@ -325,7 +321,7 @@ static int take_entry(struct unpack *u, struct archive *a, struct archive_entry 
 	dir = near_parent(u, path, &name, e);
 	if (dir < 0)
 		return -1;
-	if (u->layer && span_starts(span_of(name), SPAN(".wh.")))
+	if (span_starts(span_of(name), SPAN(".wh.")))
 		return u->over ? whiteout_apply(u->over, dir, name, e) : 0;
 	if (make_entry(u, a, entry, dir, name, e) < 0)
 		return err_wrap(e, "%.100s", path);
@@ -367,26 +363,13 @@ static int unpack_any(struct unpack *u, int fd, char digest[static 65], struct e
 	archive_read_support_filter_xz(a);
 	archive_read_support_filter_bzip2(a);
 	archive_read_support_format_tar(a);
-	if (u->layer)
-		archive_read_support_format_empty(a);
+	archive_read_support_format_empty(a);
 	bad = archive_read_open(a, u, NULL, feed, NULL) != ARCHIVE_OK ? archive_fail(u, a, e)
 								      : read_all(u, a, e);
 	archive_read_free(a);
 	forget_near(u);
 	// What follows the end marks belongs to the digest.
 	return bad < 0 ? -1 : ahead_finish(ahead, digest, e);
-}
-
-int unpack_tar(int fd, int root, const struct unpack_limits *limits, char digest[static 65],
-	       uint64_t *size, struct err *e)
-{
-	struct unpack_total total = { 0 };
-	struct unpack u = { .root = root, .limits = *limits, .total = &total, .near = -1 };
-
-	if (unpack_any(&u, fd, digest, e) < 0)
-		return -1;
-	*size = total.size;
-	return total.entries ? 0 : err_set(e, ERR_INVALID, "the archive is empty");
 }
 
 int unpack_layer(int fd, int root, bool lowest, const struct unpack_limits *limits,
@@ -397,7 +380,6 @@ int unpack_layer(int fd, int root, bool lowest, const struct unpack_limits *limi
 			    .limits = *limits,
 			    .total = total,
 			    .over = lowest ? NULL : &over,
-			    .layer = true,
 			    .near = -1 };
 	int bad = unpack_any(&u, fd, digest, e);
 

@@ -5,6 +5,8 @@
 #pragma once
 #include "base/err.h"
 
+#include <stddef.h>
+
 enum { SECRETS_BYTES_MAX = 1 << 20, SECRETS_FILES_MAX = 1000 };
 
 struct world;

@@ -13,7 +13,7 @@ import threading
 import pytest
 import requests
 from conftest import OSCAR, PASSWORD, USER, run_cli
-from oci import MANIFEST, Image, Registry, layout, take_in, tar_of
+from oci import MANIFEST, Image, Registry, layout, sha, take_in, tar_of, zstd
 from test_oci import registry, image  # noqa: F401
 
 
@@ -135,9 +135,25 @@ def test_an_image_of_ours_is_pushed_once(daemon, oscar, registry):
     assert get(registry.host, "up/here/manifests/1").content == image.manifest
     again = json.loads(oscar("image", "push", "lab/here:1", to, "-o", "json").stdout)
     assert again["transferred"] == 0
-    take_in(daemon, tar_of(("etc/x", b"x")), "lab/plain:1")
-    assert "plain root file system" in oscar("image", "push", "lab/plain:1", to, check=False).stderr
     assert oscar("image", "push", "lab/none:1", to, check=False).returncode == 3
+
+
+@pytest.mark.parametrize("pack", [lambda tar: tar, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
+def test_a_root_file_system_is_an_image_of_one_layer(daemon, oscar, registry, pack):
+    tar = tar_of(("etc/x", b"x"), ("bin/tool", b"#!/bin/sh\n"))
+    name, to = f"lab/plain-{len(pack(tar))}:1", f"{registry.host}/up/plain:1"
+    made = take_in(daemon, pack(tar), name).json()
+    assert json.loads(oscar("image", "push", name, to, "-o", "json").stdout)["digest"] == made["digest"]
+    manifest = get(registry.host, "up/plain/manifests/1").json()
+    assert [layer["digest"] for layer in manifest["layers"]] == [sha(tar)]  # without its compression, whatever it was
+    config = get(registry.host, f"up/plain/blobs/{manifest['config']['digest']}").json()
+    assert config["rootfs"]["diff_ids"] == [sha(tar)] and config["os"] == "linux"
+    checked = subprocess.run(["skopeo", "inspect", "--tls-verify=false", f"docker://{to}"], capture_output=True, text=True)
+    assert checked.returncode == 0 and json.loads(checked.stdout)["Digest"] == made["digest"], checked.stderr
+
+
+def test_an_empty_archive_is_no_image(daemon):
+    assert "empty" in take_in(daemon, tar_of(), "lab/nothing:1", 400).text
 
 
 def test_user_and_password_of_a_registry_that_wants_them(daemon, home, tmp_path, monkeypatch, script):
