@@ -47,7 +47,7 @@ int blob_restart(struct blob_writer *b, struct err *e)
 	return 0;
 }
 
-static char *digest_text(struct digest *sum, char out[static REFERENCE_DIGEST_MAX])
+char *blob_digest_end(struct digest *sum, char out[static REFERENCE_DIGEST_MAX])
 {
 	uint8_t bytes[DIGEST_MAX];
 
@@ -63,7 +63,7 @@ int blob_seal(struct blob_writer *b, const struct descriptor *want,
 	if (want && b->size != want->size)
 		return err_set(e, ERR_PROTOCOL, "it ends after %llu of %llu bytes",
 			       (unsigned long long)b->size, (unsigned long long)want->size);
-	digest_text(&b->sum, digest);
+	blob_digest_end(&b->sum, digest);
 	if (want && strcmp(digest, want->digest) != 0)
 		return err_set(e, ERR_PROTOCOL, "its bytes have the digest %.19s…, not %.19s…",
 			       digest, want->digest);
@@ -126,7 +126,7 @@ char *blob_digest(struct span bytes, char out[static REFERENCE_DIGEST_MAX])
 
 	digest_init(&sum, DIGEST_SHA256);
 	digest_update(&sum, bytes);
-	return digest_text(&sum, out);
+	return blob_digest_end(&sum, out);
 }
 
 int blob_read(int dir, const char *digest, struct buf *out, struct err *e)

@@ -46,5 +46,7 @@ must_check int blob_open(int dir, const char *digest, struct err *e);
 must_check int blob_read(int dir, const char *digest, struct buf *out, struct err *e);
 // As documents name it. New reference.
 json_t *blob_descriptor_json(const char *media, const struct descriptor *d);
+// The digest of what `sum` was given, a SHA-256, as text.
+char *blob_digest_end(struct digest *sum, char out[static REFERENCE_DIGEST_MAX]);
 // The digest of some bytes as text.
 char *blob_digest(struct span bytes, char out[static REFERENCE_DIGEST_MAX]);

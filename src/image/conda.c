@@ -6,8 +6,8 @@
 #include "base/mem.h"
 #include "codec/json.h"
 #include "image/archive_read.h"
-#include "image/blob.h"
 #include "image/edit.h"
+#include "image/packer.h"
 #include "image/prefix.h"
 #include "image/private.h"
 
@@ -31,7 +31,7 @@ struct conda {
 	struct map records; // path -> struct prefix_record
 	bool is_env;	    // it has what every environment has
 	uint64_t size, entries;
-	struct blob_writer layer;
+	struct packer layer;
 };
 
 static int read_entry(struct archive *a, struct buf *out, struct err *e)
@@ -106,7 +106,7 @@ static la_ssize_t keep(struct archive *a unused_arg, void *owner, const void *p,
 {
 	struct conda *x = owner;
 
-	return blob_write(&x->layer, span_make(p, n)) ? (la_ssize_t)n : -1;
+	return packer_write(&x->layer, span_make(p, n)) ? (la_ssize_t)n : -1;
 }
 
 static int write_fail(struct conda *x, struct archive *to, struct err *e)
@@ -215,14 +215,14 @@ static int copy_all(struct conda *x, struct archive *from, struct archive *to, s
 	return archive_write_close(to) == ARCHIVE_OK ? 0 : write_fail(x, to, e);
 }
 
-// Plain, not packed: what it is on disk and what its digest is are the same, and unpacking it costs the least.
-static int make_layer(struct conda *x, struct descriptor *out, struct err *e)
+static int make_layer(struct conda *x, struct descriptor *out,
+		      char diff_id[static REFERENCE_DIGEST_MAX], struct err *e)
 {
 	at_scope_exit(archive_drop) struct archive *from = archive_open(x->c->fd, e);
 	struct archive *to;
 	int bad;
 
-	if (!from || blob_begin(&x->layer, x->w->m->blobs, x->w->m->limits.size_max, e) < 0)
+	if (!from || packer_begin(&x->layer, x->w->m->blobs, x->w->m->limits.size_max, e) < 0)
 		return -1;
 	to = archive_write_new();
 	bad = copy_all(x, from, to, e);
@@ -231,8 +231,7 @@ static int make_layer(struct conda *x, struct descriptor *out, struct err *e)
 	archive_write_free(to);
 	if (bad)
 		return -1;
-	out->size = x->layer.size;
-	return blob_finish(&x->layer, NULL, out->digest, e);
+	return packer_finish(&x->layer, out, diff_id, e);
 }
 
 // ---- the image -----------------------------------------------------------------------------------------
@@ -284,13 +283,13 @@ static json_t *layers_of(const struct manifest *m, const struct descriptor *last
 	for (size_t i = 0; i < m->count; i++)
 		json_array_append_new(list, blob_descriptor_json(layer_media(m->list[i].media),
 								 &m->list[i]));
-	json_array_append_new(list, blob_descriptor_json(MEDIA_OCI_LAYER, last));
+	json_array_append_new(list, blob_descriptor_json(MEDIA_OCI_LAYER "+gzip", last));
 	return list;
 }
 
 // The base's documents with one more layer.
 static int put_image(struct conda *x, const struct buf *base, const struct descriptor *layer,
-		     struct image *out, struct err *e)
+		     const char *diff_id, struct image *out, struct err *e)
 {
 	auto_json json_t *config = NULL;
 	auto_free char *text = NULL;
@@ -302,7 +301,7 @@ static int put_image(struct conda *x, const struct buf *base, const struct descr
 	if (manifest_parse(buf_span(base), &x->mem, &m, e) < 0 ||
 	    blob_read(x->w->m->blobs, m.config.digest, &old, e) < 0 ||
 	    read_json(&old, &config, e) < 0 ||
-	    edit_add_layer(config, m.count, layer->digest, "oscar image import --conda", e) < 0)
+	    edit_add_layer(config, m.count, diff_id, "oscar image import --conda", e) < 0)
 		return err_wrap(e, "the base image");
 	set_env(x, edit_object(config, "config"));
 	text = codec_json_text(config, CODEC_JSON_PLAIN);
@@ -344,9 +343,10 @@ static bool prefix_ok(const char *p)
 static int take(struct conda *x, const struct buf *base, struct image *out, struct err *e)
 {
 	struct descriptor layer = { .media = "" };
+	char diff_id[REFERENCE_DIGEST_MAX];
 
-	return scan(x, e) < 0 || make_layer(x, &layer, e) < 0 ||
-			       put_image(x, base, &layer, out, e) < 0
+	return scan(x, e) < 0 || make_layer(x, &layer, diff_id, e) < 0 ||
+			       put_image(x, base, &layer, diff_id, out, e) < 0
 		       ? -1
 		       : work_publish(x->w, out, e);
 }
@@ -355,7 +355,7 @@ int image_import_conda(struct images *m, const struct image_conda *c, struct ima
 		       struct err *e)
 {
 	struct image_work w;
-	struct conda x = { .w = &w, .c = c, .layer = { .fd = -1 } };
+	struct conda x = { .w = &w, .c = c, .layer = PACKER_NONE };
 	auto_buf struct buf base;
 	int bad;
 
@@ -371,7 +371,7 @@ int image_import_conda(struct images *m, const struct image_conda *c, struct ima
 	if (read_base(m, c->base, &base, e) < 0 || work_begin(m, &w, e) < 0)
 		return -1;
 	bad = take(&x, &base, out, e);
-	blob_drop(&x.layer);
+	packer_drop(&x.layer);
 	map_release(&x.records);
 	arena_release(&x.mem);
 	return work_end(&w, bad, e) < 0 ? err_wrap(e, "image %s", c->name) : 0;

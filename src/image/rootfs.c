@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // rootfs: a tar of a root file system becomes an image of one layer, so that it is kept, shared, counted and pushed as all
-// others are. The layer is the tar itself, without its compression; its documents are the same each time.
+// others are. The layer is the tar itself, packed anew; its documents are the same each time.
 #include "base/mem.h"
 #include "codec/json.h"
 #include "image/archive_read.h"
-#include "image/blob.h"
+#include "image/packer.h"
 #include "image/private.h"
 
 #include <archive.h>
@@ -36,7 +36,7 @@ static struct archive *open_raw(int fd, struct err *e)
 	return NULL;
 }
 
-static int copy(struct image_work *w, struct archive *a, struct blob_writer *b, struct err *e)
+static int copy(struct image_work *w, struct archive *a, struct packer *p, struct err *e)
 {
 	const void *block;
 	la_int64_t at;
@@ -46,35 +46,35 @@ static int copy(struct image_work *w, struct archive *a, struct blob_writer *b, 
 	while ((rc = archive_read_data_block(a, &block, &n, &at)) == ARCHIVE_OK) {
 		if (w->m->leaving)
 			return err_set(e, ERR_CANCELLED, "the daemon is leaving");
-		if (blob_write(b, span_make(block, n)))
+		if (packer_write(p, span_make(block, n)))
 			continue;
-		if (b->err.code == ERR_PROTOCOL) // the bound is ours, nothing was announced
+		if (p->err.code == ERR_LIMIT)
 			return archive_too_large(w, e);
-		*e = b->err;
+		*e = p->err;
 		return -1;
 	}
 	return rc == ARCHIVE_EOF ? 0 : archive_fail(a, e);
 }
 
-static int store_layer(struct image_work *w, int fd, struct descriptor *out, struct err *e)
+static int store_layer(struct image_work *w, int fd, struct descriptor *out,
+		       char diff_id[static REFERENCE_DIGEST_MAX], struct err *e)
 {
 	at_scope_exit(archive_drop) struct archive *a = open_raw(fd, e);
-	auto_blob struct blob_writer b = { .fd = -1 };
+	auto_packer struct packer p = PACKER_NONE;
 
-	if (!a || blob_begin(&b, w->m->blobs, w->m->limits.size_max, e) < 0 ||
-	    copy(w, a, &b, e) < 0 || blob_finish(&b, NULL, out->digest, e) < 0)
-		return -1;
-	out->size = b.size;
-	return 0;
+	return !a || packer_begin(&p, w->m->blobs, w->m->limits.size_max, e) < 0 ||
+			       copy(w, a, &p, e) < 0 || packer_finish(&p, out, diff_id, e) < 0
+		       ? -1
+		       : 0;
 }
 
-static int store_config(struct image_work *w, const struct descriptor *layer,
-			struct descriptor *out, struct err *e)
+static int store_config(struct image_work *w, const char *diff_id, struct descriptor *out,
+			struct err *e)
 {
 	auto_json json_t *v =
 		json_pack("{s:s,s:s,s:{},s:{s:s,s:[s]},s:[{s:s}]}", "architecture",
 			  manifest_machine, "os", "linux", "config", "rootfs", "type", "layers",
-			  "diff_ids", layer->digest, "history", "created_by", "oscar image import");
+			  "diff_ids", diff_id, "history", "created_by", "oscar image import");
 	auto_free char *text = codec_json_text(v, CODEC_JSON_PLAIN);
 
 	out->size = strlen(text);
@@ -84,11 +84,13 @@ static int store_config(struct image_work *w, const struct descriptor *layer,
 int rootfs_take(struct image_work *w, int fd, struct image *out, struct err *e)
 {
 	struct descriptor layer = { .media = "" }, config = { .media = "" };
+	char diff_id[REFERENCE_DIGEST_MAX];
 
-	return store_layer(w, fd, &layer, e) < 0 || store_config(w, &layer, &config, e) < 0
+	return store_layer(w, fd, &layer, diff_id, e) < 0 ||
+			       store_config(w, diff_id, &config, e) < 0
 		       ? -1
 		       : assemble_new(w, &config,
-				      json_pack("[o]",
-						blob_descriptor_json(MEDIA_OCI_LAYER, &layer)),
+				      json_pack("[o]", blob_descriptor_json(MEDIA_OCI_LAYER "+gzip",
+									    &layer)),
 				      out, e);
 }

@@ -179,6 +179,14 @@ def test_between_docker_registry_and_ours(daemon, place, on_disk, registry):
     place.crane("validate", "--remote", f"{registry.host}/lab/back:1")
 
 
+def test_what_was_a_root_file_system_is_valid(daemon, place, registry):
+    take_in(daemon, tar_of(("etc/x", b"x"), ("bin", None)), "lab/plain:1")
+    run_cli(daemon, "image", "push", "lab/plain:1", f"{registry.host}/lab/plain:1")
+    for ref in (f"{registry.host}/lab/plain:1", f"{place.host}/lab/plain:1"):
+        done = place.crane("validate", "--remote", ref)
+        assert "PASS" in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("tool", ["skopeo", "crane", "podman", "buildah"])
 def test_what_a_tool_left_in_docker_registry_is_pulled_pushed_and_appended_by_us(daemon, place, on_disk, registry, tool,
                                                                                 tmp_path):
