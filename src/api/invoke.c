@@ -72,6 +72,8 @@ static void answered(void *owner, const struct dispatch_answer *ans)
 	}
 	if (!ans->ok && ans->reason[0])
 		http_reply_headerf(q->http, "X-Oscar-Reason", "%s", ans->reason);
+	if (ans->encoded && ans->fd >= 0) // what was printed may look like it
+		http_reply_header(q->http, "X-Oscar-Encoding", SPAN("base64"));
 	if (ans->fd < 0)
 		reply_text(q, ans->ok ? 200 : 500, ans->reason);
 	else

@@ -300,6 +300,13 @@ static int write_result(struct cli *c, struct span result, struct err *e)
 	return fd < 0 ? -1 : file_write_all(fd, result.p, result.n, e);
 }
 
+// Our server says whether the answer is base64. Of others it is, when it can be.
+static bool may_be_encoded(const struct http_answer *a)
+{
+	return !http_answer_header(a, "X-Oscar-Job").n ||
+	       span_is(http_answer_header(a, "X-Oscar-Encoding"), "base64");
+}
+
 int cli_service_run(struct cli *c, struct err *e)
 {
 	auto_http_answer struct http_answer a = { 0 };
@@ -322,6 +329,8 @@ int cli_service_run(struct cli *c, struct err *e)
 		write_result(c, buf_span(&a.body), e);
 	if (http_answer_check(&a, e) < 0)
 		return -1;
+	if (!may_be_encoded(&a))
+		return write_result(c, buf_span(&a.body), e);
 	bytes = mem_alloc(a.body.n + 1);
 	n = text_unbase64(bytes, a.body.n, span_trim(buf_span(&a.body)));
 	return write_result(c, n > 0 ? span_make(bytes, (size_t)n) : buf_span(&a.body), e);

@@ -144,8 +144,8 @@ void answer_make(struct dispatch *d, struct job *j, int output_dir, struct dispa
 	if (ok && output_dir >= 0 &&
 	    output_walk(output_dir, d->o.outputs_max, &mem, &files, &n, &e) < 0)
 		return;
-	a->fd = n && j->row.version == 0 && ok ? write_files(d, output_dir, files, n, &e)
-					       : write_printed(d, j, &e);
+	a->encoded = n && j->row.version == 0 && ok;
+	a->fd = a->encoded ? write_files(d, output_dir, files, n, &e) : write_printed(d, j, &e);
 	a->size = a->fd >= 0 && fstat(a->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 

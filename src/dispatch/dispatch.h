@@ -129,6 +129,7 @@ struct dispatch_answer {
 	int fd;	 // the body, size bytes from its start; the receiver's
 	uint64_t size;
 	const char *type; // Content-Type; static
+	bool encoded;	  // the body is base64
 	char reason[256]; // when not ok
 	bool timed_out;	  // the job ran into its time limit
 };

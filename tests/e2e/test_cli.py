@@ -112,6 +112,8 @@ def test_run_and_job(daemon, cli, tmp_path):
     (tmp_path / "in.bin").write_bytes(bytes(range(256)))
     daemon.create("copy", "cp $INPUT_FILE_PATH $TMP_OUTPUT_DIR/out", input=[], output=[])
     cli("service", "run", "copy", "-f", str(tmp_path / "in.bin"), "-o", str(tmp_path / "out.bin"))
+    daemon.create("word", "echo mine", input=[], output=[])  # printed, though it could be base64
+    assert cli("service", "run", "word", "-i", "x").stdout == "mine\n"
     assert (tmp_path / "out.bin").read_bytes() == bytes(range(256))
     done = cli("service", "job", "upper", "-i", "hello", "--wait")
     assert done.stdout.startswith("upper-") and "succeeded" in done.stderr

@@ -46,6 +46,7 @@ def test_an_answer_names_its_job_which_is_over(daemon):
     assert job["state"] == "succeeded" and job["attempts"][0]["outcome"] == "exited"
     assert daemon.joblog(job["name"]) == "hello"
     assert daemon.get("named", "out/out") == b"hello"
+    assert base64.b64decode(answer.text) == b"hello" and answer.headers["X-Oscar-Encoding"] == "base64"
     daemon.create("broken", "exit 3")
     answer = daemon.call("POST", "/run/broken", 500, data="x")
     assert daemon.detail(answer.headers["X-Oscar-Job"])["state"] == "failed"
