@@ -21,7 +21,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	while ((d = readdir(list))) {
-		auto_buf struct buf b;
+		auto_buf struct buf b = { 0 };
 		struct err e = { 0 };
 
 		if (d->d_name[0] == '.')
