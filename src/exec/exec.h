@@ -14,8 +14,15 @@
 #include "base/span.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 
-enum { EXEC_JOB_ID_MAX = 80, EXEC_REASON_MAX = 200, EXEC_NODE_MAX = 64, EXEC_GROUPS_MAX = 32 };
+enum {
+	EXEC_JOB_ID_MAX = 80,
+	EXEC_REASON_MAX = 200,
+	EXEC_NODE_MAX = 64,
+	EXEC_GROUPS_MAX = 32,
+	EXEC_PROGRESS_MAX = 4096
+};
 
 enum exec_network {
 	EXEC_NETWORK_NONE, // loopback only
@@ -166,6 +173,12 @@ struct exec_ops {
 	// while the job runs. ERR_UNSUPPORTED where logs are fetched otherwise.
 	must_check int (*open_log)(struct exec_driver *d, const char *job, unsigned attempt,
 				   struct err *e);
+
+	// The end of what the script wrote of how far it is, as it wrote it, at any time between submit() and forget():
+	// the count of bytes, and when they came. ERR_NOT_FOUND: nothing. NULL where none is read.
+	must_check ssize_t (*progress)(struct exec_driver *d, const char *job, unsigned attempt,
+				       char out[static EXEC_PROGRESS_MAX], int64_t *wall_ns,
+				       struct err *e);
 
 	// Forgets the attempt and removes what it left. Only after `ended`. Unknown is success.
 	must_check int (*forget)(struct exec_driver *d, const char *job, unsigned attempt,

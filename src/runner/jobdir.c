@@ -6,12 +6,20 @@
 #include "runner/proto.h"
 #include "runner/sys.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
 #define ALIVE_MAGIC 0x4f414c01u
+
+// Of struct jobdir_progress in `alive`.
+enum {
+	PROGRESS_AT = sizeof(struct jobdir_alive),
+	PROGRESS_HEAD = offsetof(struct jobdir_progress, text),
+	PROGRESS_TRIES = 4
+};
 
 char *jobdir_name(char out[static JOBDIR_NAME_MAX], const char *job, unsigned attempt)
 {
@@ -55,7 +63,7 @@ static int open_waiting(int dir, const char *name, struct err *e)
 
 int jobdir_alive_make(int dir, struct err *e)
 {
-	static const struct jobdir_alive none;
+	static const char none[PROGRESS_AT + PROGRESS_HEAD];
 	auto_fd int fd = open_waiting(dir, "alive.new", e);
 
 	if (fd < 0 || file_pwrite_all(fd, &none, sizeof(none), 0, e) < 0)
@@ -74,6 +82,38 @@ int jobdir_alive_write(int alive, int64_t started_wall_ns, struct err *e)
 	struct jobdir_alive a = { ALIVE_MAGIC, (int32_t)getpid(), started_wall_ns };
 
 	return file_pwrite_all(alive, &a, sizeof(a), 0, e);
+}
+
+// FNV-1a
+static uint32_t sum_of(const char *p, size_t n)
+{
+	uint32_t sum = 2166136261u;
+
+	for (size_t i = 0; i < n; i++)
+		sum = (sum ^ (unsigned char)p[i]) * 16777619u;
+	return sum;
+}
+
+int jobdir_progress_write(int alive, struct jobdir_progress *p, struct err *e)
+{
+	p->sum = sum_of(p->text, p->size);
+	return file_pwrite_all(alive, p, PROGRESS_HEAD + p->size, PROGRESS_AT, e);
+}
+
+int jobdir_progress_read(int alive, struct jobdir_progress *p, struct err *e)
+{
+	for (int i = 0; i < PROGRESS_TRIES; i++) {
+		ssize_t n = file_pread_full(alive, p, sizeof(*p), PROGRESS_AT, e);
+
+		if (n < 0)
+			return -1;
+		if (n < PROGRESS_HEAD || !p->size)
+			break;
+		if (p->size <= sizeof(p->text) && (size_t)n >= PROGRESS_HEAD + p->size &&
+		    p->sum == sum_of(p->text, p->size))
+			return 0;
+	}
+	return err_set(e, ERR_NOT_FOUND, "the script has not said how far it is");
 }
 
 static int exit_read(int dir, bool *there, struct jobdir_exit *x, struct err *e)

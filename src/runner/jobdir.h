@@ -1,6 +1,7 @@
 // runner/jobdir: the directory of one attempt, DATA/jobs/JOB.ATTEMPT/, which is all that daemon, runner and shim
 // need to find each other's traces after a crash of any of them.
 //   oscar/config/script.sh  oscar/input/  oscar/output/   seen as /oscar in the sandbox
+//   oscar/progress  FIFO, lines about how far the script is; the shim reads them
 //   event   standard input of the script       env    NUL-terminated NAME=VALUE strings
 //   secrets the same, when there are any; removed as soon as they were read
 //   log     exec/joblog.h                      alive  locked (flock) as long as the shim lives
@@ -19,6 +20,7 @@
 enum { JOBDIR_NAME_MAX = 96, JOBDIR_REASON_MAX = 200, JOBDIR_ENV_BYTES_MAX = 1900000 };
 
 #define JOBDIR_SECRETS "secrets"
+#define JOBDIR_PROGRESS "oscar/progress"
 
 // Bytes written to `ctl`.
 enum jobdir_order { JOBDIR_CANCEL = 'C', JOBDIR_STOP = 'S' };
@@ -58,6 +60,15 @@ struct jobdir_alive {
 	int64_t started_wall_ns;
 };
 
+// Behind it: the end of what the script wrote of how far it is, as it wrote it.
+enum { JOBDIR_PROGRESS_MAX = 4096 };
+struct jobdir_progress {
+	uint32_t size; // of `text`; 0 = nothing yet
+	uint32_t sum;  // over it: who reads while it is written sees that
+	int64_t wall_ns;
+	char text[JOBDIR_PROGRESS_MAX];
+};
+
 enum jobdir_state { JOBDIR_NEW, JOBDIR_RUNNING, JOBDIR_ENDED, JOBDIR_GONE };
 
 // "JOB.ATTEMPT". And back: false when `name` is none.
@@ -67,6 +78,11 @@ bool jobdir_parse(const char *name, char *job, size_t job_max, unsigned *attempt
 // Makes `alive`, locked, and returns its descriptor. ERR_EXISTS when the attempt began before.
 must_check int jobdir_alive_make(int dir, struct err *e);
 must_check int jobdir_alive_write(int alive, int64_t started_wall_ns, struct err *e);
+
+// The caller sets size (0 takes back what was said), wall_ns and text. Not durable: no report is worth a sync.
+must_check int jobdir_progress_write(int alive, struct jobdir_progress *p, struct err *e);
+// ERR_NOT_FOUND: the script said nothing.
+must_check int jobdir_progress_read(int alive, struct jobdir_progress *p, struct err *e);
 
 // The state; *x is filled when it is JOBDIR_ENDED, *started_wall_ns (0 = not yet) when running or ended.
 must_check int jobdir_look(int dir, enum jobdir_state *out, struct jobdir_exit *x,

@@ -28,7 +28,7 @@ enum {
 };
 static const uint64_t default_log = UINT64_C(1) << 20;
 
-enum { FD_OUT, FD_ERR, FD_REPORT, FD_INIT, FD_CTL, FD_LISTEN, FD_DAEMON, FD_COUNT };
+enum { FD_OUT, FD_ERR, FD_REPORT, FD_INIT, FD_CTL, FD_LISTEN, FD_DAEMON, FD_PROGRESS, FD_COUNT };
 
 static int64_t ms(int64_t n)
 {
@@ -267,7 +267,7 @@ void shim_watch_output(struct shim *s)
 int shim_wait_ms(const struct shim *s)
 {
 	const int64_t now = clock_mono_ns();
-	const int64_t at[] = { s->deadline_ns, s->kill_ns, s->look_ns, s->door_ns };
+	const int64_t at[] = { s->deadline_ns, s->kill_ns, s->look_ns, s->door_ns, s->progress_ns };
 	int64_t least = INT64_C(3600000000000);
 
 	for (size_t i = 0; i < ARRAY_LEN(at); i++)
@@ -314,11 +314,12 @@ static void serve(struct shim *s, int listener)
 		[FD_CTL] = { s->job->ctl, POLLIN, 0 },
 		[FD_LISTEN] = { listener, POLLIN, 0 },
 		[FD_DAEMON] = { -1, POLLIN, 0 },
+		[FD_PROGRESS] = { s->progress, POLLIN, 0 },
 	};
 
 	while (!s->reaped || p[FD_OUT].fd >= 0 || p[FD_ERR].fd >= 0 || p[FD_REPORT].fd >= 0) {
 		if (s->reaped)
-			s->look_ns = s->kill_ns = s->deadline_ns = s->door_ns = 0;
+			s->look_ns = s->kill_ns = s->deadline_ns = s->door_ns = s->progress_ns = 0;
 		if (poll(p, FD_COUNT, shim_wait_ms(s)) < 0 && errno != EINTR)
 			break;
 		if (p[FD_REPORT].revents && !shim_take_report(s))
@@ -329,6 +330,7 @@ static void serve(struct shim *s, int listener)
 			p[FD_ERR].fd = -1;
 		if (p[FD_CTL].revents)
 			shim_take_orders(s);
+		shim_progress_turn(s, &p[FD_PROGRESS]);
 		if (p[FD_INIT].revents) {
 			shim_reap(s);
 			p[FD_INIT].fd = -1;
@@ -338,6 +340,7 @@ static void serve(struct shim *s, int listener)
 		if (!s->reaped)
 			shim_door_turn(s, &p[FD_LISTEN], &p[FD_DAEMON]);
 	}
+	shim_progress_rest(s);
 }
 
 // What a script made of a file that changed under it is made of neither version.
@@ -395,7 +398,9 @@ static int open_files(struct shim *s, struct err *e)
 	    st.st_uid != j->world->owner)
 		return err_set(e, ERR_INVALID, "the job's log cannot be opened");
 	s->output = sys_open_beneath(j->jobdir, "oscar/output", O_RDONLY | O_DIRECTORY, 0);
-	return s->output < 0 ? err_sys(e, ERR_IO, errno, "open the output folder") : 0;
+	if (s->output < 0)
+		return err_sys(e, ERR_IO, errno, "open the output folder");
+	return shim_progress_open(s, e);
 }
 
 static void run(struct shim *s)
@@ -440,9 +445,13 @@ static void job_started(struct shim *s)
 no_return void shim_run(const struct shim_job *j)
 {
 	static const struct sandbox_parent none = { -1, -1, -1, -1, -1, -1 };
-	struct shim s = {
-		.job = j, .box = none, .log = -1, .output = -1, .null = -1, .record = -1
-	};
+	struct shim s = { .job = j,
+			  .box = none,
+			  .log = -1,
+			  .output = -1,
+			  .null = -1,
+			  .record = -1,
+			  .progress = -1 };
 	enum shim_status status;
 	struct err e = { 0 };
 

@@ -23,6 +23,9 @@ struct shim {
 	struct rusage used; // of the sandbox, without control groups
 	struct jobdir_exit exit;
 	void (*started)(struct shim *s); // after exit.started_wall_ns was set
+	int progress;			 // FIFO that the script writes to
+	int64_t progress_ns; // looked at again then, monotonic; 0 = as soon as something comes
+	struct jobdir_progress said; // the end of what came
 };
 
 // Both are as long as the job's log may be.
@@ -51,6 +54,15 @@ int shim_listen(const struct shim *s, const char *name, struct err *e);
 int shim_accept(const struct shim *s, int listener);
 // What came at a door (runner/door.h): `daemon` becomes who was let in.
 void shim_door_turn(struct shim *s, struct pollfd *listener, struct pollfd *daemon);
+
+// shimprogress.c: what the script says of how far it is.
+must_check int shim_progress_open(struct shim *s, struct err *e);
+// What came is passed on to who looks into the job's folder; no more than every PROGRESS_PAUSE_MS, for which time
+// nothing is read: a script that says more waits. `p` is the FIFO's.
+void shim_progress_turn(struct shim *s, struct pollfd *p);
+void shim_progress_rest(struct shim *s);   // all that is left, now
+void shim_progress_log(struct shim *s);	   // its last words, as a line in the log
+void shim_progress_forget(struct shim *s); // the next call begins without
 
 // shimwarm.c: until pid 1 is dead.
 void warm_serve(struct shim *s, int listener);

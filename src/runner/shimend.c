@@ -81,4 +81,6 @@ void shim_conclude(struct shim *s, const struct cgroup_usage *before)
 		snprintf(text, sizeof(text), "%s\n", s->exit.reason);
 		shim_say(s, text);
 	}
+	if (s->log >= 0 && (s->exit.outcome != JOBDIR_EXITED || s->exit.exit_code))
+		shim_progress_log(s);
 }

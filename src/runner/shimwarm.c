@@ -11,7 +11,7 @@
 #include <poll.h>
 #include <stdio.h>
 
-enum { FD_OUT, FD_ERR, FD_REPORT, FD_INIT, FD_CTL, FD_LISTEN, FD_DRIVER, FD_COUNT };
+enum { FD_OUT, FD_ERR, FD_REPORT, FD_INIT, FD_CTL, FD_LISTEN, FD_DRIVER, FD_PROGRESS, FD_COUNT };
 
 struct warm {
 	struct shim *shim;
@@ -59,7 +59,10 @@ static void end_call(struct warm *w)
 {
 	struct shim *s = w->shim;
 
+	shim_progress_rest(s);
+	w->p[FD_PROGRESS].fd = s->progress;
 	shim_conclude(s, &w->before);
+	shim_progress_forget(s);
 	w->busy = false;
 	file_close(s->log); // before the driver hears of it, who looks whether the log is free
 	s->log = -1;
@@ -146,6 +149,7 @@ static void turn(struct warm *w)
 		w->p[FD_ERR].fd = -1;
 	if (w->p[FD_CTL].revents)
 		take_orders(w);
+	shim_progress_turn(s, &w->p[FD_PROGRESS]);
 	if (w->p[FD_LISTEN].revents)
 		take_caller(w);
 	if (w->p[FD_DRIVER].revents)
@@ -183,6 +187,7 @@ void warm_serve(struct shim *s, int listener)
 				  [FD_CTL] = { s->job->ctl, POLLIN, 0 },
 				  [FD_LISTEN] = { listener, POLLIN, 0 },
 				  [FD_DRIVER] = { -1, POLLIN, 0 },
+				  [FD_PROGRESS] = { s->progress, POLLIN, 0 },
 			  } };
 
 	the_warm = &w;

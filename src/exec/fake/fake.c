@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "exec/joblog.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -177,6 +178,12 @@ static int make_files(struct fake *f, const char *name, const struct exec_fake_a
 		return -1;
 	if (a->log && *a->log && joblog_append(log, JOBLOG_STDOUT, a->log, strlen(a->log), e) < 0)
 		return -1;
+	if (a->progress) {
+		auto_fd int fd = file_open(dir, "progress", O_WRONLY | O_CREAT, 0600, e);
+
+		if (fd < 0 || file_write_all(fd, a->progress, strlen(a->progress), e) < 0)
+			return -1;
+	}
 	if (a->output_name) {
 		auto_free char *path = mem_printf("output/%s", a->output_name);
 		auto_fd int fd = file_open(dir, path, O_WRONLY | O_CREAT | O_EXCL, 0644, e);
@@ -324,6 +331,20 @@ static int fake_open_log(struct exec_driver *d, const char *id, unsigned attempt
 	return open_below(self(d), id, attempt, "log", 0, e);
 }
 
+static ssize_t fake_progress(struct exec_driver *d, const char *id, unsigned attempt,
+			     char out[static EXEC_PROGRESS_MAX], int64_t *wall_ns, struct err *e)
+{
+	auto_fd int fd = open_below(self(d), id, attempt, "progress", 0, e);
+	struct stat st;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, ERR_IO, errno, "progress");
+	*wall_ns = st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec;
+	return file_read_full(fd, out, EXEC_PROGRESS_MAX, e);
+}
+
 static int fake_forget(struct exec_driver *d, const char *id, unsigned attempt, struct err *e)
 {
 	struct fake *f = self(d);
@@ -407,6 +428,7 @@ static const struct exec_ops ops = {
 	.adopt = fake_adopt,
 	.open_output = fake_open_output,
 	.open_log = fake_open_log,
+	.progress = fake_progress,
 	.forget = fake_forget,
 	.list = fake_list,
 	.capacity = fake_capacity,

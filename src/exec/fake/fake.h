@@ -15,6 +15,7 @@ struct exec_fake_answer {
 	const char *log;	 // copied; its standard output
 	const char *output_name; // copied; one file in the output directory, NULL = none
 	struct span output;	 // copied; its content
+	const char *progress;	 // copied; what it says of how far it is, NULL = nothing
 	int64_t delay_ms;	 // of the run; < 0 = by chance within the options' bounds
 	bool never;		 // runs until cancelled
 };

@@ -221,7 +221,8 @@ int files_env(struct buf *b, const struct exec_spec *s, struct err *e)
 	if (add_default(b, s, "PATH", path, e) < 0 || add_default(b, s, "HOME", "/tmp", e) < 0 ||
 	    add_default(b, s, "TMPDIR", "/tmp", e) < 0 ||
 	    add_default(b, s, "TMP_INPUT_DIR", "/oscar/input", e) < 0 ||
-	    add_default(b, s, "TMP_OUTPUT_DIR", "/oscar/output", e) < 0)
+	    add_default(b, s, "TMP_OUTPUT_DIR", "/oscar/output", e) < 0 ||
+	    add_default(b, s, "OSCAR_PROGRESS", "/" JOBDIR_PROGRESS, e) < 0)
 		return -1;
 	if (s->input_file || s->input_mount) {
 		auto_free char *file = !s->input_file ? mem_printf("/mnt/%s", s->input_mount)
@@ -280,6 +281,8 @@ static int make_folders(int dir, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
 		if (mkdirat(dir, folders[i], 0755) < 0)
 			return err_sys(e, ERR_IO, errno, "mkdir %s", folders[i]);
+	if (mkfifoat(dir, JOBDIR_PROGRESS, 0600) < 0)
+		return err_sys(e, ERR_IO, errno, "make " JOBDIR_PROGRESS);
 	return 0;
 }
 

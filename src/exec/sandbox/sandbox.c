@@ -237,6 +237,21 @@ static int sandbox_open_log(struct exec_driver *d, const char *id, unsigned atte
 	return open_below(d, id, attempt, "log", 0, e);
 }
 
+_Static_assert((int)EXEC_PROGRESS_MAX == (int)JOBDIR_PROGRESS_MAX, "what a script says fits");
+
+static ssize_t sandbox_progress(struct exec_driver *d, const char *id, unsigned attempt,
+				char out[static EXEC_PROGRESS_MAX], int64_t *wall_ns, struct err *e)
+{
+	auto_fd int fd = open_below(d, id, attempt, "alive", 0, e);
+	struct jobdir_progress p;
+
+	if (fd < 0 || jobdir_progress_read(fd, &p, e) < 0)
+		return -1;
+	memcpy(out, p.text, p.size);
+	*wall_ns = p.wall_ns;
+	return (ssize_t)p.size;
+}
+
 static int sandbox_forget(struct exec_driver *base, const char *id, unsigned attempt, struct err *e)
 {
 	struct sandbox_driver *d = self(base);
@@ -392,6 +407,7 @@ static const struct exec_ops ops = {
 	.adopt = sandbox_adopt,
 	.open_output = sandbox_open_output,
 	.open_log = sandbox_open_log,
+	.progress = sandbox_progress,
 	.forget = sandbox_forget,
 	.list = sandbox_list,
 	.give = sandbox_give,

@@ -331,7 +331,7 @@ static void the_environment_is_as_given(void **state)
 	assert_outcome(r, EXEC_EXITED);
 	assert_string_equal(out, "with  blanks and\nline $HOME `id`||/usr/bin:/bin|/tmp|"
 				 "{\"a\": \"x  y * \\n\"}|/oscar/input|/oscar/output|"
-				 "/oscar/input/in.txt|11\n");
+				 "/oscar/input/in.txt|12\n");
 	bed_forget(b, "env");
 }
 
@@ -532,6 +532,87 @@ static void the_log_can_be_read_while_the_job_runs(void **state)
 	bed_wait(b, "follow", 1, true, &ev);
 	assert_outcome(ev.result, EXEC_CANCELLED);
 	bed_forget(b, "follow");
+}
+
+static struct span said(struct bed *b, const char *job, char out[static EXEC_PROGRESS_MAX])
+{
+	struct err e = { 0 };
+	int64_t wall_ns;
+	ssize_t n = b->driver->ops->progress(b->driver, job, 1, out, &wall_ns, &e);
+
+	if (n < 0 && e.code != ERR_NOT_FOUND)
+		fail_msg("%s", e.msg);
+	return span_make(out, n < 0 ? 0 : (size_t)n);
+}
+
+// Runs a script that goes on until it is cancelled, and waits until what it says ends so.
+static void expect_said(struct bed *b, const char *job, const char *script, const char *end)
+{
+	auto_free char *text = mem_printf("%s\nwhile :; do sleep 0.05; done", script);
+	struct exec_spec s = bed_spec(job, text);
+	char out[EXEC_PROGRESS_MAX];
+	struct bed_event ev;
+	struct err e = { 0 };
+
+	bed_submit(b, &s);
+	for (int i = 0;; i++) {
+		struct span tail = said(b, job, out);
+
+		if (tail.n >= strlen(end) && span_is(span_from(tail, tail.n - strlen(end)), end))
+			break;
+		if (i > 4000)
+			fail_msg("%s says \"" SPAN_FMT "\"", job, SPAN_ARG(tail));
+		bed_pause_ms(5);
+	}
+	assert_int_equal(b->driver->ops->cancel(b->driver, job, 1, &e), 0);
+	bed_wait(b, job, 1, true, &ev);
+	assert_outcome(ev.result, EXEC_CANCELLED);
+}
+
+static void what_a_script_says_of_its_progress_is_known(void **state)
+{
+	struct bed *b = need(state);
+	char out[EXEC_PROGRESS_MAX];
+	auto_free char *log = NULL;
+
+	expect_said(b, "p-one",
+		    "echo '{\"progress\":0.1}' > $OSCAR_PROGRESS; echo x >> $OSCAR_PROGRESS",
+		    "{\"progress\":0.1}\nx\n");
+	// What it said last is in its log, for who looks why it ended.
+	log = bed_log(b, "p-one", JOBLOG_SYSTEM);
+	assert_non_null(strstr(log, "it last said: x\n"));
+	bed_forget(b, "p-one");
+	// A folder that served before.
+	expect_said(b, "p-none", "printf '\\n' > $OSCAR_PROGRESS", "\n");
+	assert_int_equal(said(b, "p-none", out).n, 1);
+	bed_forget(b, "p-none");
+}
+
+static void hostile_words_of_progress_are_bounded(void **state)
+{
+	struct bed *b = need(state);
+	char out[EXEC_PROGRESS_MAX];
+
+	expect_said(b, "p-giant",
+		    "head -c 50000000 /dev/zero | tr '\\0' y > $OSCAR_PROGRESS; echo end > "
+		    "$OSCAR_PROGRESS",
+		    "yyyend\n");
+	assert_int_equal(said(b, "p-giant", out).n, EXEC_PROGRESS_MAX);
+	bed_forget(b, "p-giant");
+	expect_said(b, "p-many",
+		    "yes 0123456789 | head -n 2000000 > $OSCAR_PROGRESS; echo 1 > $OSCAR_PROGRESS",
+		    "0123456789\n1\n");
+	bed_forget(b, "p-many");
+	// It cannot be taken away, replaced, or changed; who reads it himself takes only his own words.
+	expect_said(
+		b, "p-link",
+		"rm -f $OSCAR_PROGRESS; ln -sf /etc/passwd $OSCAR_PROGRESS; mv $OSCAR_PROGRESS "
+		"/tmp/x;"
+		"chmod 000 $OSCAR_PROGRESS; cat < $OSCAR_PROGRESS > /dev/null & sleep 0.2; kill $!; wait;"
+		"[ -p $OSCAR_PROGRESS ] && [ ! -L $OSCAR_PROGRESS ] && echo still > "
+		"$OSCAR_PROGRESS",
+		"still\n");
+	bed_forget(b, "p-link");
 }
 
 // Runs a script that prints one word and forgets the job; a descriptor of its log, opened before.
@@ -746,9 +827,10 @@ static void an_image_is_the_root(void **state)
 	auto_free char *out = bed_log(b, "image", JOBLOG_STDOUT);
 
 	assert_outcome(r, EXEC_EXITED);
-	assert_string_equal(out, "image\n{}ro\n/oscar:\nconfig\ninput\noutput\n\n/usr/bin:\n"
-				 "127.0.0.1 localhost oscar\n::1 localhost oscar\n"
-				 "/home* /root* /var*\n");
+	assert_string_equal(out,
+			    "image\n{}ro\n/oscar:\nconfig\ninput\noutput\nprogress\n\n/usr/bin:\n"
+			    "127.0.0.1 localhost oscar\n::1 localhost oscar\n"
+			    "/home* /root* /var*\n");
 	bed_forget(b, "image");
 }
 
@@ -892,6 +974,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(outputs_belong_to_the_daemon),
 		cmocka_unit_test(too_much_log_is_counted_and_dropped),
 		cmocka_unit_test(the_log_can_be_read_while_the_job_runs),
+		cmocka_unit_test(what_a_script_says_of_its_progress_is_known),
+		cmocka_unit_test(hostile_words_of_progress_are_bounded),
 		cmocka_unit_test(a_log_that_somebody_reads_never_becomes_anothers),
 		cmocka_unit_test(limits_end_the_job_with_their_reason),
 		cmocka_unit_test(a_fork_bomb_hurts_only_itself),

@@ -259,12 +259,55 @@ static void output_nested_without_end_is_noticed(void **state)
 	assert_true(o.too_deep);
 }
 
+static void what_a_script_says_is_in_its_folder(void **state)
+{
+	struct place *p = *state;
+	struct jobdir_progress said = { .size = 5, .wall_ns = 77, .text = "hello" }, got;
+	struct err e = { 0 };
+	int alive = jobdir_alive_make(p->dir, &e);
+	char broken = 'X';
+
+	assert_true(alive >= 0);
+	assert_int_equal(jobdir_progress_read(alive, &got, &e), -1);
+	assert_int_equal(e.code, ERR_NOT_FOUND);
+	assert_int_equal(jobdir_progress_write(alive, &said, &e), 0);
+	assert_int_equal(jobdir_alive_write(alive, 42, &e), 0); // both have their places
+	assert_int_equal(jobdir_progress_read(alive, &got, &e), 0);
+	assert_memory_equal(got.text, "hello", 5);
+	assert_int_equal(got.size, 5);
+	assert_int_equal(got.wall_ns, 77);
+	// One that is being written.
+	assert_int_equal(pwrite(alive, &broken, 1,
+				(off_t)(sizeof(struct jobdir_alive) +
+					offsetof(struct jobdir_progress, text))),
+			 1);
+	assert_int_equal(jobdir_progress_read(alive, &got, &e), -1);
+	// Its size is not believed.
+	said.size = JOBDIR_PROGRESS_MAX;
+	assert_int_equal(jobdir_progress_write(alive, &said, &e), 0);
+	assert_int_equal(ftruncate(alive, 100), 0);
+	assert_int_equal(jobdir_progress_read(alive, &got, &e), -1);
+	said.size = 0;
+	assert_int_equal(jobdir_progress_write(alive, &said, &e), 0);
+	assert_int_equal(jobdir_progress_read(alive, &got, &e), -1);
+	// The next attempt in the same folder begins without.
+	said.size = 5;
+	assert_int_equal(jobdir_progress_write(alive, &said, &e), 0);
+	close(alive);
+	assert_int_equal(renameat(p->dir, "alive", p->dir, "alive.new"), 0);
+	alive = jobdir_alive_make(p->dir, &e);
+	assert_true(alive >= 0);
+	assert_int_equal(jobdir_progress_read(alive, &got, &e), -1);
+	close(alive);
+}
+
 #define IN_PLACE(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_go_both_ways),
+		IN_PLACE(what_a_script_says_is_in_its_folder),
 		IN_PLACE(the_lock_and_the_record_tell_the_state),
 		IN_PLACE(a_damaged_record_is_told_from_none),
 		IN_PLACE(an_order_needs_a_listener),
