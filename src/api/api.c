@@ -8,12 +8,13 @@
 #include "base/mem.h"
 #include "codec/url.h"
 #include "db/db.h"
+#include "dispatch/dispatch.h"
 #include "notify/notify.h"
 
 #include <errno.h>
 #include <fcntl.h>
 
-enum { TICK_MS = 200, SYNC_TIMEOUT_MS = 300000, EVENT_MAX = 16 << 20 };
+enum { TICK_MS = 200, PROGRESS_MS = 500, SYNC_TIMEOUT_MS = 300000, EVENT_MAX = 16 << 20 };
 #define IMAGE_MAX (UINT64_C(64) << 30)
 
 #define B ROUTE_BASIC
@@ -266,6 +267,31 @@ static void on_commit(void *owner)
 	wake_topic(owner, TOPIC_FEED);
 }
 
+// Asks jobs how far they are, while somebody follows the feed.
+static void look_for_progress(struct api *a)
+{
+	bool news;
+
+	{
+		auto_lock held = lock_hold(&a->lock);
+
+		if (!a->server || !a->watchers ||
+		    clock_mono_ns() - a->looked_ns < PROGRESS_MS * NS_PER_MS)
+			return;
+		a->looking = true;
+	}
+	news = dispatch_progress_look(a->o.dispatch);
+	{
+		auto_lock held = lock_hold(&a->lock);
+
+		a->looking = false;
+		a->looked_ns = clock_mono_ns();
+		pthread_cond_broadcast(&a->wake);
+	}
+	if (news)
+		wake_topic(a, TOPIC_FEED);
+}
+
 static void *timer_main(void *arg)
 {
 	struct api *a = arg;
@@ -280,6 +306,7 @@ static void *timer_main(void *arg)
 		pthread_mutex_unlock(&a->lock);
 		if (logs)
 			wake_topic(a, TOPIC_LOGS);
+		look_for_progress(a);
 		api_run_tick(a);
 		api_queue_tick(a);
 		pthread_mutex_lock(&a->lock);
@@ -336,6 +363,8 @@ void api_detach(struct api *a)
 
 	a->server = NULL;
 	pthread_cond_signal(&a->wake); // readers of queues are answered
+	while (a->looking)	       // dispatch may go after this
+		pthread_cond_wait(&a->wake, &a->lock);
 }
 
 void api_close(struct api *a)

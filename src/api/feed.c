@@ -1,20 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-// feed: everything that happens as Server-Sent Events (WHATWG HTML 9.2), resumable by id.
+// feed: everything that happens as Server-Sent Events (WHATWG HTML 9.2), resumable by id. How far jobs are comes among it
+// without an id: it is not kept.
 #include "db/feed.h"
 #include "api/req.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "dispatch/dispatch.h"
 
 enum { PAGE = 64, TEXT_MAX = 1 << 20, KEEPALIVE_EVERY = 1 };
 
 struct feed_stream {
 	struct api *api;
 	int64_t user, after;
+	uint64_t progress; // the number of the last news that was sent
 	bool admin;
 	struct buf text;
 	size_t sent;
 	bool idle; // said nothing since it was parked
 };
+
+static void add_progress(struct feed_stream *f, struct arena *mem)
+{
+	struct dispatch_progress *list;
+	size_t n = dispatch_progress_since(f->api->o.dispatch, f->admin ? 0 : f->user, &f->progress,
+					   mem, &list);
+
+	for (size_t i = 0; i < n; i++) {
+		auto_json json_t *v = json_pack("{s:s,s:s,s:I,s:s}", "job", list[i].job, "service",
+						list[i].service, "attempt",
+						(json_int_t)list[i].attempt, "state", "running");
+
+		json_object_set_new(v, "run", json_sprintf("%lld", (long long)list[i].run));
+		json_progress(v, &list[i].said, list[i].wall_ns);
+		auto_free char *text = codec_json_text(v, CODEC_JSON_PLAIN);
+
+		buf_printf(&f->text, "event: progress\ndata: %s\n\n", text);
+	}
+}
 
 static int fill(struct feed_stream *f)
 {
@@ -35,7 +57,9 @@ static int fill(struct feed_stream *f)
 				   (long long)list[i].seq, SPAN_ARG(list[i].kind),
 				   SPAN_ARG(list[i].doc));
 	}
-	return n > 0;
+	if (!n)
+		add_progress(f, &mem);
+	return n > 0 || f->text.n > 0;
 }
 
 static ssize_t feed_stream_read(void *owner, struct http_req *r unused_arg, uint64_t at unused_arg,
@@ -68,6 +92,11 @@ static void feed_stream_close(void *owner)
 {
 	struct feed_stream *f = owner;
 
+	{
+		auto_lock held = lock_hold(&f->api->lock);
+
+		f->api->watchers--;
+	}
 	buf_release(&f->text);
 	mem_free(f);
 }
@@ -95,6 +124,11 @@ void api_feed(struct req *q)
 			   ? (int64_t)from
 			   : query_int(q, "after", newest, 0, INT64_MAX);
 	s.owner = f;
+	{
+		auto_lock held = lock_hold(&q->api->lock);
+
+		q->api->watchers++;
+	}
 	http_reply_header(q->http, "Cache-Control", SPAN("no-cache"));
 	http_reply_stream(q->http, 200, "text/event-stream", UINT64_MAX, &s);
 }

@@ -131,12 +131,18 @@ json_t *req_job_json(struct req *q, const struct queue_job *j)
 	json_t *v = json_pack("{s:s,s:s,s:s,s:s,s:I,s:s}", "id", j->name, "name", j->name,
 			      "service", j->service_name, "state", queue_state_name(j->state),
 			      "attempt", (json_int_t)j->attempt, "reason", j->reason);
+	struct progress said;
+	struct err none = { 0 };
+	int64_t said_ns;
 
 	json_time(v, "created", j->created_ns);
 	json_time(v, "started", j->started_ns);
 	json_time(v, "finished", j->ended_ns);
 	if (j->exit_code >= 0)
 		json_object_set_new(v, "exit_code", json_integer(j->exit_code));
+	if (j->state == QUEUE_RUNNING &&
+	    dispatch_progress(q->api->o.dispatch, j->id, j->attempt, &said, &said_ns, &none) == 0)
+		json_progress(v, &said, said_ns);
 	json_object_set_new(v, "input", json_string(input_of(q, j)));
 	json_object_set_new(v, "outputs_count", json_integer(j->outputs));
 	json_object_set_new(v, "run", json_sprintf("%lld", (long long)j->run));

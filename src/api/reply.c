@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "codec/progress.h"
 
 static const struct {
 	enum err_code code;
@@ -99,6 +100,15 @@ void json_time(json_t *o, const char *key, int64_t ns)
 
 	if (ns)
 		json_object_set_new(o, key, json_string(clock_iso_s(ns, text)));
+}
+
+void json_progress(json_t *o, const struct progress *p, int64_t wall_ns)
+{
+	if (p->done >= 0)
+		json_object_set_new(o, "progress", json_real(p->done));
+	if (p->message[0])
+		json_object_set_new(o, "progress_message", json_string(p->message));
+	json_time(o, "progress_time", wall_ns);
 }
 
 struct service_def *req_service(struct req *q)

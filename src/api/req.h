@@ -65,6 +65,9 @@ struct api {
 	struct queue_waiter *queue_waiters; // readers of queues of events (targets.c) …
 	bool queue_news;		    // … who may find something
 	unsigned followers;		    // log streams that want ticks
+	unsigned watchers;		    // feed streams, which want to know how far jobs are
+	int64_t looked_ns;		    // when jobs were asked that last, monotonic
+	bool looking;			    // they are asked now
 	bool stop;
 	pthread_cond_t wake;
 	pthread_t timer;
@@ -95,6 +98,9 @@ int64_t query_int(struct req *q, const char *name, int64_t otherwise, int64_t mi
 struct span query_text(struct req *q, const char *name); // "" when absent
 bool query_flag(struct req *q, const char *name);	 // 1, true
 void json_time(json_t *o, const char *key, int64_t ns);	 // ISO with seconds; left out when 0
+// "progress", "progress_message" as far as they were said, "progress_time".
+struct progress;
+void json_progress(json_t *o, const struct progress *p, int64_t wall_ns);
 // "image_digest": what a service's pinned image is, to the bit; left out for the machine's own programs. (images.c)
 void json_image_digest(struct req *q, json_t *v, const char *image_id);
 // "image_state" while a service's image is on its way, "image_checked" when it was asked for again, "image_error" why

@@ -51,6 +51,17 @@ static const char *took(struct cli *c, const json_t *job)
 	return cli_duration(c, (to - from) / NS_PER_S);
 }
 
+const char *cli_said(struct cli *c, const json_t *job)
+{
+	const json_t *done = json_object_get(job, "progress");
+	const char *message = cli_text(job, "progress_message");
+
+	if (!done)
+		return message;
+	return arena_printf(&c->a, "%.0f %%%s%s", json_number_value(done) * 100,
+			    *message ? ": " : "", message);
+}
+
 static void add_row(struct cli_table *t, const json_t *job)
 {
 	cli_table_add(t, cli_text(job, "name"));
@@ -60,7 +71,7 @@ static void add_row(struct cli_table *t, const json_t *job)
 	cli_table_add(t, cli_text(job, "created"));
 	cli_table_add(t, took(t->c, job));
 	cli_table_add(t, cli_text(job, "input"));
-	cli_table_add(t, cli_text(job, "reason"));
+	cli_table_add(t, *cli_text(job, "reason") ? cli_text(job, "reason") : cli_said(t->c, job));
 }
 
 static int get_page(struct cli *c, int64_t limit, const char *after, json_t **out, struct err *e)
@@ -240,7 +251,7 @@ static bool print_log(void *owner, struct span piece)
 	return fwrite(piece.p, 1, piece.n, r->out) == piece.n && fflush(r->out) == 0;
 }
 
-static int print_job_log(struct cli *c, const char *job, bool follow, struct err *e)
+static int print_log_of(struct cli *c, const char *job, bool follow, struct err *e)
 {
 	const char *stream = cli_opt(c, "stream");
 	struct log_reader reader = { .out = c->out };
@@ -269,6 +280,15 @@ static int print_job_log(struct cli *c, const char *job, bool follow, struct err
 		    cli_sleep_ms(500, e) < 0)
 			return -1;
 	}
+}
+
+static int print_job_log(struct cli *c, const char *job, bool follow, struct err *e)
+{
+	struct cli_watch *w = follow ? cli_watch_job(c, job) : NULL;
+	int got = print_log_of(c, job, follow, e);
+
+	cli_watch_stop(w);
+	return got;
 }
 
 // The name of the service's newest job, or of the one that followed `last`; "" when there is none.
@@ -363,7 +383,8 @@ static void print_event(void *owner, const struct sse_event *ev)
 	if (r->left > 0)
 		r->left--;
 	r->done = r->left == 0;
-	snprintf(r->last, sizeof(r->last), "%.*s", SPAN_ARG(ev->id));
+	if (ev->id.n)
+		snprintf(r->last, sizeof(r->last), "%.*s", SPAN_ARG(ev->id));
 	if (r->c->format == CLI_JSON)
 		fprintf(r->c->out, "{\"id\":\"%s\",\"event\":\"%.*s\",\"data\":%.*s}\n", r->last,
 			SPAN_ARG(ev->kind), SPAN_ARG(ev->data));

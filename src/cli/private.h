@@ -193,6 +193,8 @@ must_check int cli_local_path(struct cli *c, const char *dir, const char *name, 
 // unless c->progress.
 struct cli_watch;
 struct cli_watch *cli_watch_start(struct cli *c, const char *id);
+// The same with a job whose log is printed meanwhile: a line for each thing that it says of how far it is.
+struct cli_watch *cli_watch_job(struct cli *c, const char *job);
 void cli_watch_stop(struct cli_watch *w); // accepts NULL
 
 // ---- image registries (login.c) ------------------------------------------------------------------------
@@ -240,6 +242,8 @@ must_check int cli_wait(struct cli *c, const char *service, const char *run, int
 			struct err *e);
 
 // Waits for one job. As cli_wait.
+// How far a job says it is: "40 %: frame 12", "" = it says nothing. (job_cmds.c)
+const char *cli_said(struct cli *c, const json_t *job);
 must_check int cli_wait_job(struct cli *c, const char *name, int64_t timeout_s, struct err *e);
 
 // The newest job of the service whose input is this object; waits a moment for it. *out borrowed from the

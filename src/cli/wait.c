@@ -40,8 +40,21 @@ int64_t cli_counts_bad(const struct cli_counts *n)
 	return n->failed + n->cancelled + n->dead;
 }
 
+// What one of those that run says of how far it is, for who looks on; it is not missed.
+static const char *said_by_one(struct cli *c, const char *service, const char *run)
+{
+	auto_json json_t *page = NULL;
+	struct err ignored = { 0 };
+	const char *path = cli_path(c, "/system/jobs?state=running&limit=1&service=%s&run=%s",
+				    service ? service : "", run ? run : "");
+
+	if (!c->progress || cli_get_json(c, path, &page, &ignored) < 0)
+		return "";
+	return cli_clean(c, cli_said(c, json_array_get(json_object_get(page, "jobs"), 0)));
+}
+
 // "[#####.....]"; the arena keeps it until the end of the call, so it is drawn seldom.
-static void draw(struct cli *c, const struct cli_counts *n, int64_t start_ns)
+static void draw(struct cli *c, const struct cli_counts *n, const char *said, int64_t start_ns)
 {
 	int64_t done = n->succeeded + cli_counts_bad(n), all = done + cli_counts_active(n);
 	int64_t took = (clock_mono_ns() - start_ns) / NS_PER_S;
@@ -52,9 +65,9 @@ static void draw(struct cli *c, const struct cli_counts *n, int64_t start_ns)
 	bar[24] = 0;
 	cli_progress(c,
 		     "[%s] %" PRId64 "/%" PRId64 " jobs, %" PRId64 " running, %" PRId64
-		     " failed, %" PRId64 ":%02" PRId64,
+		     " failed, %" PRId64 ":%02" PRId64 "  %s",
 		     bar, done, all, n->staging + n->running + n->uploading, cli_counts_bad(n),
-		     took / 60, took % 60);
+		     took / 60, took % 60, said);
 }
 
 int cli_wait(struct cli *c, const char *service, const char *run, int64_t timeout_s, struct err *e)
@@ -66,7 +79,7 @@ int cli_wait(struct cli *c, const char *service, const char *run, int64_t timeou
 
 		if (cli_counts_get(c, service, run, &n, e) < 0)
 			return -1;
-		draw(c, &n, start);
+		draw(c, &n, n.running ? said_by_one(c, service, run) : "", start);
 		if (cli_counts_active(&n) == 0) {
 			cli_note(c, "%" PRId64 " succeeded, %" PRId64 " failed", n.succeeded,
 				 cli_counts_bad(&n));
@@ -107,7 +120,7 @@ int cli_wait_job(struct cli *c, const char *name, int64_t timeout_s, struct err 
 		if (cli_get_json(c, cli_path(c, "/system/jobs/%s", name), &job, e) < 0)
 			return -1;
 		state = cli_text(job, "state");
-		cli_progress(c, "%s: %s", name, state);
+		cli_progress(c, "%s: %s %s", name, state, cli_clean(c, cli_said(c, job)));
 		if (is_final(state)) {
 			cli_note(c, "%s: %s%s%s", name, state, *cli_text(job, "reason") ? ": " : "",
 				 cli_clean(c, cli_text(job, "reason")));

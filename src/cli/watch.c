@@ -7,12 +7,15 @@
 #include "base/lock.h"
 #include "base/mem.h"
 
-enum { TICK_MS = 250 };
+enum { TICK_MS = 250, JOB_TICK_MS = 1000, ANSWER_MAX = 1 << 20 };
 
 struct cli_watch {
 	struct http_client *http;
 	char *url;
 	FILE *err;
+	int64_t tick_ms;
+	void (*draw)(struct cli_watch *w, const json_t *v);
+	char *said; // what draw_job() printed last
 	pthread_t thread;
 	pthread_mutex_t lock; // guards `stop`
 	pthread_cond_t wake;
@@ -34,6 +37,19 @@ static void draw(struct cli_watch *w, const json_t *v)
 	fflush(w->err);
 }
 
+static void draw_job(struct cli_watch *w, const json_t *v)
+{
+	struct cli c = { .a = { 0 } }; // for its arena
+	const char *said = cli_clean(&c, cli_said(&c, v));
+
+	if (*said && (!w->said || strcmp(w->said, said) != 0)) {
+		mem_free(w->said);
+		w->said = mem_strdup(said);
+		fprintf(w->err, "-- %s\n", said);
+	}
+	arena_release(&c.a);
+}
+
 static void look(struct cli_watch *w)
 {
 	auto_http_answer struct http_answer a = { 0 };
@@ -42,8 +58,8 @@ static void look(struct cli_watch *w)
 	struct err ignored = { 0 };
 
 	if (http_client_call(w->http, &call, &a, &ignored) == 0 && a.status == 200 &&
-	    codec_json_parse(buf_span(&a.body), 1 << 16, &v, &ignored) == 0)
-		draw(w, v);
+	    codec_json_parse(buf_span(&a.body), ANSWER_MAX, &v, &ignored) == 0)
+		w->draw(w, v);
 }
 
 static void *watch_main(void *arg)
@@ -52,7 +68,7 @@ static void *watch_main(void *arg)
 
 	pthread_mutex_lock(&w->lock);
 	while (!w->stop) {
-		lock_wait(&w->wake, &w->lock, clock_mono_ns() + TICK_MS * NS_PER_MS);
+		lock_wait(&w->wake, &w->lock, clock_mono_ns() + w->tick_ms * NS_PER_MS);
 		if (w->stop)
 			break;
 		pthread_mutex_unlock(&w->lock);
@@ -63,7 +79,8 @@ static void *watch_main(void *arg)
 	return NULL;
 }
 
-struct cli_watch *cli_watch_start(struct cli *c, const char *id)
+static struct cli_watch *start(struct cli *c, const char *path, int64_t tick_ms,
+			       void (*draw_it)(struct cli_watch *w, const json_t *v))
 {
 	struct cli_watch *w;
 	struct err ignored = { 0 };
@@ -75,12 +92,24 @@ struct cli_watch *cli_watch_start(struct cli *c, const char *id)
 		mem_free(w);
 		return NULL;
 	}
-	w->url = mem_printf("%s/system/images/progress/%s", c->endpoint, id);
+	w->url = mem_printf("%s%s", c->endpoint, path);
 	w->err = c->err;
+	w->tick_ms = tick_ms;
+	w->draw = draw_it;
 	pthread_mutex_init(&w->lock, NULL);
 	lock_cond_init(&w->wake);
 	lock_thread_start(&w->thread, "cli-watch", watch_main, w);
 	return w;
+}
+
+struct cli_watch *cli_watch_start(struct cli *c, const char *id)
+{
+	return start(c, cli_path(c, "/system/images/progress/%s", id), TICK_MS, draw);
+}
+
+struct cli_watch *cli_watch_job(struct cli *c, const char *job)
+{
+	return start(c, cli_path(c, "/system/jobs/%s", job), JOB_TICK_MS, draw_job);
 }
 
 void cli_watch_stop(struct cli_watch *w)
@@ -92,9 +121,11 @@ void cli_watch_stop(struct cli_watch *w)
 	pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&w->lock);
 	pthread_join(w->thread, NULL);
-	fputs("\r\033[K", w->err);
+	if (w->draw == draw)
+		fputs("\r\033[K", w->err);
 	http_client_free(w->http);
 	pthread_mutex_destroy(&w->lock);
+	mem_free(w->said);
 	mem_free(w->url);
 	mem_free(w);
 }

@@ -6,9 +6,11 @@
 // Errors: as said at each call. Nothing here is lost by a crash: what was active is adopted at the next start.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/histogram.h"
 #include "base/span.h"
+#include "codec/progress.h"
 #include "exec/exec.h"
 
 #include <stdint.h>
@@ -153,6 +155,21 @@ bool dispatch_active(struct dispatch *d, int64_t job, unsigned attempt);
 // The log of an attempt, running or over: a descriptor of records of exec/joblog.h. ERR_NOT_FOUND.
 must_check int dispatch_log(struct dispatch *d, int64_t job, unsigned attempt, struct err *e);
 void dispatch_log_remove(struct dispatch *d, int64_t job, unsigned attempts);
+
+// How far a running attempt says it is, and when it said so. ERR_NOT_FOUND: it did not.
+must_check int dispatch_progress(struct dispatch *d, int64_t job, unsigned attempt,
+				 struct progress *out, int64_t *wall_ns, struct err *e);
+// For followers: looks at what all running jobs say; true when there is news.
+bool dispatch_progress_look(struct dispatch *d);
+// What came after *number, which becomes that of the newest; owner 0 = of everybody. From 0 on: all that is known.
+struct dispatch_progress {
+	const char *job, *service;
+	unsigned attempt;
+	int64_t run, wall_ns;
+	struct progress said;
+};
+size_t dispatch_progress_since(struct dispatch *d, int64_t owner, uint64_t *number,
+			       struct arena *mem, struct dispatch_progress **out);
 
 struct dispatch_usage {
 	unsigned active;

@@ -35,6 +35,10 @@ struct job {
 	bool ended;	// the driver said so; `result` is set
 	bool stopped;	// ended because the daemon stops: back to the queue, not counted
 	struct exec_result result;
+	// How far it says it is, when somebody follows: progress.c.
+	struct progress said;
+	int64_t said_ns;
+	uint64_t said_number;
 };
 
 // Somebody waits for a job.
@@ -64,6 +68,7 @@ struct dispatch {
 	struct job *todo, **todo_tail;
 	struct map waiters; // job id -> struct waiter
 	struct dispatch_figures figures;
+	uint64_t said_number; // of the last news of a job's progress
 	bool started, stopping, end_jobs, workers_stop, look;
 	uint64_t added_seen;
 	struct chore retain;

@@ -41,7 +41,7 @@ static void env_add_image(struct spec_draft *s)
 {
 	const struct image_runtime *image = &s->image;
 	static const char *const ours[] = { "TMP_INPUT_DIR", "TMP_OUTPUT_DIR", "INPUT_FILE_PATH",
-					    "EVENT" };
+					    "EVENT", "OSCAR_PROGRESS" };
 
 	for (size_t i = 0; i < image->env_count; i++) {
 		const char *name = image->env[i].name;

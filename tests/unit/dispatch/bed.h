@@ -29,7 +29,7 @@ struct bed {
 // The first word of the script: "ok" ends well and leaves the input as file "out"; "print" only prints a line, "print-much" 16,384
 // bytes;
 // "fail" exits with 7, "fail-once" the first time only; "oom", "timeout", "lost", "lost-once" say it themselves;
-// "never" runs until it is cancelled; "bad-name" leaves an output that cannot be stored; "slow" takes 300 ms.
+// "never" runs until it is cancelled, and says that a quarter is done; "bad-name" leaves an output that cannot be stored; "slow" takes 300 ms.
 static inline void bed_rule(void *owner, const struct exec_spec *s, struct exec_fake_answer *out)
 {
 	struct bed *b = owner;
@@ -47,6 +47,7 @@ static inline void bed_rule(void *owner, const struct exec_spec *s, struct exec_
 	if (span_is(word, "print-much")) // the log is copied; more than is kept as a row
 		out->log = b->much;
 	out->never = span_is(word, "never");
+	out->progress = out->never ? "{\"progress\":0.25,\"message\":\"a quarter\"}\n" : NULL;
 	if (span_is(word, "bad-name")) {
 		out->output_name = "a\nb";
 		out->output = SPAN("x");
