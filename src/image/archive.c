@@ -45,7 +45,7 @@ int archive_fail(struct archive *a, struct err *e)
 		       text ? text : "unknown form");
 }
 
-struct archive *archive_open(int fd, struct err *e)
+static struct archive *open_as(int fd, int (*format)(struct archive *), struct err *e)
 {
 	struct archive *a = archive_read_new();
 
@@ -53,13 +53,30 @@ struct archive *archive_open(int fd, struct err *e)
 	archive_read_support_filter_zstd(a);
 	archive_read_support_filter_xz(a);
 	archive_read_support_filter_bzip2(a);
-	archive_read_support_format_tar(a);
+	format(a);
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		err_sys(e, ERR_IO, errno, "archive");
 	else if (archive_read_open_fd(a, fd, CHUNK) != ARCHIVE_OK)
 		archive_fail(a, e);
 	else
 		return a;
+	archive_read_free(a);
+	return NULL;
+}
+
+struct archive *archive_open(int fd, struct err *e)
+{
+	return open_as(fd, archive_read_support_format_tar, e);
+}
+
+struct archive *archive_open_raw(int fd, struct err *e)
+{
+	struct archive *a = open_as(fd, archive_read_support_format_raw, e);
+	struct archive_entry *entry;
+
+	if (!a || archive_read_next_header(a, &entry) == ARCHIVE_OK)
+		return a;
+	archive_fail(a, e);
 	archive_read_free(a);
 	return NULL;
 }

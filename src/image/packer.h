@@ -1,21 +1,16 @@
-// packer: a layer that is made here, on its way into the blob store: packed by gzip, for there are tools that take no other
-// (crane validate). Its bytes depend on what is written only: no name, no time.
+// packer: a layer that is made here, packed on its way into the blob store.
 // Owner: the caller; packer_drop() at the end, also after packer_finish(). Threads: no state.
 // Errors: ERR_LIMIT (over `max`), else those of blob.h.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "image/blob.h"
-
-#include <zlib.h>
+#include "image/gzip.h"
 
 struct packer {
 	struct blob_writer blob;
-	z_stream z;
-	bool open; // z is
-	struct digest plain;
+	struct gzip gzip;
 	uint64_t size, max; // unpacked
 	struct err err;	    // why packer_write() said false
-	unsigned char *out;
 };
 
 // Zeroed, with blob.fd -1, is one that never began.
@@ -24,7 +19,7 @@ struct packer {
 		.blob = {.fd = -1 }                                                                \
 	}
 
-// Begins a layer of at most `max` bytes, unpacked, in the folder of blobs.
+// Begins a layer of at most `max` bytes, unpacked, in the folder of blobs. *p must stay where it is.
 must_check int packer_begin(struct packer *p, int dir, uint64_t max, struct err *e);
 // False with p->err set.
 bool packer_write(struct packer *p, struct span bytes);

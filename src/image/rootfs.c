@@ -8,33 +8,6 @@
 #include "image/private.h"
 
 #include <archive.h>
-#include <archive_entry.h>
-#include <errno.h>
-#include <unistd.h>
-
-enum { CHUNK = 256 << 10 };
-
-// The bytes of the archive as they are below its compression.
-static struct archive *open_raw(int fd, struct err *e)
-{
-	struct archive *a = archive_read_new();
-	struct archive_entry *entry;
-
-	archive_read_support_filter_gzip(a);
-	archive_read_support_filter_zstd(a);
-	archive_read_support_filter_xz(a);
-	archive_read_support_filter_bzip2(a);
-	archive_read_support_format_raw(a);
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		err_sys(e, ERR_IO, errno, "archive");
-	else if (archive_read_open_fd(a, fd, CHUNK) != ARCHIVE_OK ||
-		 archive_read_next_header(a, &entry) != ARCHIVE_OK)
-		archive_fail(a, e);
-	else
-		return a;
-	archive_read_free(a);
-	return NULL;
-}
 
 static int copy(struct image_work *w, struct archive *a, struct packer *p, struct err *e)
 {
@@ -59,7 +32,7 @@ static int copy(struct image_work *w, struct archive *a, struct packer *p, struc
 static int store_layer(struct image_work *w, int fd, struct descriptor *out,
 		       char diff_id[static REFERENCE_DIGEST_MAX], struct err *e)
 {
-	at_scope_exit(archive_drop) struct archive *a = open_raw(fd, e);
+	at_scope_exit(archive_drop) struct archive *a = archive_open_raw(fd, e);
 	auto_packer struct packer p = PACKER_NONE;
 
 	return !a || packer_begin(&p, w->m->blobs, w->m->limits.size_max, e) < 0 ||

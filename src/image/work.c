@@ -33,8 +33,7 @@ static int record(struct db_conn *c, void *arg, struct err *e)
 		return -1;
 	if (got && !span_is(span_of(old.id), w->image->id))
 		snprintf(w->old_id, sizeof(w->old_id), "%s", old.id);
-	if (w->work->manifest &&
-	    catalog_record_in(c, repo, w->image->digest, w->work->manifest_size, w->work->manifest,
+	if (catalog_record_in(c, repo, w->image->digest, w->work->manifest_size, w->work->manifest,
 			      w->image->owner, 0, e) < 0)
 		return -1;
 	if (db_exec(c,
