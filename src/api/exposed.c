@@ -136,7 +136,7 @@ static void order(struct req *q, enum expose_order what)
 
 	if (!d)
 		return;
-	if (!q->who.admin && q->who.user != d->owner) {
+	if (!req_sees_all(q, d)) {
 		reply_text(q, 403, "only its owner may do this");
 	} else if (!d->fdl->expose.port) {
 		reply_text(q, 400,

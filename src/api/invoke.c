@@ -104,11 +104,8 @@ static struct queue_call *call_new(struct req *q, struct err *e)
 // When the caller is told that it took too long: RFC 7240, Prefer: wait=SECONDS, but never later than we say.
 static int64_t deadline_of(struct req *q)
 {
-	int64_t ms = q->api->o.sync_timeout_ms;
-	int64_t asked = prefer_wait_s(http_header(q->http, "Prefer"));
+	int64_t ms = prefer_wait_ms(http_header(q->http, "Prefer"), q->api->o.sync_timeout_ms);
 
-	if (asked >= 0 && asked * 1000 < ms)
-		ms = asked * 1000;
 	return clock_mono_ns() + ms * NS_PER_MS;
 }
 

@@ -259,3 +259,14 @@ void cli_help_all(FILE *out)
 	      "of yours on this machine is found by itself.\n",
 	      out);
 }
+
+const char **cli_opt_values(struct cli *c, const char *name, size_t *n)
+{
+	const char **list = arena_alloc(&c->a, (c->given_count + 1) * sizeof(*list));
+
+	*n = 0;
+	for (size_t i = 0; i < c->given_count; i++)
+		if (strcmp(c->given[i].option->name, name) == 0)
+			list[(*n)++] = c->given[i].value;
+	return list;
+}

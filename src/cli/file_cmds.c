@@ -102,7 +102,7 @@ static void show_transfer(void *owner, uint64_t done)
 		cli_progress(s->c, "%s: %.1f MiB", s->name, (double)done / 1048576.0);
 }
 
-static const char *base_name(struct cli *c, const char *path)
+const char *cli_base_name(struct cli *c, const char *path)
 {
 	return basename(arena_strdup(&c->a, path));
 }
@@ -110,7 +110,7 @@ static const char *base_name(struct cli *c, const char *path)
 static int put(struct cli *c, const char *path, struct place to, struct err *e)
 {
 	auto_fd int fd = file_open(AT_FDCWD, path, O_RDONLY, 0, e);
-	struct shown shown = { .c = c, .name = base_name(c, path) };
+	struct shown shown = { .c = c, .name = cli_base_name(c, path) };
 	struct stat st;
 
 	if (fd < 0)
@@ -133,7 +133,7 @@ static int put_target(struct cli *c, const json_t *service, struct place *out, s
 			       "service %s has no input in the server's own store; name a path",
 			       c->words[0]);
 	if (path[strlen(path) - 1] == '/')
-		path = arena_printf(&c->a, "%s%s", path, base_name(c, c->words[1]));
+		path = arena_printf(&c->a, "%s%s", path, cli_base_name(c, c->words[1]));
 	*out = place_of(c, path);
 	if (!*out->key)
 		return err_set(e, ERR_INVALID, "\"%s\" names a bucket; wanted bucket/key", path);
@@ -187,7 +187,7 @@ int cli_local_path(struct cli *c, const char *dir, const char *name, const char 
 
 static int get_one(struct cli *c, struct place from, uint64_t size, const char *path, struct err *e)
 {
-	struct shown shown = { .c = c, .name = base_name(c, path), .size = size };
+	struct shown shown = { .c = c, .name = cli_base_name(c, path), .size = size };
 
 	return cli_s3_get(c, from.bucket, from.key, path, show_transfer, &shown, e);
 }
@@ -234,7 +234,7 @@ static int get_newest(struct cli *c, struct place from, const char *to, struct e
 		return err_set(e, ERR_NOT_FOUND, "there is nothing below %s/%s", from.bucket,
 			       from.key);
 	if (is_directory(to))
-		to = arena_printf(&c->a, "%s/%s", to, base_name(c, newest->key));
+		to = arena_printf(&c->a, "%s/%s", to, cli_base_name(c, newest->key));
 	from.key = newest->key;
 	if (get_one(c, from, newest->size, to, e) < 0)
 		return -1;
@@ -276,7 +276,7 @@ int cli_get_file(struct cli *c, struct err *e)
 	if (path && path[strlen(path) - 1] != '/') {
 		from = place_of(c, path);
 		if (is_directory(to))
-			to = arena_printf(&c->a, "%s/%s", to, base_name(c, from.key));
+			to = arena_printf(&c->a, "%s/%s", to, cli_base_name(c, from.key));
 		if (get_one(c, from, 0, to, e) < 0)
 			return -1;
 		cli_progress_end(c);

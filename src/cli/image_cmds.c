@@ -232,22 +232,10 @@ static void show_step(void *owner, const struct image_append_step *s)
 		cli_progress(c, "%s %.19s", s->what, s->digest);
 }
 
-// Every value of an option that may be repeated, in order; ends with NULL.
-static const char **values_of(struct cli *c, const char *name, size_t *n)
-{
-	const char **list = arena_alloc(&c->a, (c->given_count + 1) * sizeof(*list));
-
-	*n = 0;
-	for (size_t i = 0; i < c->given_count; i++)
-		if (strcmp(c->given[i].option->name, name) == 0)
-			list[(*n)++] = c->given[i].value;
-	return list;
-}
-
 // SRC:DST, where DST begins with a slash.
 static int read_files(struct cli *c, struct layer_file **out, size_t *n, struct err *e)
 {
-	const char **values = values_of(c, "file", n);
+	const char **values = cli_opt_values(c, "file", n);
 
 	*out = arena_alloc(&c->a, (*n + 1) * sizeof(**out));
 	if (!*n)
@@ -269,8 +257,8 @@ static int read_files(struct cli *c, struct layer_file **out, size_t *n, struct 
 int cli_image_append(struct cli *c, struct err *e)
 {
 	size_t entries, insecure;
-	const char **entrypoint = values_of(c, "entrypoint", &entries);
-	const char **plain = values_of(c, "insecure-registry", &insecure);
+	const char **entrypoint = cli_opt_values(c, "entrypoint", &entries);
+	const char **plain = cli_opt_values(c, "insecure-registry", &insecure);
 	struct image_append a = { .base = c->words[0],
 				  .to = c->words[1],
 				  .entrypoint = entries ? entrypoint : NULL,

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -73,7 +72,7 @@ static int choose_first(struct local *l, struct err *e)
 static int check_file(struct local *l, const char *path, struct err *e)
 {
 	const struct fdl_io *io = own_input(l->first);
-	const char *name = basename(arena_strdup(&l->c->a, path));
+	const char *name = cli_base_name(l->c, path);
 	struct stat st;
 
 	if (stat(path, &st) < 0)
@@ -90,16 +89,13 @@ static int check_file(struct local *l, const char *path, struct err *e)
 
 static int take_mounts(struct local *l, struct err *e)
 {
-	for (size_t i = 0; i < l->c->given_count; i++) {
-		const struct cli_given *g = &l->c->given[i];
+	size_t n;
+	const char **values = cli_opt_values(l->c, "mount", &n);
 
-		if (strcmp(g->option->name, "mount") != 0)
-			continue;
-		if (l->server.mount_count == PRIVATE_SERVER_MOUNTS_MAX)
-			return err_set(e, ERR_LIMIT, "more than %d mounts",
-				       PRIVATE_SERVER_MOUNTS_MAX);
-		l->server.mounts[l->server.mount_count++] = g->value;
-	}
+	if (n > PRIVATE_SERVER_MOUNTS_MAX)
+		return err_set(e, ERR_LIMIT, "more than %d mounts", PRIVATE_SERVER_MOUNTS_MAX);
+	memcpy(l->server.mounts, values, n * sizeof(*values));
+	l->server.mount_count = n;
 	return 0;
 }
 
@@ -127,16 +123,15 @@ static int prepare(struct local *l, struct err *e)
 
 static int import_images(struct cli *c, struct err *e)
 {
-	for (size_t i = 0; i < c->given_count; i++) {
-		struct span from = span_of(c->given[i].value ? c->given[i].value : ""), name;
+	size_t n;
+	const char **values = cli_opt_values(c, "import", &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct span from = span_of(values[i]), name = span_cut(&from, '=');
 		auto_json json_t *image = NULL;
 
-		if (strcmp(c->given[i].option->name, "import") != 0)
-			continue;
-		name = span_cut(&from, '=');
 		if (!name.n || !from.n)
-			return cli_usage(c, e, "--import wants IMAGE=FILE, not \"%s\"",
-					 c->given[i].value);
+			return cli_usage(c, e, "--import wants IMAGE=FILE, not \"%s\"", values[i]);
 		if (cli_image_send(c, from.p, arena_strndup(&c->a, name.p, name.n), &image, e) < 0)
 			return err_wrap(e, "%s", from.p);
 	}
@@ -178,7 +173,7 @@ static int put_files(struct local *l, struct err *e)
 
 	for (size_t i = 1; i < l->c->word_count; i++) {
 		const char *path = l->c->words[i];
-		const char *name = basename(arena_strdup(&l->c->a, path));
+		const char *name = cli_base_name(l->c, path);
 		auto_fd int fd = file_open(AT_FDCWD, path, O_RDONLY, 0, e);
 		struct stat st;
 
@@ -253,7 +248,7 @@ static bool is_given(const struct local *l, const struct fdl_io *io, const char 
 	if (strcmp(in->bucket, io->bucket) != 0)
 		return false;
 	for (size_t i = 1; i < l->c->word_count; i++) {
-		const char *name = basename(arena_strdup(&l->c->a, l->c->words[i]));
+		const char *name = cli_base_name(l->c, l->c->words[i]);
 
 		if (strcmp(key_below(l->c, in, name), key) == 0)
 			return true;

@@ -133,16 +133,15 @@ static int scan(struct map *m, const char *path, unsigned depth, struct err *e)
 
 // ---- services ------------------------------------------------------------------------------------------
 
-static json_t *environment_of(const struct cli *c)
+static json_t *environment_of(struct cli *c)
 {
 	json_t *variables = json_object();
+	size_t n;
+	const char **values = cli_opt_values(c, "env", &n);
 
-	for (size_t i = 0; i < c->given_count; i++) {
-		struct span value = span_of(c->given[i].value), name;
+	for (size_t i = 0; i < n; i++) {
+		struct span value = span_of(values[i]), name = span_cut(&value, '=');
 
-		if (strcmp(c->given[i].option->name, "env") != 0)
-			continue;
-		name = span_cut(&value, '=');
 		json_object_setn_new(variables, name.p, name.n, json_stringn(value.p, value.n));
 	}
 	return json_pack("{s:o}", "variables", variables);

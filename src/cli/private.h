@@ -76,6 +76,8 @@ must_check int cli_args_read(struct cli *c, int argc, char **argv, struct err *e
 
 // The option's value; "" for one without value; NULL when it was not given.
 const char *cli_opt(const struct cli *c, const char *name);
+// Every value of an option that may be repeated, in order; ends with NULL.
+const char **cli_opt_values(struct cli *c, const char *name, size_t *n);
 must_check int cli_opt_number(struct cli *c, const char *name, int64_t max, int64_t *out,
 			      struct err *e); // *out stays when it was not given
 // "90", "90s", "5m", "2h" as seconds.
@@ -181,6 +183,9 @@ must_check int cli_s3_delete(struct cli *c, const char *bucket, const char *key,
 // All objects below a prefix, in the order of their keys, into the cli's arena.
 must_check int cli_s3_list(struct cli *c, const char *bucket, const char *prefix,
 			   struct cli_object **out, size_t *count, struct err *e);
+
+// The last part of a path.
+const char *cli_base_name(struct cli *c, const char *path);
 
 // The local name of a key below a folder, whose own folders are made. Keys are of strangers: ERR_INVALID
 // when one would climb out of it.

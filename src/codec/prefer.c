@@ -19,3 +19,10 @@ int64_t prefer_wait_s(struct span header)
 	}
 	return -1;
 }
+
+int64_t prefer_wait_ms(struct span header, int64_t most)
+{
+	int64_t asked = prefer_wait_s(header);
+
+	return asked >= 0 && asked * 1000 < most ? asked * 1000 : most;
+}

@@ -59,7 +59,7 @@ struct fair_size job_size(const struct service_def *def)
 	return (struct fair_size){ f->cpu_millis, f->memory_bytes, f->gpus };
 }
 
-static void add(struct fair_size *sum, const struct fair_size *s, bool more)
+void room_count(struct fair_size *sum, const struct fair_size *s, bool more)
 {
 	uint32_t sign = more ? 1 : UINT32_MAX;
 
@@ -70,13 +70,13 @@ static void add(struct fair_size *sum, const struct fair_size *s, bool more)
 
 void room_take(struct dispatch *d, struct fair_party *p, const struct fair_size *s)
 {
-	add(&d->used, s, true);
+	room_count(&d->used, s, true);
 	fair_take(&d->fair, p, s, clock_mono_ns());
 }
 
 void room_give_back(struct dispatch *d, struct fair_party *p, const struct fair_size *s)
 {
-	add(&d->used, s, false);
+	room_count(&d->used, s, false);
 	fair_give_back(&d->fair, p, s, clock_mono_ns());
 }
 

@@ -111,6 +111,7 @@ bool choose_allowed(const struct queue_limits *l, const struct fair_party *user,
 		    const struct fair_size *s);
 
 // dispatch.c, with the lock held: what runs takes room and gives it back.
+void room_count(struct fair_size *sum, const struct fair_size *s, bool more); // or less
 void room_take(struct dispatch *d, struct fair_party *p, const struct fair_size *s);
 void room_give_back(struct dispatch *d, struct fair_party *p, const struct fair_size *s);
 

@@ -53,9 +53,7 @@ static int take_room(struct dispatch *d, const struct service_def *def, const ch
 	*s = (struct server){ size, party };
 	map_put(&d->servers, span_of(id), s);
 	room_take(d, party, &size);
-	d->served.cpu_millis += size.cpu_millis;
-	d->served.memory_bytes += size.memory_bytes;
-	d->served.gpus += size.gpus;
+	room_count(&d->served, &size, true);
 	return 0;
 }
 
@@ -67,9 +65,7 @@ static bool give_room_back(struct dispatch *d, const char *id)
 	if (!s)
 		return false;
 	room_give_back(d, s->party, &s->size);
-	d->served.cpu_millis -= s->size.cpu_millis;
-	d->served.memory_bytes -= s->size.memory_bytes;
-	d->served.gpus -= s->size.gpus;
+	room_count(&d->served, &s->size, false);
 	mem_free(s);
 	d->look = true;
 	pthread_cond_signal(&d->wake);

@@ -144,9 +144,8 @@ static int make_head(struct exchange *q, struct span rest, struct err *e)
 static int64_t timeout_of(struct exchange *q)
 {
 	int64_t ms = q->def->fdl->timeout_s ? q->def->fdl->timeout_s * 1000 : q->x->o.timeout_ms;
-	int64_t asked = prefer_wait_s(http_header(q->http, "Prefer"));
 
-	return asked >= 0 && asked * 1000 < ms ? asked * 1000 : ms;
+	return prefer_wait_ms(http_header(q->http, "Prefer"), ms);
 }
 
 // The time runs from the request's end, and anew whenever the server has to read.
@@ -183,12 +182,9 @@ void exchange_unpark(struct exchange *q)
 static void queue_up(struct exchange *q, struct instance *i)
 {
 	http_suspend(q->http);
-	q->next = NULL;
 	if (i) {
 		exchange_park(q, X_WAITS_DIAL);
-		*i->dials_tail = q;
-		i->dials_tail = &q->next;
-		pthread_cond_signal(&i->wake);
+		instance_put_dial(i, q);
 	} else {
 		exchange_park(q, X_WAITS);
 		scale_put_waiter(q->outlet, q);
@@ -374,10 +370,7 @@ static struct exchange *next_of(struct instance *i, struct conn *c)
 	i->active++;
 	if (c->fd < 0) {
 		w->state = X_WAITS_DIAL;
-		w->next = NULL;
-		*i->dials_tail = w;
-		i->dials_tail = &w->next;
-		pthread_cond_signal(&i->wake);
+		instance_put_dial(i, w);
 		return NULL;
 	}
 	w->state = X_DIALS; // ours now

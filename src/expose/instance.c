@@ -181,6 +181,14 @@ static void note(struct outlet *o, const char *reason)
 	o->told.changed_ns = clock_wall_ns();
 }
 
+void instance_put_dial(struct instance *i, struct exchange *q)
+{
+	q->next = NULL;
+	*i->dials_tail = q;
+	i->dials_tail = &q->next;
+	pthread_cond_signal(&i->wake);
+}
+
 static struct exchange *take_dial(struct instance *i)
 {
 	struct exchange *q = i->dials;
@@ -224,9 +232,7 @@ static void invite(struct instance *i)
 		q->instance = i;
 		i->active++;
 		q->state = X_WAITS_DIAL;
-		q->next = NULL;
-		*i->dials_tail = q;
-		i->dials_tail = &q->next;
+		instance_put_dial(i, q);
 	}
 }
 

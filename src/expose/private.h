@@ -162,6 +162,8 @@ void relay_free(struct exchange *q);
 
 // With the lock held: makes one, whose thread begins.
 void instance_start(struct outlet *o, struct expose *x);
+// With the lock held: a connection is to be made for it.
+void instance_put_dial(struct instance *i, struct exchange *q);
 void instance_free(struct instance *i); // after its thread ended; the lock is not held
 // With the lock held: shall end; at once, or when its requests are over.
 void instance_end(struct instance *i, struct expose *x, bool at_once);

@@ -306,10 +306,7 @@ static void repeat(struct exchange *q)
 	pthread_mutex_lock(&q->x->lock);
 	if (i->state == I_READY) {
 		exchange_park(q, X_WAITS_DIAL);
-		q->next = NULL;
-		*i->dials_tail = q;
-		i->dials_tail = &q->next;
-		pthread_cond_signal(&i->wake);
+		instance_put_dial(i, q);
 		i = NULL;
 	}
 	pthread_mutex_unlock(&q->x->lock);
