@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -208,6 +209,17 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e)
 		if (!was)
 			return 0;
 	}
+}
+
+bool file_path_is_plain(struct span path)
+{
+	while (path.n) {
+		struct span part = span_cut(&path, '/');
+
+		if (!part.n || part.n > NAME_MAX || span_is(part, ".") || span_is(part, ".."))
+			return false;
+	}
+	return true;
 }
 
 static int remove_children(int dir, const char *path, const atomic_bool *stop, struct err *e)

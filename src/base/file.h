@@ -65,6 +65,10 @@ must_check int file_replace(int dir, const char *path, mode_t mode, const void *
 // mkdir -p for every part of the path that is missing.
 must_check int file_mkdirs(const char *path, mode_t mode, struct err *e);
 
+// Whether every part of a relative path is a name that a file can have there and nowhere else: not empty, "." or "..",
+// no longer than a name may be. A path that ends in "/" is one of a folder.
+bool file_path_is_plain(struct span path);
+
 // Removes a tree below `dir` without following links; missing is success.
 must_check int file_remove_tree(int dir, const char *path, struct err *e);
 // The same, given up with ERR_CANCELLED soon after *stop is set. Two may remove the same tree.

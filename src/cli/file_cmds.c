@@ -172,15 +172,8 @@ int cli_put_file(struct cli *c, struct err *e)
 int cli_local_path(struct cli *c, const char *dir, const char *name, const char **out,
 		   struct err *e)
 {
-	struct span rest = span_of(name);
-
-	while (rest.n > 0) {
-		struct span part = span_cut(&rest, '/');
-
-		if (part.n == 0 || span_is(part, ".") || span_is(part, "..") || part.n > 255)
-			return err_set(e, ERR_INVALID, "the key \"%.100s\" cannot be a file name",
-				       name);
-	}
+	if (!file_path_is_plain(span_of(name)))
+		return err_set(e, ERR_INVALID, "the key \"%.100s\" cannot be a file name", name);
 	*out = arena_printf(&c->a, "%s/%s", dir, name);
 	return file_mkdirs(dirname(arena_strdup(&c->a, *out)), 0777, e);
 }

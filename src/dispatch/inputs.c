@@ -12,8 +12,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-enum { COPY_CHUNK = 1 << 20 };
-
 const struct fdl_io *inputs_io(const struct job *j)
 {
 	const struct fdl_service *f = j->def->fdl;
@@ -28,10 +26,9 @@ const struct fdl_io *inputs_io(const struct job *j)
 // ---- a file --------------------------------------------------------------------------------------------
 
 // An object that is not one file (joined parts) is copied to one of the job's own, which goes when the job is over.
-static int copy_whole(struct dispatch *d, const char *name, struct store_reader *r, uint64_t size,
+static int copy_whole(struct dispatch *d, const char *name, struct store_reader *r,
 		      struct arena *mem, struct exec_input *in, struct err *e)
 {
-	auto_free char *chunk = mem_alloc(COPY_CHUNK);
 	struct span inside;
 	auto_fd int fd = -1;
 
@@ -42,16 +39,8 @@ static int copy_whole(struct dispatch *d, const char *name, struct store_reader 
 	fd = file_open(d->tmp_dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600, e);
 	if (fd < 0)
 		return -1;
-	for (uint64_t at = 0; at < size;) {
-		ssize_t k = store_reader_pread(r, at, chunk, COPY_CHUNK, e);
-
-		if (k <= 0)
-			return k ? -1
-				 : err_set(e, ERR_CORRUPT, "the input is shorter than its record");
-		if (file_write_all(fd, chunk, (size_t)k, e) < 0)
-			return -1;
-		at += (uint64_t)k;
-	}
+	if (store_reader_save(r, fd, e) < 0)
+		return -1;
 	in->content = arena_printf(mem, "tmp/%s", name);
 	return 0;
 }
@@ -82,7 +71,7 @@ static int take(struct dispatch *d, struct store_reader *r, uint64_t size, const
 	}
 	if (in->content || in->file)
 		return store_reader_verify(r, e);
-	return copy_whole(d, copy, r, size, mem, in, e);
+	return copy_whole(d, copy, r, mem, in, e);
 }
 
 static int object_input(struct dispatch *d, const struct job *j, const struct fdl_event *ev,

@@ -11,11 +11,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-enum { COPY_CHUNK = 1 << 20 };
 
 struct view {
 	struct dispatch *d;
@@ -43,20 +40,6 @@ bool view_name_is(struct span name, struct span *rest)
 			return true;
 		}
 	return false;
-}
-
-static int name_check(struct span key, struct err *e)
-{
-	struct span rest = key;
-
-	while (rest.n) {
-		struct span part = span_cut(&rest, '/');
-
-		if (!part.n || part.n > NAME_MAX || span_is(part, ".") || span_is(part, ".."))
-			return err_set(e, ERR_INVALID, "no file can be called " SPAN_FMT,
-				       SPAN_ARG(span_head(key, 120)));
-	}
-	return 0;
 }
 
 // The folders that lead to a name. What is below `dir` was made here, so that its names can be trusted.
@@ -92,9 +75,7 @@ static int not_both(struct err *e, const char *name)
 static int copy(struct view *v, struct store_reader *r, uint64_t size, const char *name,
 		struct err *e)
 {
-	auto_free char *chunk = NULL;
 	auto_fd int fd = -1;
-	struct span inside;
 
 	v->copied += size;
 	if (v->copied > v->d->o.view_copy_max)
@@ -102,21 +83,7 @@ static int copy(struct view *v, struct store_reader *r, uint64_t size, const cha
 			       "more than %llu MiB of it cannot be linked and would be copied",
 			       (unsigned long long)(v->d->o.view_copy_max >> 20));
 	fd = file_open(v->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644, e);
-	if (fd < 0)
-		return -1;
-	if (store_reader_inline(r, &inside))
-		return file_write_all(fd, inside.p, inside.n, e);
-	chunk = mem_alloc(COPY_CHUNK);
-	for (uint64_t at = 0; at < size;) {
-		ssize_t k = store_reader_pread(r, at, chunk, COPY_CHUNK, e);
-
-		if (k <= 0)
-			return k ? -1 : err_set(e, ERR_CORRUPT, "it is shorter than its record");
-		if (file_write_all(fd, chunk, (size_t)k, e) < 0)
-			return -1;
-		at += (uint64_t)k;
-	}
-	return 0;
+	return fd < 0 ? -1 : store_reader_save(r, fd, e);
 }
 
 // 1 = linked, 0 = must be copied.
@@ -140,14 +107,16 @@ static int try_link(struct view *v, struct store_reader *r, const char *name, st
 
 static int add(struct view *v, const struct store_object *o, struct span name, struct err *e)
 {
+	struct span plain = name.p[name.n - 1] == '/' ? span_head(name, name.n - 1) : name;
 	auto_free char *text = mem_strndup(name.p, name.n);
 	auto_reader struct store_reader *r = NULL;
 	auto_arena struct arena mem = { 0 };
 	struct store_object now;
 	int linked;
 
-	if (name_check(name.p[name.n - 1] == '/' ? span_head(name, name.n - 1) : name, e) < 0)
-		return -1;
+	if (!file_path_is_plain(plain))
+		return err_set(e, ERR_INVALID, "no file can be called " SPAN_FMT,
+			       SPAN_ARG(span_head(plain, 120)));
 	if (make_way(v, text, e) < 0)
 		return not_both(e, text);
 	if (text[name.n - 1] == '/') // a folder's mark

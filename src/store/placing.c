@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -57,15 +56,9 @@ bool placing_is_part(struct span key)
 // A key that leads to one place below the root and nowhere else.
 static int name_check(const struct place *p, struct span key, struct err *e)
 {
-	struct span rest = key;
-
-	while (rest.n) {
-		struct span part = span_cut(&rest, '/');
-
-		if (!part.n || part.n > NAME_MAX || span_is(part, ".") || span_is(part, ".."))
-			return err_set(e, ERR_INVALID, SPAN_FMT ": no file can have this name",
-				       SPAN_ARG(span_head(key, 120)));
-	}
+	if (!file_path_is_plain(key))
+		return err_set(e, ERR_INVALID, SPAN_FMT ": no file can have this name",
+			       SPAN_ARG(span_head(key, 120)));
 	if (!key.n || key.p[key.n - 1] == '/' || placing_is_part(key) ||
 	    (p->set.complete == STORE_DIRECTORY_SENTINEL && span_ends(key, span_of(p->sentinel))))
 		return err_set(e, ERR_INVALID, SPAN_FMT ": this name has a meaning in bucket %s",

@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { SAVE_CHUNK = 1 << 20 };
+
 struct store_reader {
 	struct store *store;
 	struct arena mem;
@@ -303,6 +305,24 @@ ssize_t store_reader_pread(struct store_reader *r, uint64_t at, void *p, size_t 
 	if (got >= 0 && (size_t)got < n)
 		return err_set(e, ERR_CORRUPT, "a content file is shorter than its record");
 	return got;
+}
+
+int store_reader_save(struct store_reader *r, int fd, struct err *e)
+{
+	auto_free char *chunk = mem_alloc(SAVE_CHUNK);
+
+	for (uint64_t at = 0; at < r->size;) {
+		ssize_t k = store_reader_pread(r, at, chunk, SAVE_CHUNK, e);
+
+		if (k <= 0)
+			return k ? -1
+				 : err_set(e, ERR_CORRUPT,
+					   "the content is shorter than its record");
+		if (file_write_all(fd, chunk, (size_t)k, e) < 0)
+			return -1;
+		at += (uint64_t)k;
+	}
+	return 0;
 }
 
 int store_reader_verify(struct store_reader *r, struct err *e)

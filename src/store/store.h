@@ -413,6 +413,9 @@ static inline void store_reader_close_ptr(struct store_reader **r)
 }
 #define auto_reader at_scope_exit(store_reader_close_ptr)
 
+// Writes all of it to a file. As pread below.
+must_check int store_reader_save(struct store_reader *r, int fd, struct err *e);
+
 // May give fewer bytes than asked; 0 at the end. What differs from what was written is ERR_CORRUPT.
 must_check ssize_t store_reader_pread(struct store_reader *r, uint64_t at, void *p, size_t n,
 				      struct err *e);

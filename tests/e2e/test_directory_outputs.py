@@ -3,32 +3,16 @@ import json
 import os
 import pathlib
 import random
-import shutil
 import stat
-import tempfile
 import time
 
 import pytest
 from conftest import Daemon, run_cli, wait_for
+from test_directory import root, served  # noqa: F401
 
 OWNER = 1234
 COPY = 'cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/"'
 ROOT = os.geteuid() == 0
-
-
-@pytest.fixture
-def root():
-    path = pathlib.Path(tempfile.mkdtemp(prefix="oscar-out-", dir="/tmp"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-@pytest.fixture
-def served(root):
-    d = Daemon(None, "--directory-root", str(root))
-    yield d
-    d.close()
 
 
 def folder(d, root, name="archive"):

@@ -161,6 +161,21 @@ static void times_survive_print_and_parse(void **state unused_arg)
 	assert_true(clock_parse_basic("20261123T144648") == -1);
 }
 
+static void plain_paths_lead_nowhere_else(void **state unused_arg)
+{
+	static const char *const good[] = { "", "a", "a/b", "a/b/", ".a/..b/c.", "..." };
+	static const char *const bad[] = { "/a", "a//b", ".", "a/./b", "..", "a/..", "../a", "/" };
+	char longest[300];
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_true(file_path_is_plain(span_of(good[i])));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(file_path_is_plain(span_of(bad[i])));
+	memset(longest, 'x', sizeof(longest));
+	assert_true(file_path_is_plain(span_make(longest, 255)));
+	assert_false(file_path_is_plain(span_make(longest, 256)));
+}
+
 static void a_histogram_counts_by_steps(void **state unused_arg)
 {
 	static struct histogram h;
@@ -257,6 +272,7 @@ int main(void)
 		cmocka_unit_test(arena_pieces_are_aligned_and_apart),
 		cmocka_unit_test(map_keeps_what_was_put_through_growth_and_removal),
 		cmocka_unit_test(times_survive_print_and_parse),
+		cmocka_unit_test(plain_paths_lead_nowhere_else),
 		cmocka_unit_test(a_histogram_counts_by_steps),
 		cmocka_unit_test(uuids_are_in_time_order_and_unique),
 		cmocka_unit_test(replace_and_remove_tree_leave_nothing),
