@@ -7,7 +7,7 @@ import stat
 import time
 
 import pytest
-from conftest import Daemon, run_cli, wait_for
+from conftest import run_cli, wait_for
 from test_directory import root, served  # noqa: F401
 
 OWNER = 1234
