@@ -44,7 +44,8 @@ def test_outputs_of_another_script_or_input_are_stale(daemon, cli):
     assert [line.split()[0] for line in shown.stdout.splitlines()[1:]] == [f"double/out/{k}" for k in "bcde"]
     assert "backfill --changed double" in shown.stderr
 
-    cli("backfill", "--changed", "--wait", "double")
+    cli("backfill", "--changed", "--wait", "double")  # waits until they are queued
+    daemon.settled("double", 9)
     assert stale(daemon, "double") == {"out/b": ["script", "input"]}
     assert {o["key"] for o in json.loads(cli("service", "outputs", "-o", "json", "double").stdout)} == {
         f"{folder}/{k}" for folder in ("none", "out") for k in "acde"} | {"out/b"}
