@@ -43,7 +43,7 @@ unit: build
 	@meson test -C $(BUILD) --suite unit --suite fuzz --print-errorlogs
 
 e2e: build
-	@python3 -m pytest -q tests/e2e
+	@python3 -m pytest -q -n 3 --dist loadfile tests/e2e
 
 lint: build
 	@python3 tests/run.py lint

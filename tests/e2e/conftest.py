@@ -33,6 +33,11 @@ def wait_for(what, condition, seconds=30):
     pytest.fail(f"{what} did not come within {seconds} s (last: {value!r})")
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Bytes and long words go by their argument's name: a test's name is read by people, and the same in each process."""
+    return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 60) else None
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
