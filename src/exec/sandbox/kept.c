@@ -28,7 +28,7 @@ struct kept {
 	int conn, dir;		     // -1 = not yet
 	int fds[3];		     // of the call that is to be sent
 	int64_t idle_ns;	     // since when, monotonic
-	bool ready;		     // its sandbox takes calls
+	bool ready;		     // its sandbox takes a connection, and calls by it
 	bool send, cancel;	     // the thread shall do so
 	bool over;		     // its call has ended
 	bool gone;		     // its sandbox has ended; stays until its call is forgotten
@@ -328,16 +328,9 @@ void kept_ready(struct kept_pool *p, const char *id)
 {
 	auto_lock held = lock_hold(&p->lock);
 	struct kept *k = of_id(p, id);
-	struct err e = { 0 };
 
-	if (!k || k->dir < 0)
-		return;
-	k->conn = box_connect(k->dir, WARM_SOCKET, &e);
-	k->ready = k->conn >= 0;
-	if (k->ready)
-		return;
-	log_warn("exec", "%s: %s", id, e.msg);
-	k->retire = k->unusable = true; // its call is told when it has ended
+	if (k)
+		k->ready = true;
 }
 
 // What came on a connection, told without the lock.
@@ -429,15 +422,23 @@ size_t kept_poll(struct kept_pool *p, struct pollfd out[static KEPT_MAX])
 	return n;
 }
 
-// With the lock held.
+// With the lock held. At the first call: that may be laid out before the sandbox is ready, or after.
+static bool connected(struct kept *k, struct err *e)
+{
+	if (k->conn < 0)
+		k->conn = box_connect(k->dir, WARM_SOCKET, e);
+	return k->conn >= 0;
+}
+
+// With the lock held. The call of one that is not to be used any more is told when that has ended.
 static void say(struct kept *k)
 {
 	struct warm_message m = { .magic = WARM_MAGIC, .kind = WARM_CALL };
 	struct err e = { 0 };
 	int bad = 0;
 
-	if (k->ready && k->conn >= 0 && k->send) {
-		bad = warm_send(k->conn, &m, k->fds, 3, &e);
+	if (k->ready && !k->unusable && k->send) {
+		bad = connected(k, &e) ? warm_send(k->conn, &m, k->fds, 3, &e) : -1;
 		k->send = false;
 		close_fds(k);
 	}
