@@ -21,6 +21,7 @@ from test_store import SEED, Client, check_client, random
 CUTS, CLIENTS = int(os.environ.get("CUTS", 2)), int(os.environ.get("CLIENTS", 6))
 MIB = 1 << 20
 
+opened = e2e.opened
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk of its own")
 
 
@@ -115,18 +116,15 @@ def check_image(image, where, may):
     return len(listed), sum(may[-1].values())
 
 
-def test_what_was_acknowledged_survives_a_power_loss(tmp_path):
+def test_what_was_acknowledged_survives_a_power_loss(opened):
     print(f"SEED={SEED}")
-    rng, image = random.Random(SEED), tmp_path / "disk.img"
+    rng, image = random.Random(SEED), opened / "disk.img"
     with open(image, "wb") as f:
         f.truncate(1024 * MIB)
     subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
-    device = mount(image, tmp_path / "mnt")
-    for above in (tmp_path, *tmp_path.parents):
-        if str(above).startswith("/tmp/"):
-            os.chmod(above, 0o755)
-    (tmp_path / "mnt" / "data").mkdir()
-    daemon = e2e.Daemon(str(tmp_path / "mnt" / "data"))
+    device = mount(image, opened / "mnt")
+    (opened / "mnt" / "data").mkdir()
+    daemon = e2e.Daemon(str(opened / "mnt" / "data"))
     cuts = []
     try:
         daemon.s3.create_bucket(Bucket="store")
@@ -136,7 +134,7 @@ def test_what_was_acknowledged_survives_a_power_loss(tmp_path):
             c.start()
         for n in range(CUTS):
             time.sleep(0.2 + rng.random())
-            to = tmp_path / f"cut{n}.img"
+            to = opened / f"cut{n}.img"
             may = cut(daemon, device, image, to, clients)
             if may:
                 cuts.append((to, may))
@@ -147,8 +145,8 @@ def test_what_was_acknowledged_survives_a_power_loss(tmp_path):
             assert c.failed is None, repr(c.failed)
     finally:
         daemon.stop()
-        umount(tmp_path / "mnt")
+        umount(opened / "mnt")
     assert len(cuts) >= CUTS // 2
     for to, may in cuts:
-        print(to.name, "objects, answered uploads:", check_image(to, tmp_path / "again", may))
+        print(to.name, "objects, answered uploads:", check_image(to, opened / "again", may))
         to.unlink()

@@ -146,6 +146,15 @@ class Daemon:
         return self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
+@pytest.fixture
+def opened():
+    """A folder that the daemon's user reaches: pytest's own are closed anew whenever another run begins."""
+    made = pathlib.Path(tempfile.mkdtemp(prefix="oscar-open-", dir="/tmp"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
 @pytest.fixture(scope="module")
 def daemon():
     d = Daemon()

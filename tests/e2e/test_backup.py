@@ -14,17 +14,8 @@ def run(*args, status=0):
     return done.stdout + done.stderr
 
 
-@pytest.fixture
-def place(tmp_path):
-    """A folder that the daemon's user can reach."""
-    for above in (tmp_path, *tmp_path.parents):
-        if str(above).startswith("/tmp/"):
-            above.chmod(0o755)
-    return tmp_path
-
-
-def restored(place, backup, name, *options):
-    data = place / name
+def restored(opened, backup, name, *options):
+    data = opened / name
     data.mkdir()
     run("restore", backup, "--data", data, *options)
     return Daemon(str(data))
@@ -34,7 +25,7 @@ def content_files(backup):
     return {p for p in (pathlib.Path(backup) / "content").rglob("*") if p.is_file()}
 
 
-def test_a_backup_beside_changes_is_of_one_moment(daemon, place):
+def test_a_backup_beside_changes_is_of_one_moment(daemon, opened):
     daemon.s3.create_bucket(Bucket="moving")
     daemon.create("copier", "cp \"$INPUT_FILE_PATH\" \"$TMP_OUTPUT_DIR/\"")
     daemon.put("copier", "in/first", b"1")
@@ -56,7 +47,7 @@ def test_a_backup_beside_changes_is_of_one_moment(daemon, place):
     threads = [threading.Thread(target=change, args=(i,)) for i in range(3)]
     for t in threads:
         t.start()
-    backup = place / "backup"
+    backup = opened / "backup"
     try:
         for _ in range(3):
             out = run("backup", backup, "--data", daemon.data)
@@ -66,7 +57,7 @@ def test_a_backup_beside_changes_is_of_one_moment(daemon, place):
         for t in threads:
             t.join()
     assert min(rounds) > 5
-    other = restored(place, backup, "again")
+    other = restored(opened, backup, "again")
     try:
         keys = other.keys("moving")
         assert 3 * 4 <= len(keys) <= 3 * 7
@@ -79,14 +70,14 @@ def test_a_backup_beside_changes_is_of_one_moment(daemon, place):
         assert other.get("copier", "out/second") == b"2"
     finally:
         other.close()
-    assert "0 damaged, 0 right again, 0 lost, 0 belong to nobody" in run("check", "--data", place / "again")
+    assert "0 damaged, 0 right again, 0 lost, 0 belong to nobody" in run("check", "--data", opened / "again")
     # Nothing waits for the backup any more.
     wait_for("the end of what was deleted",
-             lambda: "0 belong" in run("check", "--data", place / "again"))
+             lambda: "0 belong" in run("check", "--data", opened / "again"))
 
 
-def test_what_is_there_is_not_copied_again(fresh, place):
-    backup = place / "backup"
+def test_what_is_there_is_not_copied_again(fresh, opened):
+    backup = opened / "backup"
     fresh.s3.create_bucket(Bucket="bucket")
     for i in range(5):
         fresh.put("bucket", f"k{i}", bytes([i]) * 100000)
@@ -96,7 +87,7 @@ def test_what_is_there_is_not_copied_again(fresh, place):
     assert "5 files of 500000 bytes, 1 of them" in run("backup", backup, "--data", fresh.data)
     assert len(content_files(backup)) == 6
     first, second = sorted(p.name for p in (backup / "snapshots").iterdir())
-    old = restored(place, backup, "old", "--snapshot", first)
+    old = restored(opened, backup, "old", "--snapshot", first)
     try:
         assert old.keys("bucket") == [f"k{i}" for i in range(5)]
     finally:
@@ -104,15 +95,15 @@ def test_what_is_there_is_not_copied_again(fresh, place):
     out = run("backup", backup, "--data", fresh.data, "--keep", 1)
     assert "older snapshots removed" in out
     assert len(content_files(backup)) == 5 and not (backup / "snapshots" / second).exists()
-    new = restored(place, backup, "new")
+    new = restored(opened, backup, "new")
     try:
         assert [new.get("bucket", k)[:1] for k in new.keys("bucket")] == [b"\1", b"\2", b"\3", b"\4", b"5"]
     finally:
         new.close()
 
 
-def test_damage_is_named_and_the_rest_is_copied(fresh, place):
-    backup = place / "backup"
+def test_damage_is_named_and_the_rest_is_copied(fresh, opened):
+    backup = opened / "backup"
     fresh.s3.create_bucket(Bucket="bucket")
     fresh.put("bucket", "good", b"g" * 100000)
     fresh.put("bucket", "bad", b"b" * 100000)
@@ -124,24 +115,24 @@ def test_damage_is_named_and_the_rest_is_copied(fresh, place):
     assert len(content_files(backup)) == 1
 
 
-def test_refusals(fresh, place):
+def test_refusals(fresh, opened):
     assert "lies in the data folder" in run("backup", pathlib.Path(fresh.data) / "x", "--data", fresh.data, status=5)
-    assert "does not exist" in run("backup", place / "b", "--data", place / "nothing", status=5)
+    assert "does not exist" in run("backup", opened / "b", "--data", opened / "nothing", status=5)
     assert "Usage" in run("backup", status=2)
-    assert "a number" in run("backup", place / "b", "--keep", "x", status=2)
-    run("backup", place / "b", "--data", fresh.data)
-    assert "no snapshot nope" in run("restore", place / "b", "--snapshot", "nope", "--data", place / "r", status=5)
-    assert not (place / "r" / "credentials.json").exists()
+    assert "a number" in run("backup", opened / "b", "--keep", "x", status=2)
+    run("backup", opened / "b", "--data", fresh.data)
+    assert "no snapshot nope" in run("restore", opened / "b", "--snapshot", "nope", "--data", opened / "r", status=5)
+    assert not (opened / "r" / "credentials.json").exists()
     fresh.stop()
     # What is there stays as it is.
-    (place / "b" / "credentials.json").write_text("of the backup")
+    (opened / "b" / "credentials.json").write_text("of the backup")
     (pathlib.Path(fresh.data) / "credentials.json").write_text("of the data")
-    assert "exists already" in run("restore", place / "b", "--data", fresh.data, status=5)
+    assert "exists already" in run("restore", opened / "b", "--data", fresh.data, status=5)
     assert (pathlib.Path(fresh.data) / "credentials.json").read_text() == "of the data"
 
 
-def test_content_in_several_folders(place):
-    data, more, backup = place / "data", place / "more", place / "backup"
+def test_content_in_several_folders(opened):
+    data, more, backup = opened / "data", opened / "more", opened / "backup"
     data.mkdir()
     options = ["--content", str(data / "content"), "--content", str(more)]
     d = Daemon(str(data), *options)
@@ -151,8 +142,8 @@ def test_content_in_several_folders(place):
         run("backup", backup, "--data", data, *options)
     finally:
         d.close()
-    assert "named" in (out := run("restore", backup, "--data", place / "r1", status=5)) or "directories" in out
-    r, other = place / "r2", place / "other"
+    assert "named" in (out := run("restore", backup, "--data", opened / "r1", status=5)) or "directories" in out
+    r, other = opened / "r2", opened / "other"
     run("restore", backup, "--data", r, "--content", r / "content", "--content", other)
     again = Daemon(str(r), "--content", str(r / "content"), "--content", str(other))
     try:

@@ -17,9 +17,9 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a
 
 
 @pytest.fixture
-def disk(tmp_path):
+def disk(opened):
     """An ext4 file system of 192 MiB, all of it for anybody."""
-    image, mnt = tmp_path / "disk.img", tmp_path / "mnt"
+    image, mnt = opened / "disk.img", opened / "mnt"
     mnt.mkdir()
     with open(image, "wb") as f:
         f.truncate(192 * MIB)
@@ -27,9 +27,6 @@ def disk(tmp_path):
     made = subprocess.run(["mount", "-o", "loop", str(image), str(mnt)], capture_output=True, text=True, check=False)
     if made.returncode:
         pytest.skip(f"no loop device: {made.stderr.strip()}")
-    for above in (tmp_path, *tmp_path.parents):
-        if str(above).startswith("/tmp/"):
-            os.chmod(above, 0o755)
     yield mnt
     # The runner leaves a moment after the daemon.
     wait_for("the end of all that uses it",

@@ -17,7 +17,7 @@ import pytest
 import requests
 from conftest import Daemon, run_cli, wait_for
 from oci import Image, base_layer, drop, layout, take_in, tar_of
-from test_listeners import certificate, folder  # noqa: F401
+from test_listeners import certificate
 from test_sync import sleeping
 from test_warm import shims
 
@@ -332,8 +332,8 @@ def test_connections_that_switch_to_another_protocol(served):
     assert dict(plain["headers"])["Upgrade"] == "websocket"
 
 
-def test_over_tls(folder):
-    cert, key = certificate(folder, "first")
+def test_over_tls(opened):
+    cert, key = certificate(opened, "first")
     d = Daemon(None, "--tls-cert", str(cert), "--tls-key", str(key))
     try:
         d.call("POST", "/system/services", 201, verify=str(cert), json={

@@ -32,9 +32,6 @@ class Faults:
         self.order.chmod(0o666)
         with open(self.order, "r+b") as f:
             self.map = mmap.mmap(f.fileno(), 256)
-        for above in (place, *place.parents):
-            if str(above).startswith("/tmp/"):
-                above.chmod(0o755)
         os.environ.update(LD_PRELOAD=str(LIBRARY), FAULT=str(self.order))
         try:
             self.daemon = Daemon(None, *options)
@@ -66,8 +63,8 @@ class Faults:
 
 
 @pytest.fixture
-def faults(tmp_path):
-    f = Faults(tmp_path)
+def faults(opened):
+    f = Faults(opened)
     f.s3.create_bucket(Bucket="store")
     yield f
     f.heal()

@@ -272,7 +272,7 @@ def sif(squashfs, arch=b"02", kind=1):
     return (head + entry + b"squash".ljust(128, b"\0") + extra.ljust(384, b"\0")).ljust(offset, b"\0") + squashfs
 
 
-def test_a_sif_image_is_taken(daemon, tmp_path):
+def test_a_sif_image_is_taken(daemon, tmp_path, monkeypatch):
     if not shutil.which("mksquashfs"):
         pytest.skip("squashfs-tools is not installed")
     root = tmp_path / "root"
@@ -283,6 +283,7 @@ def test_a_sif_image_is_taken(daemon, tmp_path):
     subprocess.run(["mksquashfs", str(root), str(tmp_path / "fs"), "-quiet", "-no-progress"], check=True)
     squashfs = (tmp_path / "fs").read_bytes()
     (tmp_path / "x.sif").write_bytes(sif(squashfs))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     run_cli(daemon, "image", "import", str(tmp_path / "x.sif"), "sif/x:1")
     daemon.create("sif", "cat /word", image="sif/x:1")
     daemon.put("sif", "in/f", b"x")
@@ -295,7 +296,7 @@ def test_a_sif_image_is_taken(daemon, tmp_path):
         (tmp_path / "bad.sif").write_bytes(data)
         done = run_cli(daemon, "image", "import", str(tmp_path / "bad.sif"), "sif/bad:1", check=False)
         assert done.returncode == 1 and word in done.stderr, done.stderr
-    assert not [p for p in pathlib.Path("/tmp").glob("oscar-sif-*")]
+    assert not [p for p in tmp_path.glob("oscar-sif-*")]
 
 
 def test_pruning_during_a_run_takes_nothing_from_it(daemon, place, on_disk):

@@ -12,8 +12,8 @@ import requests
 from conftest import KEY, OSCAR, SECRET, Daemon, wait_for
 
 
-def certificate(folder, name, key=True):
-    cert, private = folder / "cert.pem", folder / "key.pem"
+def certificate(opened, name, key=True):
+    cert, private = opened / "cert.pem", opened / "key.pem"
     cmd = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
            "-days", "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1",
            "-out", str(cert) + ".new", "-keyout", str(private) + ".new"]
@@ -32,15 +32,8 @@ def shown(url):
                           capture_output=True).stdout.strip().split("CN = ")[1]
 
 
-@pytest.fixture
-def folder(tmp_path):
-    for p in (tmp_path, *tmp_path.parents[:2]):
-        os.chmod(p, 0o755)
-    return tmp_path
-
-
-def test_tls(folder):
-    cert, key = certificate(folder, "first")
+def test_tls(opened):
+    cert, key = certificate(opened, "first")
     d = Daemon(None, "--tls-cert", str(cert), "--tls-key", str(key))
     try:
         assert d.api.startswith("https://") and d.s3_url.startswith("https://")
@@ -56,12 +49,12 @@ def test_tls(folder):
         assert requests.get(d.s3_url + "/over-tls/k", verify=str(cert), timeout=30).status_code == 200
         with pytest.raises(requests.exceptions.SSLError):
             requests.get(d.api + "/health", timeout=30)
-        certificate(folder, "second")
+        certificate(opened, "second")
         d.process.send_signal(signal.SIGHUP)
         wait_for("the new certificate", lambda: shown(d.api) == "second" and shown(d.s3_url) == "second")
-        certificate(folder, "third")  # noticed without a signal
+        certificate(opened, "third")  # noticed without a signal
         wait_for("the newer certificate", lambda: shown(d.s3_url) == "third")
-        certificate(folder, "mismatched", key=False)
+        certificate(opened, "mismatched", key=False)
         d.process.send_signal(signal.SIGHUP)
         log = os.path.join(d.data, "daemon.log")
         wait_for("the refusal in the log", lambda: "stays as it was" in open(log, encoding="utf-8").read())
@@ -70,11 +63,11 @@ def test_tls(folder):
         d.close()
 
 
-def test_wrong_tls_files_are_told(folder):
-    cert, key = certificate(folder, "one")
-    for options in (["--tls-cert", str(cert)], ["--tls-cert", str(cert), "--tls-key", str(folder / "none")],
+def test_wrong_tls_files_are_told(opened):
+    cert, key = certificate(opened, "one")
+    for options in (["--tls-cert", str(cert)], ["--tls-cert", str(cert), "--tls-key", str(opened / "none")],
                     ["--tls-cert", str(key), "--tls-key", str(key)]):
-        done = subprocess.run([str(OSCAR), "serve", "--data", str(folder / "data"), "--listen", "127.0.0.1:0",
+        done = subprocess.run([str(OSCAR), "serve", "--data", str(opened / "data"), "--listen", "127.0.0.1:0",
                                "--s3-listen", "127.0.0.1:0", *options], capture_output=True, text=True, timeout=60)
         assert done.returncode in (1, 2) and ("--tls-" in done.stderr or "TLS" in done.stderr)
 

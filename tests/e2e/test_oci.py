@@ -215,10 +215,10 @@ def test_what_is_not_there_is_said(daemon, registry):
     assert not daemon.image_files()
 
 
-def test_user_and_password_of_a_docker_login(daemon, image, tmp_path):
-    r = Registry(tmp_path, auth=True)
+def test_user_and_password_of_a_docker_login(daemon, image, opened):
+    r = Registry(opened, auth=True)
     try:
-        r.push(tmp_path, image, "p/x:1", "--dest-creds=ana:secret")
+        r.push(opened, image, "p/x:1", "--dest-creds=ana:secret")
         ref = f"{r.host}/p/x:1"
         assert "user and password" in pull(daemon, ref, 403).text
         answer = pull(daemon, ref, 403, username="ana", password="wrong-password")
@@ -226,18 +226,15 @@ def test_user_and_password_of_a_docker_login(daemon, image, tmp_path):
         assert pull(daemon, ref, username="ana", password="secret").json()["digest"] == image.digest
         drop_all(daemon)
         login = {"auths": {r.host: {"auth": base64.b64encode(b"ana:secret").decode()}}}
-        (tmp_path / "config.json").write_text(json.dumps(login))
+        (opened / "config.json").write_text(json.dumps(login))
         # Of the person at the command line …
         subprocess.run([str(pathlib.Path(__file__).parents[2] / "build" / "oscar"), "image", "pull", ref], check=True,
                        env=dict(os.environ, OSCAR_ENDPOINT=daemon.api, OSCAR_USERNAME=daemon.http.auth[0],
-                                OSCAR_PASSWORD=daemon.http.auth[1], DOCKER_CONFIG=str(tmp_path)))
+                                OSCAR_PASSWORD=daemon.http.auth[1], DOCKER_CONFIG=str(opened)))
         drop_all(daemon)
         assert "secret" not in (pathlib.Path(daemon.data) / "daemon.log").read_text()
         # … or of the daemon itself.
-        for p in (tmp_path, *tmp_path.parents):
-            if str(p).startswith("/tmp/pytest"):
-                p.chmod(0o755)
-        os.environ["DOCKER_CONFIG"] = str(tmp_path)
+        os.environ["DOCKER_CONFIG"] = str(opened)
         try:
             other = Daemon()
         finally:
