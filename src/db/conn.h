@@ -27,7 +27,7 @@ must_check int db_conn_open(struct db_conn *c, struct db *d, const char *path, b
 			    struct err *e);
 void db_conn_release(struct db_conn *c);
 
-// db.c: a statement met damage: from now on nothing is written. NULL is fine.
+// writer.c: a statement met damage: from now on nothing is written. NULL is fine.
 void db_found_damage(struct db *d);
 
 // Fills *e from the connection's last error.
