@@ -61,6 +61,15 @@ struct exec_mount {
 	int folder;	    // open for reading, borrowed
 };
 
+// A person at work in the sandbox of a job: instead of the job's script, which lies where it always does, another one
+// runs, with these streams, borrowed: ends of pipes, or three times a terminal, which becomes its controlling one. The
+// event is a file, and not what comes in. It has no log; it ends with its door, as servers do, and by cancel() at once
+// when its grace time is 0.
+struct exec_shell {
+	struct span script;
+	int streams[3];
+};
+
 struct exec_spec {
 	const char *job;  // [a-z0-9-], at most EXEC_JOB_ID_MAX-1 characters; unique over all time
 	unsigned attempt; // 1, 2, …
@@ -101,7 +110,8 @@ struct exec_spec {
 	// The script is a server that listens at this port of its own loopback, and runs until it is ended; 0 = a job.
 	// Its log keeps what came last. Only with EXEC_NETWORK_NONE.
 	uint16_t port;
-	const struct exec_keep *keep; // NULL = a sandbox of its own
+	const struct exec_keep *keep;	// NULL = a sandbox of its own
+	const struct exec_shell *shell; // NULL = none; without `port` and `keep`
 };
 
 enum exec_outcome {
@@ -198,7 +208,7 @@ struct exec_ops {
 	// Ends the idle kept sandboxes of a service, and busy ones after their call. NULL where none are kept.
 	void (*retire)(struct exec_driver *d, int64_t service);
 
-	// The way into a server that has started: a descriptor of the caller's. When that is closed, the server ends,
+	// The way into a server, or a shell, that has started: a descriptor of the caller's. When that is closed, the server ends,
 	// as it does with the daemon. ERR_NOT_FOUND, ERR_UNAVAILABLE. NULL where servers are not run.
 	must_check int (*open_door)(struct exec_driver *d, const char *job, unsigned attempt,
 				    struct err *e);

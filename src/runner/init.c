@@ -12,6 +12,7 @@
 #include <linux/close_range.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
@@ -68,7 +69,11 @@ static int enter_workdir(const struct sandbox *s)
 
 static no_return void script_run(const struct sandbox *s, int failed)
 {
-	char *const argv[] = { (char *)"/bin/sh", (char *)"/oscar/config/script.sh", NULL };
+	const bool shell = s->start->shell;
+	char *const argv[] = {
+		(char *)"/bin/sh",
+		(char *)(shell ? "/oscar/shell/start.sh" : "/oscar/config/script.sh"), NULL
+	};
 	char **env = s->env_file < 0 ? s->env : init_read_env(s->env_file);
 	sigset_t none;
 	int sys;
@@ -82,6 +87,8 @@ static no_return void script_run(const struct sandbox *s, int failed)
 	if (setsid() < 0 || dup2(s->std[0], 0) < 0 || dup2(s->std[1], 1) < 0 ||
 	    dup2(s->std[2], 2) < 0 || chdir("/tmp") < 0 || enter_workdir(s) < 0 ||
 	    close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		goto fail;
+	if (shell && isatty(0) && ioctl(0, TIOCSCTTY, 0) < 0)
 		goto fail;
 	sys_signals_default();
 	sigprocmask(SIG_SETMASK, &none, NULL);

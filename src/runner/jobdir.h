@@ -2,6 +2,7 @@
 // need to find each other's traces after a crash of any of them.
 //   oscar/config/script.sh  oscar/input/  oscar/output/   seen as /oscar in the sandbox
 //   oscar/progress  FIFO, lines about how far the script is; the shim reads them
+//   oscar/shell/start.sh, event   of a shell only: what it runs, and the job's event
 //   event   standard input of the script       env    NUL-terminated NAME=VALUE strings
 //   secrets the same, when there are any; removed as soon as they were read
 //   log     exec/joblog.h                      alive  locked (flock) as long as the shim lives

@@ -192,6 +192,8 @@ int proto_check_start(const struct proto_start *m, size_t n, struct err *e)
 		return bad(e, "warm");
 	if (m->port > UINT16_MAX || (m->port && (m->warm || m->network != PROTO_NETWORK_NONE)))
 		return bad(e, "port");
+	if (m->shell > 1 || (m->shell && (m->warm || m->port)))
+		return bad(e, "shell");
 	if (!amounts_ok(m))
 		return bad(e, "limit");
 	for (uint32_t i = 0; i < m->input_count; i++) {
@@ -216,7 +218,7 @@ const struct proto_mount *proto_mounts(const struct proto_start *m)
 
 uint32_t proto_files(const struct proto_start *m)
 {
-	return proto_input_files(m) + m->mount_count;
+	return proto_input_files(m) + m->mount_count + (m->shell ? PROTO_STREAMS : 0);
 }
 
 uint32_t proto_input_files(const struct proto_start *m)

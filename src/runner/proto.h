@@ -14,14 +14,16 @@
 
 enum {
 	PROTO_MAGIC = 0x4f534352,
-	PROTO_VERSION = 9,
+	PROTO_VERSION = 10,
 	PROTO_JOB_MAX = 80,   // with the NUL
 	PROTO_IMAGE_MAX = 80, // with the NUL
 	PROTO_NAME_MAX = 256,
 	PROTO_PATH_MAX = 512,
 	PROTO_INPUTS_MAX = 64,
 	PROTO_MOUNTS_MAX = 16,
-	PROTO_FILES_MAX = PROTO_INPUTS_MAX + PROTO_MOUNTS_MAX, // passed with one message
+	PROTO_STREAMS = 3,
+	// passed with one message
+	PROTO_FILES_MAX = PROTO_INPUTS_MAX + PROTO_MOUNTS_MAX + PROTO_STREAMS,
 	PROTO_TEXT_MAX = 256,
 	PROTO_GROUPS_MAX = 32,
 };
@@ -112,6 +114,9 @@ struct proto_start {
 	uint32_t mount_count;
 	uint32_t
 		port; // 0 = none; else it is a server, connections to which are handed out: runner/door.h
+	// 1: a person's shell. It runs /oscar/shell/start.sh on three passed streams, which come behind the folders: ends
+	// of pipes, or a terminal, which it controls. It has no log, and a door, with which it ends.
+	uint32_t shell;
 	struct proto_input input[]; // only those that there are travel; behind them the mounts
 };
 

@@ -30,6 +30,7 @@ void sandbox_init(struct sandbox *s, const struct world *w, const struct proto_s
 			(struct sandbox_input){ .tree = -1,
 						.file = m->input[i].content[0] ? -1 : *files++ };
 	s->folders = files;
+	s->streams = files + m->mount_count;
 	for (uint32_t i = 0; i < PROTO_MOUNTS_MAX; i++)
 		s->mounts[i] = -1;
 	s->watch_memory = w->cgroups.at[CGROUP_MEMORY].dir < 0 && m->memory_bytes;
@@ -184,6 +185,30 @@ static int open_report(struct sandbox *s, struct sandbox_parent *p, struct err *
 	return 0;
 }
 
+// Whoever passes a stream gives it to the sandbox, as a pipe of ours is given: that may only be done with the daemon's own.
+static int take_stream(const struct world *w, int fd, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !(S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && isatty(fd))) ||
+	    (st.st_uid != w->owner && st.st_uid != w->base))
+		return err_set(e, ERR_INVALID, "a passed stream is no pipe and no terminal");
+	if (!w->rootless && fchown(fd, w->base, w->base) < 0)
+		return err_sys(e, ERR_IO, errno, "give a stream to the sandbox");
+	return 0;
+}
+
+// This process is a shim of its own by now, and keeps none of them: their readers are to see their end.
+static int take_streams(struct sandbox *s, struct err *e)
+{
+	for (int i = 0; i < PROTO_STREAMS; i++) {
+		s->std[i] = s->streams[i];
+		if (take_stream(s->world, s->std[i], e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int open_streams(struct sandbox *s, int jobdir, struct sandbox_parent *p, struct err *e)
 {
 	const struct world *w = s->world;
@@ -196,6 +221,8 @@ static int open_streams(struct sandbox *s, int jobdir, struct sandbox_parent *p,
 		s->calls = pair[1];
 		return open_report(s, p, e);
 	}
+	if (s->start->shell)
+		return take_streams(s, e) < 0 ? -1 : open_report(s, p, e);
 	s->std[0] = bind_open_owned(w, jobdir, "event", O_RDONLY, S_IFREG, e);
 	if (s->std[0] < 0)
 		return -1;

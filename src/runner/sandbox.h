@@ -49,6 +49,7 @@ struct sandbox {
 	int tree_resolv, tree_hosts; // of the host, with its network only; else -1
 	struct sandbox_input *inputs;
 	const int *folders;	      // passed for the mounts, borrowed
+	const int *streams;	      // passed for a shell; they become `std`
 	int mounts[PROTO_MOUNTS_MAX]; // detached, -1 = none
 	uint64_t
 		copied; // bit i: input i was copied, so that it stays as it was. Also after the release

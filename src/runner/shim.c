@@ -411,7 +411,7 @@ static void run(struct shim *s)
 	auto_fd int listener = -1;
 
 	if (open_files(s, &e) < 0 ||
-	    ((m->warm || m->port) &&
+	    ((m->warm || m->port || m->shell) &&
 	     (listener = shim_listen(s, m->warm ? WARM_SOCKET : DOOR_SOCKET, &e)) < 0) ||
 	    sandbox_start(&s->sandbox, s->job->jobdir, &s->box, &e) < 0) {
 		if (s->box.pidfd >= 0) {
@@ -429,7 +429,7 @@ static void run(struct shim *s)
 		warm_serve(s, listener);
 		return;
 	}
-	if (m->port)
+	if (m->port || m->shell)
 		s->door_ns = s->deadline_ns;
 	shim_watch_output(s);
 	serve(s, listener);

@@ -42,6 +42,7 @@ static int set_limits(struct proto_start *m, const struct exec_spec *s, struct e
 	m->grace_ms = s->grace_ms;
 	m->warm = s->keep != NULL;
 	m->port = s->port;
+	m->shell = s->shell != NULL;
 	m->network = s->network == EXEC_NETWORK_HOST ? PROTO_NETWORK_HOST : PROTO_NETWORK_NONE;
 	return 0;
 }
@@ -112,13 +113,22 @@ static int fill(struct proto_start *m, const struct exec_spec *s, struct err *e)
 	return fill_mounts(m, s, e);
 }
 
+// The i-th of the inputs, mounts and streams, in this order; 0 = that one is none.
+static int passed_file(const struct exec_spec *s, size_t i)
+{
+	if (i < s->input_count)
+		return s->inputs[i].file;
+	i -= s->input_count;
+	return i < s->mount_count ? s->mounts[i].folder : s->shell->streams[i - s->mount_count];
+}
+
 static int copy_files(const struct exec_spec *s, int *files, struct err *e)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < s->input_count + s->mount_count; i++) {
-		int file = i < s->input_count ? s->inputs[i].file
-					      : s->mounts[i - s->input_count].folder;
+	for (size_t i = 0; i < s->input_count + s->mount_count + (s->shell ? PROTO_STREAMS : 0);
+	     i++) {
+		int file = passed_file(s, i);
 
 		if (!file)
 			continue;
@@ -273,6 +283,17 @@ static int put_inputs(int dir, const struct exec_spec *s, struct err *e)
 	return 0;
 }
 
+static int put_shell(int dir, const struct exec_spec *s, struct err *e)
+{
+	if (!s->shell)
+		return 0;
+	if (mkdirat(dir, SPARES_SHELL, 0755) < 0)
+		return err_sys(e, ERR_IO, errno, "mkdir " SPARES_SHELL);
+	return files_put(dir, SPARES_SHELL "/start.sh", 0755, s->shell->script, e) < 0
+		       ? -1
+		       : files_put(dir, SPARES_SHELL "/event", 0644, s->event, e);
+}
+
 static int make_folders(int dir, struct err *e)
 {
 	static const char *const folders[] = { "oscar", "oscar/config", "oscar/input",
@@ -297,7 +318,8 @@ static int fill_folder(int dir, const struct exec_spec *s, struct err *e)
 	    files_put(dir, "oscar/config/script.sh", 0755, s->script, e) < 0 ||
 	    files_put(dir, "event", 0644, s->event, e) < 0 ||
 	    files_put(dir, "env", 0600, buf_span(&env), e) < 0 ||
-	    files_put(dir, "log", 0600, SPAN(""), e) < 0 || put_secrets(dir, s, e) < 0)
+	    files_put(dir, "log", 0600, SPAN(""), e) < 0 || put_secrets(dir, s, e) < 0 ||
+	    put_shell(dir, s, e) < 0)
 		return -1;
 	return put_inputs(dir, s, e);
 }

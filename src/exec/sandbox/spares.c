@@ -172,7 +172,8 @@ static bool strip(int jobs, const char *spare)
 {
 	auto_fd int dir = openat(jobs, spare, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
-	return dir >= 0 && nobody_writes(dir) && spares_strip_log(dir) &&
+	return dir >= 0 && faccessat(dir, SPARES_SHELL, F_OK, 0) < 0 && nobody_writes(dir) &&
+	       spares_strip_log(dir) &&
 	       not_there_or_gone(renameat(dir, "alive", dir, "alive.new")) &&
 	       not_there_or_gone(renameat(dir, "exit", dir, "exit.new")) && remove_inputs(dir) &&
 	       clear_output(dir);

@@ -14,6 +14,7 @@
 enum { SPARES_MAX = 64 };
 #define SPARES_INPUT "input.spare" // a file in a spare, for the first input
 #define SPARES_LOG "log.spare"	   // an empty one, for the log
+#define SPARES_SHELL "oscar/shell" // a folder with this one was a shell's, and becomes no spare
 
 struct spares {
 	int jobs; // borrowed

@@ -54,6 +54,20 @@ static void a_good_start_passes(void **state unused_arg)
 	m->warm = 0;
 	m->network = PROTO_NETWORK_HOST;
 	assert_int_equal(proto_check_start(m, sizeof(*m), &e), -1);
+	m->port = 0; // a shell is neither, wherever it is
+	assert_int_equal(proto_files(m), 0);
+	m->shell = 1;
+	assert_int_equal(proto_check_start(m, sizeof(*m), &e), 0);
+	assert_int_equal(proto_files(m), PROTO_STREAMS);
+	m->shell = 2;
+	assert_int_equal(proto_check_start(m, sizeof(*m), &e), -1);
+	m->shell = 1;
+	m->warm = 1;
+	assert_int_equal(proto_check_start(m, sizeof(*m), &e), -1);
+	m->warm = 0;
+	m->network = PROTO_NETWORK_NONE;
+	m->port = 80;
+	assert_int_equal(proto_check_start(m, sizeof(*m), &e), -1);
 }
 
 static void gifts_have_names_of_one_part(void **state unused_arg)
