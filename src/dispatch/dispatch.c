@@ -264,7 +264,7 @@ static void on_started(void *owner, const char *id, unsigned attempt, int64_t st
 	struct job *j;
 	bool row = true;
 
-	if (server_started(d, id))
+	if (server_started(d, id) || shell_started(d, id))
 		return;
 	pthread_mutex_lock(&d->lock);
 	j = job_find(d, job_number(id));
@@ -283,7 +283,7 @@ static void on_ended(void *owner, const char *id, unsigned attempt, const struct
 	struct dispatch *d = owner;
 	struct job *j;
 
-	if (server_ended(d, id, r))
+	if (server_ended(d, id, r) || shell_ended(d, id, r))
 		return;
 	pthread_mutex_lock(&d->lock);
 	j = job_find(d, job_number(id));
@@ -564,6 +564,7 @@ void dispatch_close(struct dispatch *d)
 	}
 	map_release(&d->active);
 	servers_drop(d);
+	map_release(&d->shells);
 	fair_release(&d->fair);
 	answers_drop(d);
 	strays_drop(d);

@@ -109,6 +109,35 @@ must_check int dispatch_server_log(struct dispatch *d, const char *id, struct er
 // After `ended`: its log and folder go.
 void dispatch_server_forget(struct dispatch *d, const char *id);
 
+// ---- shells --------------------------------------------------------------------------------------------
+// Somebody at work in the sandbox of a job that is over: the same revision of its service, image, environment, limits,
+// mounts and secrets, and the same version of its input. It takes room as a server does and ends with this process;
+// nothing that is made in it is kept.
+
+struct queue_job;
+struct dispatch_shell;
+struct dispatch_shell_wish {
+	int streams[3]; // borrowed for the start, as in struct exec_shell
+	const char *
+		terminal; // its type, for TERM; NULL = the streams are pipes. Lives as long as the shell
+	const char *const *command; // ends with NULL; instead of /bin/bash or /bin/sh
+	int64_t time_ms;	    // of the whole shell; 0 = no bound
+	void *owner;
+	// From the driver's thread; must not block, nor call back. `started`: its door can be opened, and must be soon.
+	void (*started)(void *owner);
+	void (*ended)(void *owner, const struct exec_result *r);
+};
+// After a success `ended` follows. ERR_CONFLICT: the job is not over; ERR_NOT_FOUND: its service, its event or the version
+// of its input is gone; ERR_BUSY: no room now, or its owner's limits; ERR_UNSUPPORTED: not by this driver; others: it
+// cannot run. [waits for the disk]
+must_check int dispatch_shell_start(struct dispatch *d, const struct queue_job *job,
+				    const struct dispatch_shell_wish *w,
+				    struct dispatch_shell **out, struct err *e);
+// For dispatch_server_door() and dispatch_server_end(), which kills it at once.
+const char *dispatch_shell_id(const struct dispatch_shell *s);
+// After `ended`: all of it goes.
+void dispatch_shell_forget(struct dispatch *d, struct dispatch_shell *s);
+
 // The service was changed, paused or is to be deleted: sandboxes that are kept for its calls end, after their calls.
 void dispatch_retire(struct dispatch *d, int64_t service);
 

@@ -51,8 +51,8 @@ static int missing(const char *bucket, const char *key, struct err *e)
 	if (e->code == ERR_BUSY)
 		e->code = ERR_CONFLICT;
 	return e->code == ERR_NOT_FOUND ? err_set(e, ERR_NOT_FOUND,
-						  "the input %s/%s is gone: it was deleted or "
-						  "overwritten before the job ran",
+						  "the input %s/%s is gone: this version of it "
+						  "was deleted or overwritten",
 						  bucket, key)
 					: err_wrap(e, "input %s/%s", bucket, key);
 }

@@ -59,6 +59,7 @@ struct dispatch {
 	pthread_cond_t idle;	       // a job left the active ones, or a waiter was called
 	struct map active;	       // job id -> struct job
 	struct map servers;	       // id -> struct server
+	struct map shells;	       // id -> struct dispatch_shell
 	struct fair_size used, served; // by all; by servers alone
 	struct fair fair;
 	struct dispatch_servers server_events;
@@ -120,6 +121,15 @@ bool server_started(struct dispatch *d, const char *id);
 bool server_ended(struct dispatch *d, const char *id, const struct exec_result *r);
 void servers_changed(struct dispatch *d, int64_t service); // tells who runs them
 void servers_drop(struct dispatch *d);
+// A new id; the room of one with this id, as its errors say in dispatch.h; false: it has none.
+void server_id(struct dispatch *d, char prefix, char out[static EXEC_JOB_ID_MAX]);
+must_check int server_room_take(struct dispatch *d, const struct service_def *def, const char *id,
+				struct err *e);
+bool server_room_give_back(struct dispatch *d, const char *id);
+
+// shell.c: likewise what the driver says of shells.
+bool shell_started(struct dispatch *d, const char *id);
+bool shell_ended(struct dispatch *d, const char *id, const struct exec_result *r);
 
 // again.c: marks an active job, and does what jobs are marked for. again_sweep() belongs to the controller.
 void again_later(struct dispatch *d, int64_t id, unsigned what);
@@ -139,6 +149,12 @@ void strays_drop(struct dispatch *d);
 // stage.c: lays the inputs out and hands the job to the driver. 0 when the driver has it; else ERR_BUSY or
 // ERR_UNAVAILABLE (try later), anything else: the job cannot run.
 must_check int stage_job(struct dispatch *d, struct job *j, struct err *e);
+// Without the driver: a spec that borrows from the draft and the inputs, both zeroed before.
+struct exec_spec;
+struct inputs;
+struct spec_draft;
+must_check int stage_spec(struct dispatch *d, const struct job *j, struct spec_draft *draft,
+			  struct inputs *inputs, struct exec_spec *out, struct err *e);
 
 // collect.c: accounts a job that the driver ended: outputs and final state in one commit. *again when it went
 // back to the queue.

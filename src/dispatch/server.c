@@ -20,18 +20,23 @@ void dispatch_on_servers(struct dispatch *d, const struct dispatch_servers *s)
 	d->server_events = s ? *s : (struct dispatch_servers){ 0 };
 }
 
-char *dispatch_server_id(struct dispatch *d, char out[static EXEC_JOB_ID_MAX])
+void server_id(struct dispatch *d, char prefix, char out[static EXEC_JOB_ID_MAX])
 {
 	auto_lock held = lock_hold(&d->lock);
 
-	snprintf(out, EXEC_JOB_ID_MAX, "%c%llx-%u", SERVER_PREFIX,
-		 (unsigned long long)clock_wall_ns(), d->server_serial++);
+	snprintf(out, EXEC_JOB_ID_MAX, "%c%llx-%u", prefix, (unsigned long long)clock_wall_ns(),
+		 d->server_serial++);
+}
+
+char *dispatch_server_id(struct dispatch *d, char out[static EXEC_JOB_ID_MAX])
+{
+	server_id(d, SERVER_PREFIX, out);
 	return out;
 }
 
 // ---- room ----------------------------------------------------------------------------------------------
 
-static int take_room(struct dispatch *d, const struct service_def *def, const char *id,
+int server_room_take(struct dispatch *d, const struct service_def *def, const char *id,
 		     struct err *e)
 {
 	const struct queue_limits limits = queue_limits_get(d->o.queue, def->owner);
@@ -57,7 +62,7 @@ static int take_room(struct dispatch *d, const struct service_def *def, const ch
 	return 0;
 }
 
-static bool give_room_back(struct dispatch *d, const char *id)
+bool server_room_give_back(struct dispatch *d, const char *id)
 {
 	auto_lock held = lock_hold(&d->lock);
 	struct server *s = map_remove(&d->servers, span_of(id));
@@ -111,7 +116,7 @@ bool server_ended(struct dispatch *d, const char *id, const struct exec_result *
 	if (id[0] != SERVER_PREFIX)
 		return false;
 	ev = events(d);
-	if (give_room_back(d, id) && ev.ended)
+	if (server_room_give_back(d, id) && ev.ended)
 		ev.ended(ev.owner, id, r);
 	return true;
 }
@@ -126,29 +131,13 @@ void servers_changed(struct dispatch *d, int64_t service)
 
 // ---- life ----------------------------------------------------------------------------------------------
 
-// The image's command as a script: each word in single quotes, so that the shell takes it as it is.
 static int command_script(struct spec_draft *s, struct span *out, struct err *e)
 {
-	auto_buf struct buf b;
-
-	buf_init(&b, FDL_SCRIPT_MAX);
 	if (!s->image.command || !s->image.command[0])
 		return err_set(e, ERR_INVALID,
 			       "expose.default_command: the image says no command of its own");
-	buf_add_str(&b, "exec");
-	for (const char *const *word = s->image.command; *word; word++) {
-		buf_add_str(&b, " '");
-		for (const char *c = *word; *c; c++)
-			if (*c == '\'')
-				buf_add_str(&b, "'\\''");
-			else
-				buf_add_char(&b, *c);
-		buf_add_char(&b, '\'');
-	}
-	if (!buf_add_char(&b, '\n') || b.over)
-		return err_set(e, ERR_LIMIT, "the image's command is too long");
-	*out = arena_span(&s->mem, buf_span(&b));
-	return 0;
+	return spec_command(s, s->image.command, out, e) < 0 ? err_wrap(e, "the image's command")
+							     : 0;
 }
 
 static int submit(struct dispatch *d, const struct service_def *def, const char *id, struct err *e)
@@ -176,11 +165,11 @@ int dispatch_server_start(struct dispatch *d, const struct service_def *def, con
 	if (!d->driver->ops->open_door)
 		return err_set(e, ERR_UNSUPPORTED, "runtime %s runs no servers",
 			       d->driver->ops->name);
-	if (take_room(d, def, id, e) < 0)
+	if (server_room_take(d, def, id, e) < 0)
 		return -1;
 	if (submit(d, def, id, e) == 0)
 		return 0;
-	give_room_back(d, id);
+	server_room_give_back(d, id);
 	return -1;
 }
 

@@ -142,6 +142,28 @@ void spec_fill(struct dispatch *d, const struct service_def *def, struct spec_dr
 	};
 }
 
+// Each word in single quotes, so that the shell takes it as it is.
+int spec_command(struct spec_draft *s, const char *const *words, struct span *out, struct err *e)
+{
+	auto_buf struct buf b;
+
+	buf_init(&b, FDL_SCRIPT_MAX);
+	buf_add_str(&b, "exec");
+	for (const char *const *word = words; *word; word++) {
+		buf_add_str(&b, " '");
+		for (const char *c = *word; *c; c++)
+			if (*c == '\'')
+				buf_add_str(&b, "'\\''");
+			else
+				buf_add_char(&b, *c);
+		buf_add_char(&b, '\'');
+	}
+	if (!buf_add_char(&b, '\n') || b.over)
+		return err_set(e, ERR_LIMIT, "too long");
+	*out = arena_span(&s->mem, buf_span(&b));
+	return 0;
+}
+
 void spec_release(struct spec_draft *s)
 {
 	for (size_t i = 0; i < s->mount_count; i++)

@@ -26,5 +26,8 @@ void spec_env(struct spec_draft *s, const char *name, const char *value); // bor
 // time.
 void spec_fill(struct dispatch *d, const struct service_def *def, struct spec_draft *s,
 	       struct exec_spec *out);
+// A script that becomes this command, whose words end with NULL. ERR_LIMIT.
+must_check int spec_command(struct spec_draft *s, const char *const *words, struct span *out,
+			    struct err *e);
 void spec_release(struct spec_draft *s);
 #define auto_spec at_scope_exit(spec_release)

@@ -33,6 +33,34 @@ static int view_add(struct dispatch *d, const struct job *j, struct spec_draft *
 	return f->mount && fd < 0 ? -1 : 0;
 }
 
+int stage_spec(struct dispatch *d, const struct job *j, struct spec_draft *draft,
+	       struct inputs *inputs, struct exec_spec *out, struct err *e)
+{
+	const struct fdl_service *f = j->def->fdl;
+	struct fdl_event ev;
+	struct span payload;
+
+	if (job_payload(d, j, &draft->mem, &payload, e) < 0 ||
+	    fdl_event_parse(payload, &draft->mem, &ev, e) < 0 ||
+	    spec_begin(d, j->def, draft, e) < 0 || view_add(d, j, draft, e) < 0 ||
+	    inputs_build(d, j, &ev, payload, &draft->mem, inputs, e) < 0)
+		return -1;
+	if (inputs->folder.target)
+		draft->mounts[draft->mount_count++] = inputs_folder(inputs);
+	env_build(draft, j, &ev);
+	spec_fill(d, j->def, draft, out);
+	out->job = j->id;
+	out->attempt = j->row.attempt;
+	out->script = span_of(f->script);
+	out->event = payload;
+	out->inputs = inputs->at;
+	out->input_count = inputs->n;
+	out->input_file = inputs->file;
+	out->input_mount = inputs->folder.target;
+	out->timeout_ms = f->timeout_s ? f->timeout_s * 1000 : d->o.timeout_ms;
+	return 0;
+}
+
 int stage_job(struct dispatch *d, struct job *j, struct err *e)
 {
 	const struct fdl_service *f = j->def->fdl;
@@ -44,27 +72,9 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 	auto_spec struct spec_draft draft = { .env_count = 0 };
 	auto_inputs struct inputs inputs = { .n = 0 };
 	struct exec_spec spec;
-	struct fdl_event ev;
-	struct span payload;
 
-	if (job_payload(d, j, &draft.mem, &payload, e) < 0 ||
-	    fdl_event_parse(payload, &draft.mem, &ev, e) < 0 ||
-	    spec_begin(d, j->def, &draft, e) < 0 || view_add(d, j, &draft, e) < 0 ||
-	    inputs_build(d, j, &ev, payload, &draft.mem, &inputs, e) < 0)
+	if (stage_spec(d, j, &draft, &inputs, &spec, e) < 0)
 		return -1;
-	if (inputs.folder.target)
-		draft.mounts[draft.mount_count++] = inputs_folder(&inputs);
-	env_build(&draft, j, &ev);
-	spec_fill(d, j->def, &draft, &spec);
-	spec.job = j->id;
-	spec.attempt = j->row.attempt;
-	spec.script = span_of(f->script);
-	spec.event = payload;
-	spec.inputs = inputs.at;
-	spec.input_count = inputs.n;
-	spec.input_file = inputs.file;
-	spec.input_mount = inputs.folder.target;
-	spec.timeout_ms = f->timeout_s ? f->timeout_s * 1000 : d->o.timeout_ms;
 	// Whoever waits is served by a kept sandbox, of this revision and for this caller alone.
 	// One that mounts a bucket would show the next call what the bucket was before.
 	if (j->row.sync && f->keep_warm && !f->mount)
