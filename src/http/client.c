@@ -1,25 +1,15 @@
 // client: an HTTP client over libcurl. Owner, threads, errors: see client.h.
 // SPDX-License-Identifier: Apache-2.0
-#include "http/client.h"
+#include "http/client_private.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rand.h"
 
-#include <curl/curl.h>
 #include <pthread.h>
 #include <time.h>
 
 enum { BODY_MAX = 1 << 20, HEADERS_MAX = 200, HEADER_BYTES_MAX = 64 * 1024, REDIRECTS_MAX = 5 };
-
-struct http_client {
-	CURL *curl;
-	char *userpwd, *bearer, *agent, *ca_file;
-	bool insecure, https_only;
-	int64_t connect_timeout_ms;
-	bool (*cancelled)(void *owner);
-	void *owner;
-};
 
 // One try of one call.
 struct attempt {
@@ -215,11 +205,8 @@ static void set_body(struct attempt *t)
 						    : (int64_t)t->call->body.n));
 }
 
-static void set_transport(struct attempt *t, int64_t deadline_ns)
+void client_transport(const struct http_client *c, const char *url, int64_t deadline_ns, CURL *h)
 {
-	struct http_client *c = t->c;
-	CURL *h = c->curl;
-
 	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, c->https_only ? "https" : "http,https");
 	curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS_STR, c->https_only ? "https" : "http,https");
@@ -233,12 +220,7 @@ static void set_transport(struct attempt *t, int64_t deadline_ns)
 
 		curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)(left > 1 ? left : 1));
 	}
-	if (t->call->idle_ms) {
-		curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
-		curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME,
-				 (long)((t->call->idle_ms + 999) / 1000));
-	}
-	if (is_loopback(t->call->url))
+	if (is_loopback(url))
 		curl_easy_setopt(h, CURLOPT_NOPROXY, "*");
 	if (c->ca_file)
 		curl_easy_setopt(h, CURLOPT_CAINFO, c->ca_file);
@@ -259,6 +241,11 @@ static void set_callbacks(struct attempt *t)
 	curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(h, CURLOPT_XFERINFODATA, t);
+	if (t->call->idle_ms) {
+		curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME,
+				 (long)((t->call->idle_ms + 999) / 1000));
+	}
 }
 
 static struct curl_slist *header_list(const struct attempt *t)
@@ -279,18 +266,10 @@ static void slist_release(struct curl_slist **list)
 	curl_slist_free_all(*list);
 }
 
-static int transport_error(const struct attempt *t, CURLcode code, const char *detail,
-			   struct err *e)
+int client_error(CURLcode code, const char *detail, struct err *e)
 {
 	const char *what = detail[0] ? detail : curl_easy_strerror(code);
 
-	if (t->over)
-		return err_set(e, ERR_LIMIT, "the answer is larger than %zu bytes",
-			       t->answer->body.max);
-	if (t->take_failed)
-		return err_set(e, ERR_IO, "the answer could not be stored");
-	if (t->send_failed)
-		return err_set(e, ERR_IO, "what was to be sent could not be read");
 	switch ((int)code) {
 	case CURLE_ABORTED_BY_CALLBACK:
 		return err_set(e, ERR_CANCELLED, "interrupted");
@@ -312,6 +291,19 @@ static int transport_error(const struct attempt *t, CURLcode code, const char *d
 	}
 }
 
+static int transport_error(const struct attempt *t, CURLcode code, const char *detail,
+			   struct err *e)
+{
+	if (t->over)
+		return err_set(e, ERR_LIMIT, "the answer is larger than %zu bytes",
+			       t->answer->body.max);
+	if (t->take_failed)
+		return err_set(e, ERR_IO, "the answer could not be stored");
+	if (t->send_failed)
+		return err_set(e, ERR_IO, "what was to be sent could not be read");
+	return client_error(code, detail, e);
+}
+
 static int try_once(struct attempt *t, int64_t deadline_ns, struct err *e)
 {
 	at_scope_exit(slist_release) struct curl_slist *headers = header_list(t);
@@ -320,7 +312,7 @@ static int try_once(struct attempt *t, int64_t deadline_ns, struct err *e)
 	CURLcode code;
 
 	curl_easy_reset(h); // keeps the connections
-	set_transport(t, deadline_ns);
+	client_transport(t->c, t->call->url, deadline_ns, h);
 	set_callbacks(t);
 	set_body(t);
 	curl_easy_setopt(h, CURLOPT_ERRORBUFFER, detail);

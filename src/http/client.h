@@ -88,5 +88,22 @@ must_check int http_client_call(struct http_client *c, const struct http_call *c
 // The value of the first header of that name, whatever its case; p == NULL when there is none.
 struct span http_answer_header(const struct http_answer *a, const char *name);
 
+// ---- another protocol on the same connection (RFC 9110 7.8) --------------------------------------------
+
+struct http_wire;
+// Asks with `call` (its method, URL, headers, body and timeout; the client's credentials) for the protocol. With 101 *out
+// is the connection from then on; with any other status *wire is NULL and the answer tells why. Redirections are not
+// followed, and nothing is sent twice. Errors as of http_client_call(). It has a connection of its own and outlives
+// the client.
+must_check int http_client_switch(struct http_client *c, const struct http_call *call,
+				  const char *protocol, struct http_answer *out,
+				  struct http_wire **wire, struct err *e);
+// To poll(); read until nothing comes first, since bytes may have been taken off the socket before.
+int http_wire_fd(const struct http_wire *w);
+// The count; 0 = nothing (or no room) now; ERR_UNAVAILABLE: the connection has ended.
+must_check ssize_t http_wire_recv(struct http_wire *w, void *p, size_t n, struct err *e);
+must_check ssize_t http_wire_send(struct http_wire *w, const void *p, size_t n, struct err *e);
+void http_wire_close(struct http_wire *w); // NULL is fine
+
 // 0 for status 2xx; else the code that fits (404 is ERR_NOT_FOUND, …) with the body's first line as text.
 must_check int http_answer_check(const struct http_answer *a, struct err *e);

@@ -4,6 +4,10 @@
 
 #include "base/clock.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 enum { END_S = 2 };
 
 struct http_switched {
@@ -13,6 +17,15 @@ struct http_switched {
 	struct MHD_UpgradeResponseHandle *handle;
 };
 
+// The library leaves it corked, or waiting for full packets: what is said would arrive 40 ms later.
+static void send_at_once(int fd)
+{
+	const int off = 0, on = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof(off));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
 static void on_switched(void *arg, struct MHD_Connection *mhd unused_arg, void *slot unused_arg,
 			const char *early, size_t n, MHD_socket fd,
 			struct MHD_UpgradeResponseHandle *handle)
@@ -20,6 +33,7 @@ static void on_switched(void *arg, struct MHD_Connection *mhd unused_arg, void *
 	struct http_switched *c = arg;
 
 	c->handle = handle;
+	send_at_once(c->req->conn->fd);
 	c->fn(c->owner, c, fd, span_make(early, n));
 }
 
