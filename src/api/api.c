@@ -2,6 +2,7 @@
 #include "api/api.h"
 
 #include "api/req.h"
+#include "api/shell.h"
 #include "authn/authn.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -60,6 +61,7 @@ const struct route api_routes[] = {
 	{ HTTP_POST, "/system/jobs/{}/cancel", B, ROUTE_LONG, 0, api_jobs_cancel },
 	{ HTTP_POST, "/system/jobs/{}/redrive", B, ROUTE_LONG, 0, api_jobs_redrive },
 	{ HTTP_POST, "/system/jobs/{}/rerun", B, ROUTE_LONG, 0, api_jobs_rerun },
+	{ HTTP_POST, "/system/jobs/{}/shell", B, ROUTE_LONG, 65536, api_jobs_shell },
 	{ HTTP_POST, "/system/jobs/cancel", B, ROUTE_LONG, 0, api_jobs_cancel_all },
 	{ HTTP_POST, "/system/jobs/redrive", B, ROUTE_LONG, 0, api_jobs_redrive_all },
 	{ HTTP_GET, "/system/jobs/{}/log", B, ROUTE_LONG, 0, api_jobs_log },
@@ -239,6 +241,8 @@ static void gone(void *owner unused_arg, struct http_req *r)
 		return;
 	file_close(q->body_fd);
 	service_def_put(q->def);
+	if (q->shell)
+		shell_request_gone(q->shell);
 }
 
 static void busy(void *owner unused_arg, struct http_req *r)
@@ -335,6 +339,7 @@ int api_open(struct api **out, const struct api_options *o, struct err *e)
 	a->tmp_dir = dir;
 	pthread_mutex_init(&a->lock, NULL);
 	lock_cond_init(&a->wake);
+	lock_cond_init(&a->shells_gone);
 	db_on_commit(a->o.db, on_commit, a);
 	notify_on_queued(a->o.notify, api_queue_news, a);
 	lock_thread_start(&a->timer, "api-timer", timer_main, a);
@@ -359,6 +364,7 @@ void api_show(struct api *a, const char *name, const struct http_server *s)
 
 void api_detach(struct api *a)
 {
+	shells_end(a);
 	auto_lock held = lock_hold(&a->lock);
 
 	a->server = NULL;

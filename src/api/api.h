@@ -38,6 +38,9 @@ struct api_options {
 	int64_t sync_timeout_ms; // a waiting call is answered 504 after this; 0 = 300,000
 	uint64_t event_max;	 // bytes of a call's body; 0 = 16 MiB
 	uint64_t image_max;	 // bytes of an imported archive; 0 = 64 GiB
+	unsigned shells_max;	 // open at once (api/shell.h); 0 = none are opened
+	int64_t shell_idle_s;	 // without a byte either way
+	int64_t shell_time_s;	 // in all
 };
 
 must_check int api_open(struct api **out, const struct api_options *o, struct err *e);

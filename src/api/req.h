@@ -17,6 +17,7 @@ enum {
 
 struct queue_job;
 struct req;
+struct shell;
 
 struct route {
 	enum http_method method;
@@ -44,6 +45,7 @@ struct req {
 	struct service_def *def; // by service token; else NULL
 	int body_fd;		 // ROUTE_FILE
 	uint64_t body_size;
+	struct shell *shell; // that the request opened, or NULL
 };
 
 // A call that waits for its job.
@@ -68,6 +70,10 @@ struct api {
 	unsigned watchers;		    // feed streams, which want to know how far jobs are
 	int64_t looked_ns;		    // when jobs were asked that last, monotonic
 	bool looking;			    // they are asked now
+	struct shell *shells;
+	unsigned shell_count;
+	bool shells_ending;
+	pthread_cond_t shells_gone;
 	bool stop;
 	pthread_cond_t wake;
 	pthread_t timer;
@@ -173,6 +179,7 @@ void api_runs_get(struct req *q);
 void api_outputs(struct req *q);
 void api_jobs_redrive(struct req *q);
 void api_jobs_rerun(struct req *q);
+void api_jobs_shell(struct req *q);
 void api_jobs_cancel_all(struct req *q);
 void api_jobs_redrive_all(struct req *q);
 void api_jobs_log(struct req *q);

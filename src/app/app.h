@@ -40,6 +40,7 @@ struct serve_options {
 	unsigned keep_feed;		   // 0 = as dispatch has it
 	unsigned jobs_max;		   // at once; 0 = as dispatch has it
 	unsigned instances_max;		   // of exposed services; 0 = as expose has it
+	unsigned shells_max, shell_idle_s, shell_time_s; // 0 shells: none may be opened
 	uint32_t cpu_millis_max;
 	uint64_t memory_bytes_max; // what running jobs may ask for; 0 = what the machine has
 	uint64_t image_size_max;   // of images; 0 = as image has them

@@ -60,6 +60,10 @@ static const char serve_help[] =
 	"                        (default 1024)\n"
 	"  --max-jobs N          jobs at once (default 256)\n"
 	"  --max-instances N     servers of exposed services at once (default 64)\n"
+	"  --max-shells N        shells in jobs' sandboxes at once (default 16, 0: none)\n"
+	"  --shell-idle S        they end when nothing was typed or printed for so long\n"
+	"                        (default 1800)\n"
+	"  --shell-time S        and after so long in any case (default 14400)\n"
 	"  --max-cpu N           cores that running jobs may ask for (default: all)\n"
 	"  --max-memory SIZE     memory likewise\n"
 	"  --max-image-size SIZE an image, packed as well as unpacked (default 64Gi)\n"
@@ -142,6 +146,9 @@ enum {
 	OPT_MAX_JOBS,
 	OPT_MOUNT_OBJECTS,
 	OPT_MAX_INSTANCES,
+	OPT_MAX_SHELLS,
+	OPT_SHELL_IDLE,
+	OPT_SHELL_TIME,
 	OPT_MAX_CPU,
 	OPT_MAX_MEMORY,
 	OPT_IMAGE_SIZE,
@@ -197,6 +204,12 @@ static bool take_job_option(int c, struct serve_options *out)
 		return take_number("--max-jobs", 100000, &out->jobs_max);
 	case OPT_MAX_INSTANCES:
 		return take_number("--max-instances", 1000, &out->instances_max);
+	case OPT_MAX_SHELLS:
+		return take_count("--max-shells", 1000, &out->shells_max);
+	case OPT_SHELL_IDLE:
+		return take_number("--shell-idle", 30 * 86400, &out->shell_idle_s);
+	case OPT_SHELL_TIME:
+		return take_number("--shell-time", 30 * 86400, &out->shell_time_s);
 	case OPT_MAX_CPU:
 		if (fdl_quantity_milli(span_of(optarg), &milli, &e) == 0 && milli &&
 		    milli <= 100000000) {
@@ -285,6 +298,9 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "max-jobs", 1, NULL, OPT_MAX_JOBS },
 		{ "mount-objects", 1, NULL, OPT_MOUNT_OBJECTS },
 		{ "max-instances", 1, NULL, OPT_MAX_INSTANCES },
+		{ "max-shells", 1, NULL, OPT_MAX_SHELLS },
+		{ "shell-idle", 1, NULL, OPT_SHELL_IDLE },
+		{ "shell-time", 1, NULL, OPT_SHELL_TIME },
 		{ "max-cpu", 1, NULL, OPT_MAX_CPU },
 		{ "max-memory", 1, NULL, OPT_MAX_MEMORY },
 		{ "max-image-size", 1, NULL, OPT_IMAGE_SIZE },
@@ -314,6 +330,9 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 				       .s3_listen = "127.0.0.1:9000",
 				       .log_level = "info",
 				       .keep_jobs = 1000000,
+				       .shells_max = 16,
+				       .shell_idle_s = 1800,
+				       .shell_time_s = 14400,
 				       .keep_job_days = 30,
 				       .insecure_registries = insecure,
 				       .registry_names = names,

@@ -318,6 +318,9 @@ static int open_servers(struct daemon *d, struct err *e)
 				  .images = d->images,
 				  .data_dir = d->o->data,
 				  .directory_roots = d->o->directory_roots,
+				  .shells_max = d->o->shells_max,
+				  .shell_idle_s = d->o->shell_idle_s,
+				  .shell_time_s = d->o->shell_time_s,
 				  .version = OSCAR_VERSION };
 	struct registry_server_options ro = { .auth = d->auth, .images = d->images };
 	struct expose_options xo = { .services = d->services,
