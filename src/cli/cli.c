@@ -38,6 +38,11 @@ static const struct cli_option get_options[] = {
 	{ 0, NULL, NULL, NULL },
 };
 
+static const struct cli_option shell_options[] = {
+	{ 'T', "no-terminal", NULL, "pipes even when this is a terminal" },
+	{ 0, NULL, NULL, NULL },
+};
+
 static const struct cli_option jobs_options[] = {
 	{ 's', "service", "NAME", "jobs of this service" },
 	{ 0, "state", "STATE",
@@ -171,6 +176,8 @@ static const struct cli_option local_options[] = {
 	{ 0, "mount", "NAME=/FOLDER", "a folder for the services' `mounts`; may be repeated" },
 	{ 0, "timeout", "TIME", "give up after 90s, 5m, 2h" },
 	{ 0, "keep", NULL, "leave the server's data where it is" },
+	{ 0, "shell", NULL,
+	  "then a shell in the sandbox of the first job that failed, else of the first" },
 	{ 0, NULL, NULL, NULL },
 };
 
@@ -251,6 +258,13 @@ const struct cli_command cli_commands[] = {
 	  "new jobs with the revision, image and input of jobs that are over",
 	  "  oscar jobs rerun --wait detect-01a2290f-0328-7580-a2ee-2d506227ec18\n", wait_options,
 	  cli_jobs_rerun },
+	{ "jobs shell", "job shell", "JOB [-- COMMAND…]", 1, -1,
+	  "a shell in the sandbox of a job that is over, with its input",
+	  "  oscar job shell detect-01a2290f-0328-7580-a2ee-2d506227ec18\n"
+	  "  oscar job shell JOB -- sh /oscar/config/script.sh\n"
+	  "  oscar job shell JOB -- tar c /oscar/input | tar t\n"
+	  "What is written there is not stored; the exit status is that of the shell or command.\n",
+	  shell_options, cli_jobs_shell },
 	{ "jobs wait", NULL, "", 0, 0, "until no job (of a service, of a run) is left",
 	  "  oscar jobs wait --service detect --timeout 10m\n", jobs_options, cli_jobs_wait },
 	{ "backfill", "service backfill", "SERVICE", 1, 1,

@@ -23,6 +23,7 @@ struct local {
 	const char *out;
 	int64_t timeout_s;
 	size_t failed, results;
+	const char *shell_job; // the first that failed, else the first; NULL = none
 };
 
 static bool is_own_store(const struct fdl_io *io)
@@ -216,6 +217,23 @@ static void tell_job(struct local *l, const json_t *job)
 	}
 }
 
+// The jobs come with the newest first.
+static void pick_for_shell(struct local *l, const json_t *job)
+{
+	bool failed = strcmp(cli_text(job, "state"), "succeeded") != 0;
+
+	if (failed || !l->failed)
+		l->shell_job = arena_strdup(&l->c->a, cli_text(job, "name"));
+}
+
+static int open_shell(struct local *l, struct err *e)
+{
+	if (!l->shell_job)
+		return err_set(e, ERR_NOT_FOUND, "there is no job to open a shell on");
+	cli_note(l->c, "a shell on %s", l->shell_job);
+	return cli_shell(l->c, l->shell_job, NULL, 0, e) < 0 ? -1 : 0;
+}
+
 static int tell_jobs(struct local *l, struct err *e)
 {
 	const char *after = "";
@@ -233,6 +251,7 @@ static int tell_jobs(struct local *l, struct err *e)
 		json_array_foreach(json_object_get(page, "jobs"), i, job)
 		{
 			tell_job(l, job);
+			pick_for_shell(l, job);
 			l->failed += strcmp(cli_text(job, "state"), "succeeded") != 0;
 		}
 		after = arena_strdup(&l->c->a, cli_text(page, "next"));
@@ -323,6 +342,8 @@ static int run(struct local *l, struct err *e)
 	if (got < 0 || tell_jobs(l, e) < 0 || take_results(l, e) < 0)
 		return -1;
 	cli_note(l->c, "%zu results in %s", l->results, l->out);
+	if (cli_opt(l->c, "shell") && open_shell(l, e) < 0)
+		return err_wrap(e, "--shell");
 	return got ? got : l->failed ? CLI_FAILED : CLI_OK;
 }
 

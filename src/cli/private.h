@@ -220,6 +220,12 @@ must_check int cli_image_fetch(struct cli *c, const char *reference, const char 
 must_check int cli_image_send(struct cli *c, const char *from, const char *name, json_t **image,
 			      struct err *e);
 
+// ---- shells (shell_cmd.c) --------------------------------------------------------------------------------
+
+// Opens a shell, or runs a command of n words, in the sandbox of the job; the exit status is what it ended with.
+must_check int cli_shell(struct cli *c, const char *job, const char *const *command, size_t n,
+			 struct err *e);
+
 // ---- services (service_cmds.c) -------------------------------------------------------------------------
 
 struct fdl_file;
@@ -293,6 +299,7 @@ int cli_backfill(struct cli *c, struct err *e);
 int cli_run_show(struct cli *c, struct err *e);
 int cli_jobs_redrive(struct cli *c, struct err *e);
 int cli_jobs_rerun(struct cli *c, struct err *e);
+int cli_jobs_shell(struct cli *c, struct err *e);
 int cli_jobs_wait(struct cli *c, struct err *e);
 int cli_logs(struct cli *c, struct err *e);
 int cli_events(struct cli *c, struct err *e);

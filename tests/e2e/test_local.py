@@ -168,3 +168,12 @@ def test_ctrl_c_leaves_nothing_behind(place):
     work.send_signal(signal.SIGINT)
     assert work.wait(60) == 130
     assert left_behind() == before
+
+
+def test_a_shell_on_the_job_that_failed(place):
+    files = [place / "a.txt", place / "empty.txt"]
+    done = subprocess.run([str(OSCAR), "run", "--local", "--shell", "--output-dir", str(place / "out"),
+                           str(place / "chain.yaml"), *map(str, files)], input="ls /oscar/input; echo $((20+3))\n",
+                          env=map_env(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.splitlines()[-2:] == ["empty.txt", "23"]
