@@ -24,6 +24,7 @@ static void disconnect(struct sandbox_driver *d)
 	file_close(d->conn);
 	d->conn = -1;
 	d->welcome = d->stop_sent = false;
+	d->work = true; // what follows must be sent to the next one
 	pthread_cond_broadcast(&d->changed);
 	// What was sent may or may not have been read; the runner takes it twice without harm.
 	while (map_next(&d->jobs, &at, NULL, &value)) {
