@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -145,7 +146,7 @@ def pytest(name, folder, python=DEBIAN_PYTHON, *options):
     start = time.time()
     report = ROOT / "build" / f"{re.sub('[^a-z0-9]+', '-', name)}.xml"
     done = run([python if os.path.exists(python) else sys.executable, "-m", "pytest", *options, "-q", "-rs",
-                "-x" if os.environ.get("FAIL_FAST") else "-q", f"--junitxml={report}", folder])
+                "-x" if os.environ.get("FAIL_FAST") else "-q", f"--junitxml={report}", *([folder] if isinstance(folder, str) else folder)])
     passed = failed = skipped = 0
     if report.exists():
         for s in ET.parse(report).getroot().iter("testsuite"):
@@ -169,6 +170,11 @@ def e2e():
         pytest("compat", "tests/compat")
         pytest("crash", "tests/crash")
         compat_new()
+        # A part of the same tests with the sandboxes made by an OCI runtime; all of them run by OSCAR_E2E_RUNTIME=oci.
+        if shutil.which("crun"):
+            os.environ["OSCAR_E2E_RUNTIME"] = "oci"
+            pytest("e2e (crun)", ["tests/e2e/test_%s.py" % t for t in ("secrets", "mounts", "runs", "warm")])
+            del os.environ["OSCAR_E2E_RUNTIME"]
 
 
 def compat_new():

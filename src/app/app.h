@@ -23,7 +23,8 @@ struct serve_options {
 	const char *listen, *s3_listen;
 	const char *user; // the daemon's, when started as root; NULL = oscar or nobody
 	const char *log_level;
-	const char *runtime;		  // exec driver
+	bool oci;			  // an OCI runtime makes the sandboxes:
+	const char *oci_runtime;	  // its name or path, NULL without
 	const char **insecure_registries; // ends with NULL
 	const char **registry_names;  // what our own is called, beside this machine; ends with NULL
 	const char **directory_roots; // where buckets may be directories; ends with NULL

@@ -2,7 +2,6 @@
 #include "app/app.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "exec/sandbox/sandbox.h"
 #include "fdl/quantity.h"
 
 #include <errno.h>
@@ -58,6 +57,9 @@ static const char serve_help[] =
 	"  --header-timeout S    a request's headers, once begun (default 30)\n"
 	"  --min-body-rate N     bytes a second that a body must bring after its first minute\n"
 	"                        (default 1024)\n"
+	"  --runtime RUNTIME     who makes sandboxes: sandbox (oscar itself, the default) or oci\n"
+	"  --oci-runtime crun|runc|PATH\n"
+	"                        which OCI runtime (default crun)\n"
 	"  --max-jobs N          jobs at once (default 256)\n"
 	"  --max-instances N     servers of exposed services at once (default 64)\n"
 	"  --max-shells N        shells in jobs' sandboxes at once (default 16, 0: none)\n"
@@ -143,6 +145,8 @@ enum {
 	OPT_HEAD_MAX,
 	OPT_HEAD_S,
 	OPT_BODY_RATE,
+	OPT_RUNTIME,
+	OPT_OCI_RUNTIME,
 	OPT_MAX_JOBS,
 	OPT_MOUNT_OBJECTS,
 	OPT_MAX_INSTANCES,
@@ -198,6 +202,15 @@ static bool take_job_option(int c, struct serve_options *out)
 	struct err e = { 0 };
 
 	switch (c) {
+	case OPT_RUNTIME:
+		out->oci = strcmp(optarg, "oci") == 0;
+		if (out->oci || strcmp(optarg, "sandbox") == 0)
+			return true;
+		fprintf(stderr, "oscar serve: --runtime %s: want sandbox or oci\n", optarg);
+		return false;
+	case OPT_OCI_RUNTIME:
+		out->oci_runtime = optarg;
+		return true;
 	case OPT_MOUNT_OBJECTS:
 		return take_number("--mount-objects", 10000000, &out->mount_objects);
 	case OPT_MAX_JOBS:
@@ -295,6 +308,8 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "max-header", 1, NULL, OPT_HEAD_MAX },
 		{ "header-timeout", 1, NULL, OPT_HEAD_S },
 		{ "min-body-rate", 1, NULL, OPT_BODY_RATE },
+		{ "runtime", 1, NULL, OPT_RUNTIME },
+		{ "oci-runtime", 1, NULL, OPT_OCI_RUNTIME },
 		{ "max-jobs", 1, NULL, OPT_MAX_JOBS },
 		{ "mount-objects", 1, NULL, OPT_MOUNT_OBJECTS },
 		{ "max-instances", 1, NULL, OPT_MAX_INSTANCES },
@@ -429,85 +444,13 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		fprintf(stderr, "oscar serve: --tls-cert and --tls-key go together\n");
 		return -1;
 	}
+	if (out->oci_runtime && !out->oci) {
+		fprintf(stderr, "oscar serve: --oci-runtime is for --runtime oci\n");
+		return -1;
+	}
+	if (out->oci && !out->oci_runtime)
+		out->oci_runtime = "crun";
 	if (!out->data)
 		out->data = default_data_dir(mem);
 	return 0;
-}
-
-// ---- stop ----------------------------------------------------------------------------------------------
-
-enum { STOP_WAIT_MS = 30000, STOP_POLL_MS = 50 };
-
-static void nobody_started(void *owner unused_arg, const char *job unused_arg,
-			   unsigned attempt unused_arg, int64_t ns unused_arg,
-			   const char *node unused_arg)
-{
-}
-
-static void nobody_ended(void *owner unused_arg, const char *job unused_arg,
-			 unsigned attempt unused_arg, const struct exec_result *r unused_arg)
-{
-}
-
-// The daemon is away: its jobs may still run. They are ended; the next daemon finds them and queues them again.
-static int end_left_jobs(const char *data)
-{
-	struct exec_sandbox_options o = { .data_dir = data, .connect_ms = 500 };
-	struct exec_events ev = { NULL, nobody_started, nobody_ended };
-	struct exec_driver *d;
-	struct err e = { 0 };
-
-	if (exec_sandbox_open(&d, &o, &ev, &e) < 0) {
-		fprintf(stderr, "oscar stop: %s\n", e.msg);
-		return 1;
-	}
-	d->ops->close(d, true);
-	return 0;
-}
-
-int stop_options_run(int argc, char **argv)
-{
-	auto_arena struct arena mem = { 0 };
-	const char *data = argc == 3 && strcmp(argv[1], "--data") == 0
-				   ? absolute_path(&mem, argv[2])
-			   : argc == 1 ? default_data_dir(&mem)
-				       : NULL;
-	auto_buf struct buf text;
-	struct err e = { 0 };
-	auto_fd int fd = -1;
-	uint64_t pid;
-
-	buf_init(&text, 64);
-	if (!data) {
-		fputs("Usage: oscar stop [--data DIR]\nEnds the daemon and its jobs; unfinished "
-		      "jobs go "
-		      "back to the queue.\n",
-		      stderr);
-		return 2;
-	}
-	fd = open(arena_printf(&mem, "%s/lock", data), O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		fprintf(stderr, "oscar stop: %s is no data folder of oscar\n", data);
-		return 3;
-	}
-	if (flock(fd, LOCK_SH | LOCK_NB) == 0)
-		return end_left_jobs(data);
-	if (file_read_path(AT_FDCWD, arena_printf(&mem, "%s/lock", data), &text, &e) < 0 ||
-	    !span_to_u64(span_trim(buf_span(&text)), &pid) || pid < 2 || pid > INT32_MAX) {
-		fprintf(stderr, "oscar stop: %s/lock holds no process number\n", data);
-		return 1;
-	}
-	if (kill((pid_t)pid, SIGINT) < 0) {
-		fprintf(stderr, "oscar stop: process %d: %s\n", (int)pid, strerror(errno));
-		return errno == EPERM ? 4 : 1;
-	}
-	for (int i = 0; i < STOP_WAIT_MS / STOP_POLL_MS; i++) {
-		struct timespec pause = { .tv_nsec = STOP_POLL_MS * 1000000L };
-
-		if (flock(fd, LOCK_SH | LOCK_NB) == 0)
-			return 0;
-		nanosleep(&pause, NULL);
-	}
-	fprintf(stderr, "oscar stop: process %d does not end\n", (int)pid);
-	return 5;
 }

@@ -30,6 +30,8 @@ static void become_program(struct arena *mem, const struct runner_options *o)
 			 arena_printf(mem, "%u", o->group),
 			 (char *)"--idle-ms",
 			 arena_printf(mem, "%lld", (long long)o->idle_ms),
+			 o->oci_runtime ? (char *)"--oci-runtime" : NULL,
+			 (char *)o->oci_runtime,
 			 NULL };
 
 	execv(arena_printf(mem, "%s/oscar-runner", self), argv);

@@ -17,6 +17,7 @@
 #include "notify/notify.h"
 #include "queue/queue.h"
 #include "registry/registry.h"
+#include "runner/oci.h"
 #include "runner/runner.h"
 #include "s3/s3.h"
 #include "service/service.h"
@@ -179,7 +180,9 @@ static int open_store(struct daemon *d, struct err *e)
 static int respawn(void *owner, struct err *e)
 {
 	struct daemon *d = owner;
-	struct runner_spawn_options o = { .data_dir = d->o->data, .user = d->rights.uid };
+	struct runner_spawn_options o = { .data_dir = d->o->data,
+					  .user = d->rights.uid,
+					  .oci_runtime = d->o->oci_runtime };
 
 	if (d->rights.drop)
 		return err_set(e, ERR_UNAVAILABLE,
@@ -230,9 +233,9 @@ static int open_jobs(struct daemon *d, struct err *e)
 					.mounts = d->o->mounts,
 					.mount_count = d->o->mount_count,
 					.view_objects_max = d->o->mount_objects };
-	struct exec_sandbox_options xo = { .data_dir = d->o->data,
-					   .respawn = respawn,
-					   .respawn_owner = d };
+	struct exec_sandbox_options xo = {
+		.data_dir = d->o->data, .oci = d->o->oci, .respawn = respawn, .respawn_owner = d
+	};
 	struct notify_options no = { .db = d->db, .store = d->store };
 	struct store_sink sink = { .changed = object_changed, .owner = d };
 	struct exec_events ev;
@@ -398,8 +401,12 @@ static int say_ready(struct daemon *d, struct err *e)
 
 static int start(struct daemon *d, struct err *e)
 {
-	struct runner_spawn_options ro = { .data_dir = d->o->data };
+	struct runner_spawn_options ro = { .data_dir = d->o->data,
+					   .oci_runtime = d->o->oci_runtime };
+	auto_free char *runtime = ro.oci_runtime ? oci_find(ro.oci_runtime, e) : NULL;
 
+	if (ro.oci_runtime && !runtime)
+		return err_wrap(e, "--oci-runtime");
 	if (rights_find(d->o->user, &d->rights, e) < 0 || prepare_folders(d, e) < 0)
 		return -1;
 	ro.user = d->rights.uid;

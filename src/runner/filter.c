@@ -8,6 +8,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -141,6 +142,73 @@ static int all_rules(scmp_filter_ctx c)
 		bad = rule(c, eperm, "clone", 1, &flag);
 	}
 	return bad ? bad : socket_rules(c, eperm);
+}
+
+// ---- the same for an OCI runtime -----------------------------------------------------------------------
+
+static void json_names(struct buf *b, const char *const *list, size_t n, int code)
+{
+	const char *comma = "";
+
+	buf_add_str(b, "{\"names\":[");
+	for (size_t i = 0; i < n; i++) {
+		if (seccomp_syscall_resolve_name(list[i]) < 0)
+			continue;
+		buf_printf(b, "%s\"%s\"", comma, list[i]);
+		comma = ",";
+	}
+	buf_printf(b, "],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":%d}", code);
+}
+
+// `args`: JSON.
+static void json_rule(struct buf *b, const char *name, const char *args)
+{
+	buf_printf(b,
+		   ",{\"names\":[\"%s\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":%d,"
+		   "\"args\":[%s]}",
+		   name, EPERM, args);
+}
+
+static void json_sockets(struct buf *b)
+{
+	char args[256];
+
+	snprintf(args, sizeof(args), "{\"index\":0,\"value\":%d,\"op\":\"SCMP_CMP_GT\"}",
+		 FAMILY_LAST);
+	json_rule(b, "socket", args);
+	for (unsigned f = 0; f <= FAMILY_LAST; f++) {
+		int n = snprintf(args, sizeof(args),
+				 "{\"index\":0,\"value\":%u,\"op\":\"SCMP_CMP_EQ\"}", f);
+
+		if (f == AF_INET || f == AF_INET6)
+			snprintf(args + n, sizeof(args) - (size_t)n,
+				 ",{\"index\":1,\"value\":%d,\"valueTwo\":%d,"
+				 "\"op\":\"SCMP_CMP_MASKED_EQ\"}",
+				 TYPE_MASK, SOCK_RAW);
+		else if (allowed_family(f))
+			continue;
+		json_rule(b, "socket", args);
+	}
+}
+
+int filter_json(struct buf *b, struct err *e)
+{
+	char args[128];
+
+	buf_add_str(b, "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[");
+	json_names(b, refused, ARRAY_LEN(refused), EPERM);
+	buf_add_char(b, ',');
+	json_names(b, absent, ARRAY_LEN(absent), ENOSYS);
+	for (size_t i = 0; i < ARRAY_LEN(clone_flags); i++) {
+		snprintf(args, sizeof(args),
+			 "{\"index\":0,\"value\":%lu,\"valueTwo\":%lu,"
+			 "\"op\":\"SCMP_CMP_MASKED_EQ\"}",
+			 clone_flags[i], clone_flags[i]);
+		json_rule(b, "clone", args);
+	}
+	json_sockets(b);
+	buf_add_str(b, "]}");
+	return b->over ? err_set(e, ERR_BUG, "the system call filter is too long") : 0;
 }
 
 static int read_code(struct filter *f, int fd, struct err *e)

@@ -56,16 +56,9 @@ char **init_read_env(int fd)
 	char *text = mem_alloc(JOBDIR_ENV_BYTES_MAX + 1);
 	struct err e = { 0 };
 	ssize_t n = file_read_full(fd, text, JOBDIR_ENV_BYTES_MAX, &e);
-	size_t count = 0, k = 0;
-	char **env;
 
 	if (n < 0)
 		return NULL;
 	text[n] = '\0';
-	for (ssize_t i = 0; i < n; i++)
-		count += !text[i];
-	env = mem_zalloc((count + 1) * sizeof(*env));
-	for (char *p = text; k < count; p += strlen(p) + 1)
-		env[k++] = p;
-	return env;
+	return sandbox_env(text, (size_t)n);
 }

@@ -2,9 +2,8 @@
 // The child between clone and its first script: builds the root file system, then gives up every right.
 // Only our own code has run up to here, with rights over nothing but its own namespaces.
 #include "base/file.h"
-#include "base/mem.h"
+#include "runner/rootfs.h"
 #include "runner/sandbox.h"
-#include "runner/secrets.h"
 #include "runner/sys.h"
 
 #include <grp.h>
@@ -16,43 +15,12 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
-enum { SHM_MAX = 64 << 20 };
-static const uint64_t default_scratch = UINT64_C(64) << 20;
-
 void inside_report(const struct sandbox *s, const struct sandbox_report *r)
 {
 	// Nobody reads any more: then the shim is dead and we are about to be.
 	ssize_t done = write(s->report, r, sizeof(*r));
 
 	(void)done;
-}
-
-static int attach(int tree, const char *where, struct err *e)
-{
-	if (move_mount(tree, "", AT_FDCWD, where, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return err_sys(e, ERR_IO, errno, "mount /%s", where);
-	return 0;
-}
-
-// Shows a part of the template at `where` below the new root.
-static int attach_template(const char *from, const char *where, struct err *e)
-{
-	auto_fd int tree =
-		open_tree(AT_FDCWD, from, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-
-	if (tree < 0)
-		return err_sys(e, ERR_IO, errno, "take %s", from);
-	return attach(tree, where, e);
-}
-
-static int mount_tmpfs(const char *where, uint64_t size, struct err *e)
-{
-	char options[64];
-
-	snprintf(options, sizeof(options), "mode=1777,size=%llu", (unsigned long long)size);
-	if (mount("tmpfs", where, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
-		return err_sys(e, ERR_IO, errno, "mount /%s", where);
-	return 0;
 }
 
 static int mask_one(const struct world_mask *m, struct err *e)
@@ -83,88 +51,16 @@ static int mount_proc(const struct world *w, struct err *e)
 	return 0;
 }
 
-static int mount_oscar(const struct sandbox *s, struct err *e)
-{
-	if (attach(s->tree_oscar, "oscar", e) < 0 || attach(s->tree_output, "oscar/output", e) < 0)
-		return -1;
-	for (uint32_t i = 0; i < s->start->input_count; i++) {
-		char path[sizeof("oscar/input/") + PROTO_NAME_MAX];
-
-		if (s->inputs[i].tree < 0)
-			continue;
-		snprintf(path, sizeof(path), "oscar/input/%s", s->inputs[i].name);
-		if (attach(s->inputs[i].tree, path, e) < 0)
-			return -1;
-	}
-	return s->secrets ? secrets_mount(s->secrets, s->secrets_size, e) : 0;
-}
-
-// Makes the folders on the way to a mount's place.
-static int make_way(char *path, struct err *e)
-{
-	for (char *slash = strchr(path, '/');; slash = strchr(slash + 1, '/')) {
-		if (slash)
-			*slash = '\0';
-		if (mkdir(path, 0755) < 0 && errno != EEXIST)
-			return err_sys(e, ERR_IO, errno, "make /%s", path);
-		if (!slash)
-			return 0;
-		*slash = '/';
-	}
-}
-
-static int mount_folders(const struct sandbox *s, struct err *e)
-{
-	const struct proto_start *m = s->start;
-	const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-
-	if (!m->mount_count)
-		return 0;
-	if (mount("tmpfs", "mnt", "tmpfs", flags, "mode=755,size=1m,nr_inodes=8192") < 0)
-		return err_sys(e, ERR_IO, errno, "its mounts need a folder /mnt");
-	for (uint32_t i = 0; i < m->mount_count; i++) {
-		char path[sizeof("mnt/") + PROTO_PATH_MAX];
-
-		snprintf(path, sizeof(path), "mnt/%s", proto_mounts(m)[i].target);
-		if (make_way(path, e) < 0 || attach(s->mounts[i], path, e) < 0)
-			return -1;
-	}
-	if (mount(NULL, "mnt", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL) < 0)
-		return err_sys(e, ERR_IO, errno, "make /mnt read-only");
-	return 0;
-}
-
-// What an image's own /etc says about names is of another machine.
-static int mount_names(const struct sandbox *s, struct err *e)
-{
-	const bool host = s->start->network == PROTO_NETWORK_HOST;
-	struct err unused = { 0 };
-
-	if (host) {
-		if (s->tree_resolv >= 0 && attach(s->tree_resolv, "etc/resolv.conf", e) < 0)
-			return -1;
-		return s->tree_hosts >= 0 ? attach(s->tree_hosts, "etc/hosts", e) : 0;
-	}
-	if (s->tree_root >= 0) // no network: an image without these files can do without them
-		(void)(attach_template("/etc/hosts", "etc/hosts", &unused) +
-		       attach_template("/etc/hostname", "etc/hostname", &unused));
-	return 0;
-}
-
 static int build_root(const struct sandbox *s, struct err *e)
 {
-	const struct proto_start *m = s->start;
-	const uint64_t scratch = m->scratch_bytes_max ? m->scratch_bytes_max : default_scratch;
+	const uid_t own = (uid_t)-1;
 
-	if (s->tree_root >= 0 ? attach(s->tree_root, "/new", e) < 0
-			      : attach_template("/host", "/new", e) < 0)
+	if (rootfs_begin(s, e) < 0)
 		return -1;
-	if (chdir("/new") < 0)
-		return err_sys(e, ERR_IO, errno, "enter the new root");
-	if (attach_template("/dev", "dev", e) < 0 ||
-	    mount_tmpfs("dev/shm", scratch < SHM_MAX ? scratch : SHM_MAX, e) < 0 ||
-	    mount_tmpfs("tmp", scratch, e) < 0 || mount_proc(s->world, e) < 0 ||
-	    mount_oscar(s, e) < 0 || mount_folders(s, e) < 0 || mount_names(s, e) < 0)
+	if (rootfs_show("/dev", "dev", e) < 0 ||
+	    rootfs_tmpfs("dev/shm", sandbox_shm_bytes(s), own, own, e) < 0 ||
+	    rootfs_tmpfs("tmp", sandbox_scratch_bytes(s), own, own, e) < 0 ||
+	    mount_proc(s->world, e) < 0 || rootfs_fill(s, own, own, e) < 0)
 		return s->tree_root < 0 ? -1 : err_wrap(e, "the image cannot be used");
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return err_sys(e, ERR_IO, errno, "change the root");

@@ -107,8 +107,9 @@ static void hang_up(struct runner *r)
 
 	file_close(r->conn);
 	r->conn = -1;
+	if (r->greeted) // who is sent away again and again keeps nobody
+		r->idle_since_ns = clock_mono_ns();
 	r->greeted = r->behind = r->held_there = false;
-	r->idle_since_ns = clock_mono_ns();
 	// Whoever comes next looks into the job directories.
 	while (map_next(&r->jobs, &at, NULL, &value)) {
 		struct job *j = value;
@@ -207,10 +208,10 @@ static int compare_fds(const void *a, const void *b)
 static void close_others(const struct runner *r, const struct shim_job *s)
 {
 	int keep[32 + PROTO_FILES_MAX] = {
-		2,	   s->jobdir,	  s->alive,	  s->ctl,	s->net,
-		s->notify, r->world.data, r->world.idmap, r->world.root
+		2,	   s->jobdir,	  s->alive,	  s->ctl,	 s->net,
+		s->notify, r->world.data, r->world.idmap, r->world.root, r->world.oci.self
 	};
-	size_t n = 9;
+	size_t n = 10;
 
 	for (int k = 0; k < CGROUP_KINDS; k++) {
 		keep[n++] = r->world.cgroups.at[k].dir;
@@ -346,10 +347,21 @@ static void stop_all(struct runner *r)
 		order(value, JOBDIR_STOP);
 }
 
-static int welcome(struct runner *r, struct err *e)
+static int on_hello(struct runner *r, const struct proto_hello *m, size_t n, struct err *e)
 {
 	struct proto_welcome w = { .head = proto_head(PROTO_WELCOME) };
 
+	if (m->head.kind != PROTO_HELLO)
+		return err_set(e, ERR_PROTOCOL, "message before hello");
+	if (proto_check_hello(m, n, e) < 0)
+		return -1;
+	if (m->runtime != PROTO_RUNTIME_ANY &&
+	    (m->runtime == PROTO_RUNTIME_OCI) != (r->world.oci.path != NULL)) {
+		r->leave = !r->jobs.count;
+		return err_set(e, ERR_UNSUPPORTED, "it wants sandboxes made by %s, this runner %s",
+			       m->runtime == PROTO_RUNTIME_OCI ? "an OCI runtime" : "the runner",
+			       r->leave ? "leaves" : "still has jobs in others");
+	}
 	snprintf(w.limits, sizeof(w.limits), "%s", r->world.limits);
 	r->greeted = true;
 	return send_packet(r, &w, sizeof(w)) ? 0 : err_set(e, ERR_IO, "the daemon left at once");
@@ -382,8 +394,7 @@ static int on_message(struct runner *r, const struct wire_packet *p, struct err 
 	if (proto_check_head(packet, n, e) < 0)
 		return -1;
 	if (!r->greeted)
-		return h->kind == PROTO_HELLO ? welcome(r, e)
-					      : err_set(e, ERR_PROTOCOL, "message before hello");
+		return on_hello(r, packet, n, e);
 	switch (h->kind) {
 	case PROTO_START:
 		if (proto_check_start(packet, n, e) < 0)
@@ -739,8 +750,10 @@ int loop_run(const struct runner_options *o)
 		status = e.code == ERR_EXISTS ? 0 : 1;
 		log_at(status ? LOG_ERROR : LOG_INFO, "runner", "%s", e.msg);
 	} else {
-		log_info("runner", "ready%s%s%s", r.world.rootless ? ", rootless" : "",
-			 r.world.limits[0] ? "; " : "", r.world.limits);
+		log_info("runner", "ready%s%s%s%s%s", r.world.rootless ? ", rootless" : "",
+			 r.world.oci.path ? ", sandboxes by " : "",
+			 r.world.oci.path ? r.world.oci.path : "", r.world.limits[0] ? "; " : "",
+			 r.world.limits);
 		while (!r.leave)
 			turn(&r);
 	}

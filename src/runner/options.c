@@ -7,6 +7,7 @@
 
 static const char usage[] =
 	"Usage: oscar runner --data DIR [--user UID] [--group GID] [--idle-ms N]\n"
+	"                    [--oci-runtime crun|runc|PATH]\n"
 	"The process that makes sandboxes; `oscar serve` starts it.\n";
 
 static bool number(const char *text, uint64_t max, uint64_t *out)
@@ -17,8 +18,13 @@ static bool number(const char *text, uint64_t max, uint64_t *out)
 int runner_options(int argc, char **argv, struct runner_options *o)
 {
 	static const struct option longs[] = {
-		{ "data", 1, NULL, 'd' },    { "user", 1, NULL, 'u' }, { "group", 1, NULL, 'g' },
-		{ "idle-ms", 1, NULL, 'i' }, { "help", 0, NULL, 'h' }, { 0 },
+		{ "data", 1, NULL, 'd' },
+		{ "user", 1, NULL, 'u' },
+		{ "group", 1, NULL, 'g' },
+		{ "idle-ms", 1, NULL, 'i' },
+		{ "help", 0, NULL, 'h' },
+		{ "oci-runtime", 1, NULL, 'r' },
+		{ 0 },
 	};
 	uint64_t n;
 	int c;
@@ -27,6 +33,8 @@ int runner_options(int argc, char **argv, struct runner_options *o)
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) >= 0) {
 		if (c == 'd') {
 			o->data_dir = optarg;
+		} else if (c == 'r') {
+			o->oci_runtime = optarg;
 		} else if (c == 'u' && number(optarg, UINT32_MAX - 1, &n)) {
 			o->user = (uid_t)n;
 		} else if (c == 'g' && number(optarg, UINT32_MAX - 1, &n)) {

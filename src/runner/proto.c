@@ -98,6 +98,13 @@ int proto_check_head(const void *packet, size_t n, struct err *e)
 	return 0;
 }
 
+int proto_check_hello(const struct proto_hello *m, size_t n, struct err *e)
+{
+	if (n != sizeof(*m))
+		return bad(e, "size");
+	return m->runtime > PROTO_RUNTIME_ANY || m->spare ? bad(e, "runtime") : 0;
+}
+
 int proto_check_about(const struct proto_about *m, size_t n, struct err *e)
 {
 	if (n != sizeof(*m))

@@ -14,7 +14,7 @@
 
 enum {
 	PROTO_MAGIC = 0x4f534352,
-	PROTO_VERSION = 10,
+	PROTO_VERSION = 11,
 	PROTO_JOB_MAX = 80,   // with the NUL
 	PROTO_IMAGE_MAX = 80, // with the NUL
 	PROTO_NAME_MAX = 256,
@@ -29,8 +29,8 @@ enum {
 };
 
 enum proto_kind {
-	PROTO_HELLO = 1, // daemon: proto_plain
-	PROTO_WELCOME,	 // runner: proto_welcome
+	PROTO_HELLO = 1, // daemon: proto_hello
+	PROTO_WELCOME,	 // runner: proto_welcome, or it closes
 	PROTO_START, // daemon: proto_start, with its open files. Safe to send again: a job is started once
 	PROTO_CANCEL,	// daemon: proto_about
 	PROTO_STOP_ALL, // daemon: proto_plain
@@ -50,6 +50,15 @@ struct proto_head {
 
 struct proto_plain {
 	struct proto_head head;
+};
+
+// Who makes the sandboxes. A runner that was started for the other one leaves when it has no jobs.
+enum proto_runtime { PROTO_RUNTIME_OWN, PROTO_RUNTIME_OCI, PROTO_RUNTIME_ANY };
+
+struct proto_hello {
+	struct proto_head head;
+	uint32_t runtime; // enum proto_runtime
+	uint32_t spare;
 };
 
 struct proto_welcome {
@@ -133,6 +142,7 @@ bool proto_job_ok(const char job[static PROTO_JOB_MAX]);
 
 // Check a packet of n bytes as received, before anything in it is used. ERR_PROTOCOL with the field's name.
 must_check int proto_check_head(const void *packet, size_t n, struct err *e);
+must_check int proto_check_hello(const struct proto_hello *m, size_t n, struct err *e);
 must_check int proto_check_about(const struct proto_about *m, size_t n, struct err *e);
 must_check int proto_check_start(const struct proto_start *m, size_t n, struct err *e);
 must_check int proto_check_give(const struct proto_give *m, size_t n, struct err *e);

@@ -20,7 +20,11 @@ struct runner_options {
 	int64_t idle_ms; // lets pooled namespaces and groups go after this long without jobs, and ends
 			 // when there is no daemon either; 0 = 5000
 	unsigned jobs_max; // at once; 0 = 4096
-	bool supervise;	   // stay as a parent that starts the runner again when a signal killed it
+	// An OCI runtime that makes the sandboxes: "crun", "runc" or the path of one; NULL = they are made here.
+	const char *oci_runtime;
+	const char *
+		self; // the program that is pid 1 in its containers, linked statically; NULL = this one
+	bool supervise; // stay as a parent that starts the runner again when a signal killed it
 };
 
 // Reads the options of `oscar runner` (argv[0] is skipped): 0, or 1 when help was printed, or -1 with the usage on
@@ -35,7 +39,8 @@ struct runner_spawn_options {
 	const char *exe; // NULL = /proc/self/exe
 	const char *data_dir;
 	uid_t user;
-	int64_t wait_ms; // until it listens; 0 = 10000
+	const char *oci_runtime; // as in runner_options
+	int64_t wait_ms;	 // until it listens; 0 = 10000
 };
 
 // Starts `EXE runner --data DIR --user UID`, detached from this process, and returns when it listens; at once

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "runner/bind.h"
 #include "runner/jobdir.h"
+#include "runner/oci.h"
 #include "runner/secrets.h"
 #include "runner/sys.h"
 
@@ -134,11 +135,23 @@ static int open_host_files(struct sandbox *s, struct err *e)
 	return 0;
 }
 
+char **sandbox_env(char *text, size_t n)
+{
+	size_t count = 0, k = 0;
+	char **env;
+
+	for (size_t i = 0; i < n; i++)
+		count += !text[i];
+	env = mem_zalloc((count + 1) * sizeof(*env));
+	for (char *p = text; k < count; p += strlen(p) + 1)
+		env[k++] = p;
+	return env;
+}
+
 // `env` holds NUL-terminated strings; it is cut at the NULs, not understood.
 static int read_env(struct sandbox *s, int jobdir, struct err *e)
 {
 	auto_fd int fd = bind_open_owned(s->world, jobdir, "env", O_RDONLY, S_IFREG, e);
-	size_t count = 0, k = 0;
 	ssize_t n;
 
 	if (fd < 0)
@@ -150,11 +163,8 @@ static int read_env(struct sandbox *s, int jobdir, struct err *e)
 	if (n > JOBDIR_ENV_BYTES_MAX || (n && s->env_text[n - 1]))
 		return err_set(e, ERR_LIMIT, "the environment is larger than %d bytes",
 			       JOBDIR_ENV_BYTES_MAX);
-	for (ssize_t i = 0; i < n; i++)
-		count += !s->env_text[i];
-	s->env = mem_zalloc((count + 1) * sizeof(*s->env));
-	for (char *p = s->env_text; k < count; p += strlen(p) + 1)
-		s->env[k++] = p;
+	s->env_size = (size_t)n;
+	s->env = sandbox_env(s->env_text, s->env_size);
 	return 0;
 }
 
@@ -285,24 +295,30 @@ static pid_t clone_child(struct sandbox *s, int *pidfd, struct err *e)
 	return pid;
 }
 
-static int launch(struct sandbox *s, struct sandbox_parent *p, struct err *e)
+// `gate`: the end of s->go that is written to.
+static int make_inside(struct sandbox *s, int gate, struct sandbox_parent *p, struct err *e)
 {
-	const struct world *w = s->world;
-	int gate[2];
-
-	if (setns(w->root, CLONE_NEWNS) < 0)
+	if (setns(s->world->root, CLONE_NEWNS) < 0)
 		return err_sys(e, ERR_IO, errno, "enter the sandbox's root");
 	if (s->net >= 0 && setns(s->net, CLONE_NEWNET) < 0)
 		return err_sys(e, ERR_IO, errno, "enter the sandbox's network");
-	if (pipe2(gate, O_CLOEXEC) < 0)
-		return err_sys(e, ERR_IO, errno, "pipe");
-	s->go = gate[0];
 	p->pid = clone_child(s, &p->pidfd, e);
 	if (p->pid == 0) {
 		// Else the child would hold its own gate open when the shim dies.
-		close(gate[1]);
+		close(gate);
 		inside_run(s);
 	}
+	return p->pid < 0 ? -1 : put_maps(s, p->pid, e);
+}
+
+static int launch(struct sandbox *s, struct sandbox_parent *p, struct err *e)
+{
+	int gate[2], bad;
+
+	if (pipe2(gate, O_CLOEXEC) < 0)
+		return err_sys(e, ERR_IO, errno, "pipe");
+	s->go = gate[0];
+	bad = s->world->oci.path ? oci_launch(s, p, e) : make_inside(s, gate[1], p, e);
 	// The child's death closes its ends, and then the reads here end, only without copies of our own.
 	for (int i = 0; i < 3; i++) {
 		file_close(s->std[i]);
@@ -311,12 +327,10 @@ static int launch(struct sandbox *s, struct sandbox_parent *p, struct err *e)
 	file_close(s->report);
 	file_close(s->calls);
 	s->report = s->calls = -1;
-	if (p->pid < 0 || put_maps(s, p->pid, e) < 0 || file_write_all(gate[1], "g", 1, e) < 0) {
-		close(gate[1]);
-		return -1;
-	}
+	if (!bad)
+		bad = file_write_all(gate[1], "g", 1, e);
 	close(gate[1]);
-	return 0;
+	return bad;
 }
 
 int sandbox_start(struct sandbox *s, int jobdir, struct sandbox_parent *p, struct err *e)

@@ -54,6 +54,7 @@ struct sandbox {
 	uint64_t
 		copied; // bit i: input i was copied, so that it stays as it was. Also after the release
 	char *env_text; // the strings of `env`
+	size_t env_size;
 	char **env;
 	char *secrets; // of `secrets`, NULL = none
 	size_t secrets_size;
@@ -68,6 +69,19 @@ static inline unsigned sandbox_groups(const struct sandbox *s)
 	return s->world->count > 1 ? s->start->group_count : 0;
 }
 
+// The sizes of its /tmp and /dev/shm.
+static inline uint64_t sandbox_scratch_bytes(const struct sandbox *s)
+{
+	return s->start->scratch_bytes_max ? s->start->scratch_bytes_max : UINT64_C(64) << 20;
+}
+
+static inline uint64_t sandbox_shm_bytes(const struct sandbox *s)
+{
+	const uint64_t scratch = sandbox_scratch_bytes(s), most = UINT64_C(64) << 20;
+
+	return scratch < most ? scratch : most;
+}
+
 // What the parent keeps.
 struct sandbox_parent {
 	pid_t pid; // of the sandbox's pid 1
@@ -80,6 +94,8 @@ struct sandbox_parent {
 // the text says what went wrong in words for the owner of the job.
 must_check int sandbox_start(struct sandbox *s, int jobdir, struct sandbox_parent *out,
 			     struct err *e);
+// The environment in NUL-terminated strings of together `n` bytes, which must stay; freed by mem_free().
+char **sandbox_env(char *text, size_t n);
 // A pipe that a script may print to; the read end does not block.
 must_check int sandbox_pipe(const struct world *w, int *read_end, int *write_end, struct err *e);
 void sandbox_release(struct sandbox *s);

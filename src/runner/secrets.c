@@ -46,7 +46,7 @@ static bool name_ok(const char *name, size_t n)
 	       !(n == 2 && name[0] == '.' && name[1] == '.');
 }
 
-static int put_one(int dir, const char *text, struct err *e)
+static int put_one(int dir, const char *text, uid_t uid, gid_t gid, struct err *e)
 {
 	const char *value = strchr(text, '=');
 	auto_free char *name = value ? mem_strndup(text, (size_t)(value - text)) : NULL;
@@ -55,10 +55,12 @@ static int put_one(int dir, const char *text, struct err *e)
 	if (!value || !name_ok(name, (size_t)(value - text)))
 		return err_set(e, ERR_INVALID, "a secret has a name that no file can have");
 	fd = file_open(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0400, e);
-	return fd < 0 ? -1 : file_write_all(fd, value + 1, strlen(value + 1), e);
+	if (fd < 0 || file_write_all(fd, value + 1, strlen(value + 1), e) < 0)
+		return -1;
+	return fchown(fd, uid, gid) < 0 ? err_sys(e, ERR_IO, errno, "give a secret away") : 0;
 }
 
-int secrets_mount(const char *text, size_t n, struct err *e)
+int secrets_mount(const char *text, size_t n, uid_t uid, gid_t gid, struct err *e)
 {
 	const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 	char options[64];
@@ -75,9 +77,9 @@ int secrets_mount(const char *text, size_t n, struct err *e)
 	if (dir < 0)
 		return -1;
 	for (const char *p = text; p < text + n; p += strlen(p) + 1)
-		if (put_one(dir, p, e) < 0)
+		if (put_one(dir, p, uid, gid, e) < 0)
 			return -1;
-	if (chmod(PLACE, 0500) < 0 ||
+	if (fchown(dir, uid, gid) < 0 || chmod(PLACE, 0500) < 0 ||
 	    mount(NULL, PLACE, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL) < 0)
 		return err_sys(e, ERR_IO, errno, "make /" PLACE " read-only");
 	return 0;

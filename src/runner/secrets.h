@@ -6,6 +6,7 @@
 #include "base/err.h"
 
 #include <stddef.h>
+#include <sys/types.h>
 
 enum { SECRETS_BYTES_MAX = 1 << 20, SECRETS_FILES_MAX = 1000 };
 
@@ -14,5 +15,6 @@ struct world;
 // *text = NUL-terminated NAME=VALUE strings, `n` bytes; NULL when there are none. The caller's.
 must_check int secrets_take(const struct world *w, int jobdir, char **text, size_t *n,
 			    struct err *e);
-// Inside, before the root is changed: mounts them at oscar/secrets below the working directory.
-must_check int secrets_mount(const char *text, size_t n, struct err *e);
+// Before the root is changed: mounts them at oscar/secrets below the working directory, as this user's; -1 = as the
+// caller's own.
+must_check int secrets_mount(const char *text, size_t n, uid_t uid, gid_t gid, struct err *e);

@@ -4,9 +4,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "runner/loop.h"
+#include "runner/proto.h"
 #include "runner/runner.h"
 #include "runner/sys.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -14,7 +16,13 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { DEFAULT_WAIT_MS = 10000, TRY_MS = 5, RESTART_FIRST_MS = 100, RESTART_LAST_MS = 5000 };
+enum {
+	DEFAULT_WAIT_MS = 10000,
+	GREET_MS = 2000,
+	TRY_MS = 5,
+	RESTART_FIRST_MS = 100,
+	RESTART_LAST_MS = 5000
+};
 
 static void pause_ms(int64_t n)
 {
@@ -54,6 +62,8 @@ static no_return void become_runner(const struct runner_spawn_options *o, int fa
 			       (char *)o->data_dir,
 			       (char *)"--user",
 			       user,
+			       o->oci_runtime ? (char *)"--oci-runtime" : NULL,
+			       (char *)o->oci_runtime,
 			       NULL };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), sys;
 	sigset_t none;
@@ -103,28 +113,48 @@ static int start(const struct runner_spawn_options *o, struct err *e)
 	return n == sizeof(sys) ? err_sys(e, ERR_IO, sys, "start the runner") : 0;
 }
 
-static bool listens(const char *data_dir, struct err *e)
+// 1: a runner listens and takes daemons of our kind; 0: none listens; -1: it does not take us, and may leave.
+static int serves(const struct runner_spawn_options *o)
 {
-	auto_fd int fd = runner_connect(data_dir, e);
+	struct proto_hello hello = { .head = proto_head(PROTO_HELLO),
+				     .runtime = o->oci_runtime ? PROTO_RUNTIME_OCI
+							       : PROTO_RUNTIME_OWN };
+	struct err ignored = { 0 };
+	auto_fd int fd = runner_connect(o->data_dir, &ignored);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct proto_welcome answer;
 
-	return fd >= 0;
+	if (fd < 0)
+		return 0;
+	if (send(fd, &hello, sizeof(hello), MSG_NOSIGNAL) != sizeof(hello) ||
+	    poll(&p, 1, GREET_MS) <= 0)
+		return -1;
+	return recv(fd, &answer, sizeof(answer), 0) > 0 ? 1 : -1;
 }
 
 int runner_spawn(const struct runner_spawn_options *o, struct err *e)
 {
 	int64_t wait = o->wait_ms ? o->wait_ms : DEFAULT_WAIT_MS;
 	int64_t by = clock_mono_ns() + wait * NS_PER_MS;
-	struct err why = { 0 };
+	bool started = false;
+	int got;
 
-	if (listens(o->data_dir, &why))
-		return 0;
-	if (start(o, e) < 0)
-		return -1;
-	while (!listens(o->data_dir, &why)) {
+	while ((got = serves(o)) <= 0) {
 		if (clock_mono_ns() > by)
-			return err_set(e, ERR_UNAVAILABLE,
-				       "the runner did not begin to listen within %lld ms",
-				       (long long)wait);
+			return got < 0 ? err_set(e, ERR_BUSY,
+						 "a runner of another version or with another "
+						 "runtime still has jobs: let them end, or "
+						 "end them by `oscar stop`")
+				       : err_set(e, ERR_UNAVAILABLE,
+						 "the runner did not begin to listen within %lld "
+						 "ms",
+						 (long long)wait);
+		if (got < 0)
+			started = false;
+		else if (!started && start(o, e) < 0)
+			return -1;
+		else
+			started = true;
 		pause_ms(TRY_MS);
 	}
 	return 0;

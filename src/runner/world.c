@@ -194,11 +194,26 @@ static void find_masks(struct world *w)
 	}
 }
 
+static int open_oci(struct world *w, const struct runner_options *o, struct err *e)
+{
+	const char *self = o->self ? o->self : "/proc/self/exe";
+	auto_buf struct buf seccomp;
+
+	buf_init(&seccomp, 64 << 10);
+	if (!o->oci_runtime)
+		return 0;
+	if (oci_open(&w->oci, o->oci_runtime, self, e) < 0 || filter_json(&seccomp, e) < 0)
+		return -1;
+	w->oci.seccomp = buf_take(&seccomp);
+	w->setup_id = (o->id_base ? o->id_base : DEFAULT_BASE) + IDS - 1;
+	return 0;
+}
+
 int world_open(struct world *w, const struct runner_options *o, struct err *e)
 {
 	auto_free char *real = realpath(o->data_dir, NULL);
 
-	*w = (struct world){ .data = -1, .jobs = -1, .idmap = -1, .root = -1 };
+	*w = (struct world){ .data = -1, .jobs = -1, .idmap = -1, .root = -1, .oci.self = -1 };
 	for (int k = 0; k < CGROUP_KINDS; k++)
 		w->cgroups.at[k].dir = -1;
 	if (!real)
@@ -213,7 +228,7 @@ int world_open(struct world *w, const struct runner_options *o, struct err *e)
 	choose_ids(w, o);
 	template_stamps(w->stamps);
 	w->root = template_make(real, !w->rootless, e);
-	if (w->root < 0 || filter_build(&w->filter, e) < 0)
+	if (w->root < 0 || filter_build(&w->filter, e) < 0 || open_oci(w, o, e) < 0)
 		return -1;
 	find_masks(w);
 	return 0;
@@ -338,6 +353,7 @@ void world_close(struct world *w)
 {
 	world_pools_drop(w);
 	cgroup_close(&w->cgroups);
+	oci_close(&w->oci);
 	filter_release(&w->filter);
 	file_close(w->root);
 	file_close(w->idmap);

@@ -5,6 +5,7 @@
 #pragma once
 #include "runner/cgroup.h"
 #include "runner/filter.h"
+#include "runner/oci.h"
 
 #include <sys/types.h>
 
@@ -22,12 +23,14 @@ struct world {
 	bool rootless;
 	uid_t owner; // of everything below DATA, as seen from here
 	gid_t group;
-	uint32_t base;	// host id of a sandbox's root
-	uint32_t count; // ids a sandbox has
+	uint32_t base;	   // host id of a sandbox's root
+	uint32_t count;	   // ids a sandbox has
+	uint32_t setup_id; // host id that owns nothing, for the root of an OCI runtime's container
 	int idmap; // user namespace for MOUNT_ATTR_IDMAP: shows owner's files as base's. -1 = none
 	int root;  // mount namespace the sandboxes are cloned from (runner/template.h)
 	int64_t stamps[WORLD_STAMPS]; // of the host's /etc when `root` was made
 	struct filter filter;
+	struct oci oci; // makes the sandboxes, if there is one
 	struct cgroup_base cgroups;
 	struct world_mask masks[WORLD_MASKS_MAX];
 	unsigned mask_count;

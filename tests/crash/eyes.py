@@ -35,13 +35,19 @@ def parts(daemon):
     """What runs for this daemon's folder, by role: daemon, keeper, runner, shim, init, script."""
     everything = processes()
     roles = {r: [] for r in ("daemon", "keeper", "runner", "shim", "init", "script")}
-    names = {"oscar-shim": "shim", "oscar-init": "init", "oscar-keeper": "keeper"}
+    names = {"oscar-shim": "shim", "oscar-keeper": "keeper"}
     mark = f"runner --data {daemon.data} "
+    def is_init(p):
+        parent = p and everything.get(p.parent)
+        # By an OCI runtime it is started anew, so its command line is another.
+        return p and p.name == "oscar-init" and (mark in p.line or (parent and mark in parent.line))
+
     for p in everything.values():
-        parent = everything.get(p.parent)
-        if mark in p.line:
+        if is_init(p):
+            roles["init"].append(p.pid)
+        elif mark in p.line:
             roles[names.get(p.name, "runner")].append(p.pid)
-        elif parent and parent.name == "oscar-init" and mark in parent.line:
+        elif is_init(everything.get(p.parent)):
             roles["script"].append(p.pid)
         elif f"serve --data {daemon.data} " in p.line:
             roles["daemon"].append(p.pid)

@@ -18,6 +18,9 @@ import contract
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OSCAR = pathlib.Path(os.environ.get("OSCAR_BINARY", ROOT / "build" / "oscar"))  # a sanitizer's, for instance
+# OSCAR_E2E_RUNTIME=oci (or oci:runc): the same tests with sandboxes made by an OCI runtime.
+_runtime, _, _program = os.environ.get("OSCAR_E2E_RUNTIME", "").partition(":")
+RUNTIME = (["--runtime", _runtime] if _runtime else []) + (["--oci-runtime", _program] if _program else [])
 USER, PASSWORD, KEY, SECRET = "oscar", "e2e-password", "E2EKEY", "e2e-secret-key"
 
 
@@ -49,7 +52,7 @@ class Daemon:
         self.made = data is None
         self.data = data or tempfile.mkdtemp(prefix="oscar-e2e-", dir="/tmp")
         os.chmod(self.data, 0o755)
-        self.options = list(options)
+        self.options = [*RUNTIME, *options]
         self.process = None
         self.start()
 

@@ -35,6 +35,8 @@ struct job {
 
 struct sandbox_driver {
 	struct exec_driver base;
+	struct exec_ops ops; // base's
+	uint32_t runtime;    // enum proto_runtime, for the runner
 	char *data_dir, *node;
 	int jobs_dir, wake;
 	unsigned jobs_max;

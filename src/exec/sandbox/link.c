@@ -43,7 +43,7 @@ static bool send_packet(struct sandbox_driver *d, const void *p, size_t n)
 // A respawn may take a while and is made without the lock.
 static void try_connect(struct sandbox_driver *d)
 {
-	struct proto_plain hello = { .head = proto_head(PROTO_HELLO) };
+	struct proto_hello hello = { .head = proto_head(PROTO_HELLO), .runtime = d->runtime };
 	struct err e = { 0 };
 	int64_t now = clock_mono_ns();
 

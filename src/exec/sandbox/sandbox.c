@@ -443,7 +443,13 @@ int exec_sandbox_open(struct exec_driver **out, const struct exec_sandbox_option
 	if (event < 0)
 		return err_sys(e, ERR_IO, errno, "eventfd");
 	d = mem_zalloc(sizeof(*d));
-	d->base = (struct exec_driver){ &ops, *ev };
+	d->runtime = o->any_runtime ? PROTO_RUNTIME_ANY
+		     : o->oci	    ? PROTO_RUNTIME_OCI
+				    : PROTO_RUNTIME_OWN;
+	d->ops = ops;
+	if (o->oci)
+		d->ops.name = "oci";
+	d->base = (struct exec_driver){ &d->ops, *ev };
 	d->data_dir = mem_strdup(o->data_dir);
 	if (uname(&host) < 0)
 		host.nodename[0] = '\0';

@@ -5,10 +5,14 @@
 #pragma once
 #include "exec/exec.h"
 
+#include <stdbool.h>
+
 struct exec_sandbox_options {
 	const char *data_dir; // absolute; ours to write
-	unsigned jobs_max;    // submitted and not ended, at once; 0 = 4096. Above: ERR_BUSY
-	int64_t connect_ms;   // open waits so long for the runner; 0 = 2000
+	bool oci; // an OCI runtime makes the sandboxes; the runner was started for that, too
+	bool any_runtime;   // only to end jobs, whoever made their sandboxes
+	unsigned jobs_max;  // submitted and not ended, at once; 0 = 4096. Above: ERR_BUSY
+	int64_t connect_ms; // open waits so long for the runner; 0 = 2000
 	// Called from the driver's thread while no runner answers, at growing pauses; may be NULL. For instance
 	// runner_spawn() where the daemon has the right to.
 	int (*respawn)(void *owner, struct err *e);

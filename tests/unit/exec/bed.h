@@ -1,6 +1,7 @@
 // bed: what tests of the sandbox driver stand on: a temporary data directory, a real runner started by a helper
 // process that keeps the rights the test was started with, and a driver whose events can be waited for.
 // Started by root, the test itself goes on as an ordinary user, as the daemon does.
+// BED_OCI=crun (or runc) has an OCI runtime make the sandboxes; BED_OCI_SELF names oscar-runner then.
 // A test program's main() is: if (bed_is_runner(argc, argv)) return bed_runner(argc, argv); …
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -67,9 +68,12 @@ enum { BED_IDLE_MS = 1500 }; // of the runner
 
 static inline int bed_runner(int argc, char **argv)
 {
-	struct runner_options o = { .idle_ms = BED_IDLE_MS, .supervise = getenv("BED_SUPERVISE") };
+	struct runner_options o = { .idle_ms = BED_IDLE_MS,
+				    .supervise = getenv("BED_SUPERVISE"),
+				    .oci_runtime = getenv("BED_OCI"),
+				    .self = getenv("BED_OCI_SELF") };
 
-	if (argc != 6)
+	if (argc < 6)
 		return 2;
 	o.data_dir = argv[3];
 	o.user = (uid_t)strtoul(argv[5], NULL, 10);
@@ -103,7 +107,7 @@ static inline bool bed_stranger_is_served(const struct bed *b)
 	int status = -1;
 
 	if (pid == 0) {
-		struct proto_plain hello = { .head = proto_head(PROTO_HELLO) };
+		struct proto_hello hello = { .head = proto_head(PROTO_HELLO) };
 		struct err e = { 0 };
 		char answer[1024];
 		int fd;
@@ -123,7 +127,11 @@ static inline bool bed_stranger_is_served(const struct bed *b)
 
 static inline bool bed_second_runner(const struct bed *b)
 {
-	struct runner_options o = { .data_dir = b->data, .user = b->user, .group = (gid_t)b->user };
+	struct runner_options o = { .data_dir = b->data,
+				    .user = b->user,
+				    .group = (gid_t)b->user,
+				    .oci_runtime = getenv("BED_OCI"),
+				    .self = getenv("BED_OCI_SELF") };
 	pid_t pid = fork();
 	int status = -1;
 
@@ -141,7 +149,8 @@ static inline void bed_helper(const struct bed *b, int sock)
 {
 	struct runner_spawn_options o = { .exe = getenv("BED_RUNNER"),
 					  .data_dir = b->data,
-					  .user = b->user };
+					  .user = b->user,
+					  .oci_runtime = getenv("BED_OCI") };
 	char order[16];
 	ssize_t n;
 
@@ -232,7 +241,9 @@ static inline struct exec_events bed_events(struct bed *b)
 
 static inline void bed_open_driver(struct bed *b)
 {
-	struct exec_sandbox_options o = { .data_dir = b->data, .connect_ms = 5000 };
+	struct exec_sandbox_options o = { .data_dir = b->data,
+					  .connect_ms = 5000,
+					  .oci = getenv("BED_OCI") };
 	struct exec_events ev = bed_events(b);
 	struct err e = { 0 };
 

@@ -325,7 +325,9 @@ static void jobs_are_stopped_also_without_a_runner(void **state)
 static void a_second_daemon_has_to_wait(void **state)
 {
 	struct bed *b = need(state);
-	struct exec_sandbox_options o = { .data_dir = b->data, .connect_ms = 200 };
+	struct exec_sandbox_options o = { .data_dir = b->data,
+					  .connect_ms = 200,
+					  .oci = getenv("BED_OCI") };
 	struct exec_events none = { 0 };
 	struct exec_driver *second;
 	struct exec_spec s = bed_spec("second", "true");
