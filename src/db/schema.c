@@ -276,6 +276,13 @@
 	" bucket INTEGER NOT NULL, version INTEGER NOT NULL, payload TEXT NOT NULL,"               \
 	" PRIMARY KEY(grp, key)) WITHOUT ROWID;"
 
+// service: what kind of group it is (enum service_group_kind). Of the members of one of a whole run only the one that opened the group has its
+// payload. queue: the jobs of a run that did not succeed.
+#define RUN_GROUPS                                                                                 \
+	"ALTER TABLE input_groups ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"                \
+	"CREATE INDEX input_groups_run ON input_groups(run);"                                      \
+	"CREATE INDEX jobs_run_bad ON jobs(run, id) WHERE state>4;"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
@@ -293,5 +300,6 @@ const char *const schema_migrations[] = {
 	BACKFILL_SAMPLES,
 	PLACINGS,
 	INPUT_GROUPS,
+	RUN_GROUPS,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

@@ -286,6 +286,7 @@ static int redrive_in(struct queue *q, struct db_conn *c, struct queue_job *j, s
 		    DB_ARGS(db_int(j->id)), e) < 0)
 		return -1;
 	q->added++;
+	q->redriven++;
 	return job_move_in(c, j, QUEUE_QUEUED, NULL, e);
 }
 

@@ -137,6 +137,19 @@ struct queue_filter {
 // Newest first.
 must_check int queue_list(struct queue *q, const struct queue_filter *f, struct arena *mem,
 			  struct queue_job **out, size_t *n, struct err *e);
+// Of a run: the first job above `after` that is not over, in *active, 0 = there is none. What was passed is over, and
+// stays so until something is redriven.
+must_check int queue_run_active(struct db_conn *c, int64_t run, int64_t *after, int64_t *active,
+				struct err *e);
+// Jobs of a run that failed, are dead or were cancelled: how many, and the first of them.
+struct queue_failed {
+	char name[QUEUE_NAME_MAX];
+	char service_name[48];
+	enum queue_state state;
+	struct span key;
+};
+must_check int queue_run_failed(struct db_conn *c, int64_t run, size_t max, struct arena *mem,
+				struct queue_failed **out, size_t *n, uint64_t *all, struct err *e);
 // Jobs by state; service 0 = all services; run 0 = all runs (counted from rows, not for large runs).
 must_check int queue_counts(struct queue *q, int64_t service, int64_t run,
 			    uint64_t out[static QUEUE_STATES], struct err *e);
@@ -194,6 +207,9 @@ void queue_uploading(struct queue *q, int64_t job, unsigned attempt);
 // Grows with every job that becomes ready by queue_add, redrive or a retry; for waking the dispatcher after a
 // commit.
 uint64_t queue_added(struct queue *q);
+
+// Grows with every job that was over and is queued again (by redrive); changed inside the write.
+uint64_t queue_redriven(struct queue *q);
 
 struct queue_result {
 	const char *outcome; // "exited", "oom", …

@@ -10,7 +10,7 @@
 
 struct queue {
 	struct db *db;
-	_Atomic uint64_t added;
+	_Atomic uint64_t added, redriven;
 	pthread_mutex_t lock; // guards what follows
 	struct map limits;    // user -> struct queue_limits
 	struct map waiting;   // lane -> struct call_lane, without empty ones
