@@ -7,7 +7,7 @@
 
 #include <time.h>
 
-enum { DELETE_BATCH = 256, LOG_ATTEMPTS_MAX = 32 };
+enum { DELETE_BATCH = 256, LOG_ATTEMPTS_MAX = 32, CANCEL_ROUNDS = 4 };
 
 void api_jobs_cancel(struct req *q)
 {
@@ -68,6 +68,26 @@ static bool many_of(struct req *q, struct queue_filter *f)
 	return false;
 }
 
+// Files of a run that wait for its end are forgotten with it, before it ends by this. A job of theirs may have been made
+// meanwhile: then once more.
+static int cancel_all(struct req *q, const struct dispatch_scope *s, uint64_t *count, struct err *e)
+{
+	bool whole = s->run && !s->service && !s->queued_only;
+	uint64_t n, groups = 0;
+
+	*count = 0;
+	for (int i = 0; i < CANCEL_ROUNDS; i++) {
+		if ((whole &&
+		     service_groups_cancel(q->api->o.services, s->run, s->owner, &groups, e) < 0) ||
+		    dispatch_cancel_all(q->api->o.dispatch, s, &n, e) < 0)
+			return -1;
+		*count += n;
+		if (!whole || !(groups + n))
+			break;
+	}
+	return 0;
+}
+
 void api_jobs_cancel_all(struct req *q)
 {
 	struct dispatch_scope s;
@@ -82,7 +102,7 @@ void api_jobs_cancel_all(struct req *q)
 		return;
 	}
 	s = (struct dispatch_scope){ f.service, f.run, f.owner, f.state == QUEUE_QUEUED };
-	if (dispatch_cancel_all(q->api->o.dispatch, &s, &n, &e) < 0)
+	if (cancel_all(q, &s, &n, &e) < 0)
 		reply_error(q, &e);
 	else
 		reply_json(q, 200, json_pack("{s:I}", "cancelled", (json_int_t)n));

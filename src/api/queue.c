@@ -50,24 +50,35 @@ static const char *flow_name(const struct service_flow *f, uint64_t running, int
 	return f->upto && (running || (oldest && oldest <= f->upto)) ? "draining" : "paused";
 }
 
-// Files that wait for others. NULL on failure.
-static json_t *groups_json(struct req *q, const struct service_def *d, struct err *e)
+json_t *req_groups_json(struct req *q, int64_t service, int64_t run, struct err *e)
 {
+	static const char *const kinds[] = { "count", "run", "manifest" };
 	struct service_group *g;
 	json_t *list;
 	size_t n;
 
-	if (service_groups(q->api->o.services, d->id, http_arena(q->http), &g, &n, e) < 0)
+	if (service_groups(q->api->o.services, service, run, http_arena(q->http), &g, &n, e) < 0)
 		return NULL;
 	list = json_array();
 	for (size_t i = 0; i < n; i++) {
-		bool known = g[i].input < d->fdl->input_count;
-		json_t *v = json_pack("{s:I,s:i,s:i}", "input", (json_int_t)g[i].input, "files",
-				      (int)g[i].files, "of",
-				      known ? (int)d->fdl->inputs[g[i].input].group_count : 0);
+		auto_service_def struct service_def *d = NULL;
+		struct err gone = { 0 };
+		const struct fdl_io *io;
+		json_t *v;
 
+		if (service_by_id(q->api->o.services, g[i].service, &d, &gone) < 0 ||
+		    (run && !req_sees_all(q, d)))
+			continue;
+		io = g[i].input < d->fdl->input_count ? &d->fdl->inputs[g[i].input] : NULL;
+		v = json_pack("{s:s,s:I,s:I}", "service", d->fdl->name, "input",
+			      (json_int_t)g[i].input, "files", (json_int_t)g[i].files);
+		json_object_set_new(v, "run", json_sprintf("%lld", (long long)g[i].run));
+		json_object_set_new(v, "kind", json_string(kinds[g[i].kind]));
+		if (g[i].kind == SERVICE_GROUP_COUNT)
+			json_object_set_new(v, "of", json_integer(io ? io->group_count : 0));
 		json_time(v, "opened", g[i].opened_ns);
-		json_time(v, "due", g[i].due_ns);
+		if (g[i].kind != SERVICE_GROUP_RUN || (io && io->group_unfailed))
+			json_time(v, "due", g[i].due_ns);
 		json_array_append_new(list, v);
 	}
 	return list;
@@ -91,7 +102,7 @@ void api_services_queue(struct req *q)
 		return;
 	}
 	running = counts[QUEUE_STAGING] + counts[QUEUE_RUNNING] + counts[QUEUE_UPLOADING];
-	groups = groups_json(q, d, &e);
+	groups = req_groups_json(q, d->id, 0, &e);
 	if (!groups) {
 		reply_error(q, &e);
 		return;

@@ -129,6 +129,9 @@ bool req_job_filter(struct req *q, struct queue_filter *f);
 // May the caller see all jobs of the service, or only those of his own calls?
 bool req_sees_all(const struct req *q, const struct service_def *d);
 
+// queue.c: files that wait for others to make one job, of a service or (when that is 0) of a run. NULL on failure.
+json_t *req_groups_json(struct req *q, int64_t service, int64_t run, struct err *e);
+
 // A job as lists show it; the objects it made that are there; what made them, added to `v`.
 json_t *req_job_json(struct req *q, const struct queue_job *j);
 json_t *req_job_outputs(struct req *q, const struct queue_job *j);

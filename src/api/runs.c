@@ -2,8 +2,30 @@
 // runs: all that follows from one upload or call: its jobs with what they read and what they made.
 #include "api/req.h"
 #include "base/mem.h"
+#include "fdl/event.h"
+#include "fdl/fdl.h"
 #include "queue/queue.h"
 #include "store/store.h"
+
+// How many files a job has that was made by several.
+static void count_inputs(struct req *q, const struct queue_job *j, json_t *v)
+{
+	struct fdl_record records[FDL_GROUP_MAX];
+	struct arena *mem = http_arena(q->http);
+	struct fdl_group run;
+	struct span payload;
+	struct err none = { 0 };
+	size_t n;
+
+	if (j->trigger >= SERVICE_GROUP_TRIGGERS ||
+	    queue_payload(q->api->o.queue, j->id, mem, &payload, &none) < 0)
+		return;
+	if (fdl_event_group(payload, mem, &run, &none) == 0)
+		n = run.n;
+	else if (fdl_event_records(payload, mem, FDL_GROUP_MAX, records, &n, &none) < 0 || n < 2)
+		return;
+	json_object_set_new(v, "inputs_count", json_integer((json_int_t)n));
+}
 
 static json_t *one(struct req *q, const struct queue_job *j)
 {
@@ -13,6 +35,7 @@ static json_t *one(struct req *q, const struct queue_job *j)
 	if (j->version)
 		json_object_set_new(v, "input_version",
 				    json_string(store_version_text(j->version, false, version)));
+	count_inputs(q, j, v);
 	json_object_set_new(v, "outputs", req_job_outputs(q, j));
 	req_job_provenance(q, j, v);
 	return v;
@@ -24,7 +47,7 @@ void api_runs_get(struct req *q)
 	auto_free char *text = mem_strndup(q->param[0].p, q->param[0].n);
 	struct queue_job *rows;
 	struct err e = { 0 };
-	json_t *list, *all;
+	json_t *list, *all, *groups;
 	char *end;
 	size_t n;
 
@@ -39,7 +62,9 @@ void api_runs_get(struct req *q)
 		reply_error(q, &e);
 		return;
 	}
-	if (!n && !f.before) {
+	groups = f.before ? NULL : req_groups_json(q, 0, f.run, &e);
+	if (!n && !f.before && !json_array_size(groups)) {
+		json_decref(groups);
 		reply_text(q, 404, "no such run");
 		return;
 	}
@@ -49,5 +74,7 @@ void api_runs_get(struct req *q)
 	all = json_pack("{s:s,s:o}", "run", text, "jobs", list);
 	if (n == f.limit)
 		json_object_set_new(all, "next", json_sprintf("%lld", (long long)rows[n - 1].id));
+	if (groups)
+		json_object_set_new(all, "groups", groups);
 	reply_json(q, 200, all);
 }

@@ -96,11 +96,13 @@ static void draw_job(struct tree *t, const struct node *n, size_t depth, bool la
 	const char *script = cli_text(n->job, "script_sha256"),
 		   *reason = cli_text(n->job, "reason");
 	const char *image = cli_text(n->job, "image_digest");
+	int64_t files = cli_int(n->job, "inputs_count");
 	size_t count = json_array_size(outputs);
 
 	print_indent(t, depth);
-	fprintf(t->c->out, "%s%s  %s, revision %" PRId64 ", script %.12s, image %.19s%s%s\n",
+	fprintf(t->c->out, "%s%s  %s%s, revision %" PRId64 ", script %.12s, image %.19s%s%s\n",
 		last ? "└─ " : "├─ ", cli_clean(t->c, cli_text(n->job, "name")),
+		files > 1 ? arena_printf(&t->c->a, "of %" PRId64 " files, ", files) : "",
 		cli_text(n->job, "state"), cli_int(n->job, "revision"), *script ? script : "gone",
 		*image ? image : cli_clean(t->c, cli_text(n->job, "image")), *reason ? ": " : "",
 		cli_clean(t->c, reason));
@@ -111,7 +113,22 @@ static void draw_job(struct tree *t, const struct node *n, size_t depth, bool la
 		draw_output(t, json_array_get(outputs, i), depth + 1, i + 1 == count);
 }
 
-static int get_run(struct cli *c, const char *run, json_t *all, struct err *e)
+// Files that make a job yet.
+static void draw_waiting(struct cli *c, const json_t *groups)
+{
+	json_t *g;
+	size_t i;
+
+	json_array_foreach(groups, i, g)
+	{
+		fprintf(c->out, "%" PRId64 " files wait for %s, which takes them %s\n",
+			cli_int(g, "files"), cli_clean(c, cli_text(g, "service")),
+			strcmp(cli_text(g, "kind"), "run") == 0 ? "when the run has ended"
+								: "with others");
+	}
+}
+
+static int get_run(struct cli *c, const char *run, json_t *all, json_t *groups, struct err *e)
 {
 	const char *after = "";
 
@@ -126,6 +143,7 @@ static int get_run(struct cli *c, const char *run, json_t *all, struct err *e)
 				       ? err_set(e, ERR_NOT_FOUND, "there is no run \"%s\"", run)
 				       : -1;
 		json_array_extend(all, json_object_get(page, "jobs"));
+		json_array_extend(groups, json_object_get(page, "groups"));
 		after = arena_strdup(&c->a, cli_text(page, "next"));
 	} while (*after && json_array_size(all) < JOBS_MAX);
 	return 0;
@@ -147,14 +165,14 @@ static int run_of(struct cli *c, const char *word, const char **run, struct err 
 
 int cli_run_show(struct cli *c, struct err *e)
 {
-	auto_json json_t *all = json_array(), *out = NULL;
+	auto_json json_t *all = json_array(), *groups = json_array(), *out = NULL;
 	struct tree t = { .c = c };
 	const char *run, *said = NULL;
 
-	if (run_of(c, c->words[0], &run, e) < 0 || get_run(c, run, all, e) < 0)
+	if (run_of(c, c->words[0], &run, e) < 0 || get_run(c, run, all, groups, e) < 0)
 		return -1;
 	if (c->format == CLI_JSON) {
-		out = json_pack("{s:s,s:O}", "run", run, "jobs", all);
+		out = json_pack("{s:s,s:O,s:O}", "run", run, "jobs", all, "groups", groups);
 		cli_print_json(c, out);
 		return 0;
 	}
@@ -171,6 +189,7 @@ int cli_run_show(struct cli *c, struct err *e)
 		said = input;
 		draw_job(&t, n, 0, true);
 	}
+	draw_waiting(c, groups);
 	map_release(&t.readers);
 	return 0;
 }

@@ -153,6 +153,56 @@ static int group_inputs(struct dispatch *d, const struct job *j, struct span pay
 
 // ---- a folder ------------------------------------------------------------------------------------------
 
+// Where a folder stands, below /mnt, under its own name.
+static int set_folder(struct inputs *out, const char *name, int fd, struct arena *mem)
+{
+	if (fd >= 0)
+		out->folder = (struct exec_mount){ arena_printf(mem, "input/%s", name), fd };
+	return fd < 0 ? -1 : 0;
+}
+
+// Below the last part of the input's path, each file by what follows that in its key.
+static const char *folder_name(const struct fdl_io *io, size_t *skip)
+{
+	const char *slash = strrchr(io->folder, '/');
+
+	*skip = strlen(io->folder) + (*io->folder ? 1 : 0);
+	return slash ? slash + 1 : *io->folder ? io->folder : io->bucket;
+}
+
+// A manifest with the files that it names, as they are now.
+static int manifest_input(struct dispatch *d, const struct job *j, const struct fdl_io *io,
+			  struct arena *mem, struct inputs *out, struct err *e)
+{
+	struct fdl_member *members;
+	size_t n, skip;
+	const char *name = folder_name(io, &skip);
+
+	if (service_manifest_files(d->o.store, io, j->row.bucket, j->row.key, j->row.version, mem,
+				   &members, &n, e) < 0)
+		return -1;
+	out->manifest = arena_printf(mem, "input/%s/%s", name, members[0].key + skip);
+	return set_folder(out, name, view_gather(d, j, members, n, skip, e), mem);
+}
+
+// All files of a run that came into the input's folder.
+static int run_input(struct dispatch *d, const struct job *j, const struct fdl_io *io,
+		     struct span payload, struct arena *mem, struct inputs *out, struct err *e)
+{
+	struct fdl_group g;
+	size_t skip;
+	const char *name = folder_name(io, &skip);
+
+	if (fdl_event_group(payload, mem, &g, e) < 0)
+		return -1;
+	if (g.over)
+		return err_set(e, ERR_LIMIT, "more than %d files of the run came to %s/%s",
+			       FDL_GROUP_RUN_MAX, io->bucket, io->folder);
+	out->run_files = g.n;
+	out->run_failed = g.failed;
+	return set_folder(out, name, view_gather(d, j, g.members, g.n, skip, e), mem);
+}
+
 // The one that the sentinel lies in, under its own name.
 static int folder_input(struct dispatch *d, const struct job *j, const struct fdl_io *io,
 			struct arena *mem, struct inputs *out, struct err *e)
@@ -160,7 +210,6 @@ static int folder_input(struct dispatch *d, const struct job *j, const struct fd
 	char *key = arena_strndup(mem, j->row.key.p, j->row.key.n), *slash = strrchr(key, '/');
 	struct fdl_io folder = { .bucket = io->bucket, .folder = slash ? key : "" };
 	const char *name = io->bucket;
-	int fd;
 
 	if (slash) {
 		*slash = '\0';
@@ -171,11 +220,7 @@ static int folder_input(struct dispatch *d, const struct job *j, const struct fd
 		return err_set(e, ERR_INVALID,
 			       "no folder can have the name of that of %s/" SPAN_FMT, io->bucket,
 			       SPAN_ARG(span_head(j->row.key, 120)));
-	fd = view_open(d, j, VIEW_GROUP, &folder, e);
-	if (fd < 0)
-		return -1;
-	out->folder = (struct exec_mount){ arena_printf(mem, "input/%s", name), fd };
-	return 0;
+	return set_folder(out, name, view_open(d, j, VIEW_GROUP, &folder, e), mem);
 }
 
 // ---- all of them ---------------------------------------------------------------------------------------
@@ -212,6 +257,10 @@ int inputs_build(struct dispatch *d, const struct job *j, const struct fdl_event
 			ev->provider, ev->provider_id);
 	if (io && io->group_count)
 		return group_inputs(d, j, payload, mem, out, e);
+	if (io && io->manifest)
+		return manifest_input(d, j, io, mem, out, e);
+	if (io && io->group_run)
+		return run_input(d, j, io, payload, mem, out, e);
 	if (io && io->sentinel)
 		return folder_input(d, j, io, mem, out, e);
 	if (object_input(d, j, ev, mem, &out->at[0], &out->files[0], e) < 0)

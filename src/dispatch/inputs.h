@@ -16,6 +16,9 @@ struct inputs {
 	size_t n;
 	const char *file; // for INPUT_FILE_PATH: a name, "" = their folder, NULL = there is none …
 	struct exec_mount folder; // … but this one, when its target is set
+	size_t run_files;	  // of a whole run: how many, 0 = it is not of one; …
+	uint64_t run_failed;	  // … and how many of its jobs failed
+	const char *manifest;	  // where it stands, below /mnt; NULL = there is none
 	int files[FDL_GROUP_MAX]; // descriptors that the inputs borrow; 0 = none
 };
 

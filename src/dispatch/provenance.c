@@ -27,27 +27,38 @@ static void add_number(struct buf *b, const char *name, int64_t value)
 	add_text(b, name, text);
 }
 
-// How many files made the job together, and which: "bucket/key:version", percent-encoded, with blanks between.
-static void add_group(struct dispatch *d, struct buf *b, const struct job *j)
+// Another of them: "bucket/key:version", percent-encoded, with blanks between.
+static void add_member(struct buf *names, const char *bucket, const char *key, int64_t version)
+{
+	char text[STORE_VERSION_TEXT];
+
+	buf_printf(names, "%s%s/", names->n ? " " : "", bucket);
+	url_encode(names, span_of(key), "/");
+	buf_printf(names, ":%s", store_version_text(version, false, text));
+}
+
+// How many files made the job together, and which.
+static void add_group(struct dispatch *d, struct buf *b, const struct job *j,
+		      const struct fdl_io *io)
 {
 	struct fdl_record records[FDL_GROUP_MAX];
 	auto_arena struct arena mem = { 0 };
 	struct err none = { 0 };
 	auto_buf struct buf names = { .max = GROUP_MAX };
+	struct fdl_group run = { .n = 0 };
 	struct span payload;
-	size_t n;
+	size_t n = 0;
 
 	if (job_payload(d, j, &mem, &payload, &none) < 0 ||
-	    fdl_event_records(payload, &mem, FDL_GROUP_MAX, records, &n, &none) < 0)
+	    (io->group_run
+		     ? fdl_event_group(payload, &mem, &run, &none)
+		     : fdl_event_records(payload, &mem, FDL_GROUP_MAX, records, &n, &none)) < 0)
 		return;
-	for (size_t i = 0; i < n; i++) {
-		char version[STORE_VERSION_TEXT];
-
-		buf_printf(&names, "%s%s/", i ? " " : "", records[i].bucket);
-		url_encode(&names, span_of(records[i].key), "/");
-		buf_printf(&names, ":%s", store_version_text(records[i].version, false, version));
-	}
-	add_number(b, DISPATCH_META "input-count", (int64_t)n);
+	for (size_t i = 0; i < n; i++)
+		add_member(&names, records[i].bucket, records[i].key, records[i].version);
+	for (size_t i = 0; i < run.n && !names.over; i++)
+		add_member(&names, io->bucket, run.members[i].key, run.members[i].version);
+	add_number(b, DISPATCH_META "input-count", (int64_t)(n + run.n));
 	if (!names.over)
 		store_meta_add(b, SPAN(DISPATCH_META "inputs"), buf_span(&names));
 }
@@ -67,8 +78,8 @@ static void add_input(struct dispatch *d, struct buf *b, const struct job *j)
 		if (!path.over)
 			store_meta_add(b, SPAN(DISPATCH_META "input"), buf_span(&path));
 	}
-	if (io && io->group_count)
-		add_group(d, b, j);
+	if (io && (io->group_count || io->group_run)) // a manifest is itself the input
+		add_group(d, b, j, io);
 	add_text(b, DISPATCH_META "input-version",
 		 store_version_text(j->row.version, false, version));
 }

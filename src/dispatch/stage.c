@@ -10,11 +10,19 @@
 #include "fdl/fdl.h"
 
 // The variables that only a job has.
-static void env_build(struct spec_draft *s, const struct job *j, const struct fdl_event *ev)
+static void env_build(struct spec_draft *s, const struct job *j, const struct fdl_event *ev,
+		      const struct inputs *in)
 {
 	for (size_t i = 0; i < ev->var_count && s->env_count < SPEC_ENV_MAX - 64; i++)
 		spec_env(s, ev->vars[i].name, ev->vars[i].value);
 	spec_env(s, "JOB_UUID", arena_strdup(&s->mem, j->row.name));
+	if (in->manifest)
+		spec_env(s, "OSCAR_MANIFEST", arena_printf(&s->mem, "/mnt/%s", in->manifest));
+	if (in->run_files) {
+		spec_env(s, "OSCAR_RUN_FILES", arena_printf(&s->mem, "%zu", in->run_files));
+		spec_env(s, "OSCAR_RUN_FAILED",
+			 arena_printf(&s->mem, "%llu", (unsigned long long)in->run_failed));
+	}
 	if (ev->kind == FDL_EVENT_STORAGE && strcmp(ev->provider, "webdav") != 0 &&
 	    strcmp(ev->provider, "rucio") != 0) {
 		spec_env(s, "STORAGE_OBJECT_KEY", ev->key);
@@ -47,7 +55,7 @@ int stage_spec(struct dispatch *d, const struct job *j, struct spec_draft *draft
 		return -1;
 	if (inputs->folder.target)
 		draft->mounts[draft->mount_count++] = inputs_folder(inputs);
-	env_build(draft, j, &ev);
+	env_build(draft, j, &ev, inputs);
 	spec_fill(d, j->def, draft, out);
 	out->job = j->id;
 	out->attempt = j->row.attempt;

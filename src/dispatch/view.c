@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "dispatch/inputs.h"
 #include "dispatch/job.h"
+#include "fdl/event.h"
 #include "fdl/fdl.h"
 #include "store/store.h"
 
@@ -105,7 +106,9 @@ static int try_link(struct view *v, struct store_reader *r, const char *name, st
 	return err_sys(e, ERR_IO, errno, "%s", name);
 }
 
-static int add(struct view *v, const struct store_object *o, struct span name, struct err *e)
+// 1 = shown, 0 = that version is gone.
+static int add(struct view *v, int64_t bucket, struct span key, int64_t version, struct span name,
+	       struct err *e)
 {
 	struct span plain = name.p[name.n - 1] == '/' ? span_head(name, name.n - 1) : name;
 	auto_free char *text = mem_strndup(name.p, name.n);
@@ -120,19 +123,18 @@ static int add(struct view *v, const struct store_object *o, struct span name, s
 	if (make_way(v, text, e) < 0)
 		return not_both(e, text);
 	if (text[name.n - 1] == '/') // a folder's mark
-		return 0;
+		return 1;
 	if (++v->objects > v->d->o.view_objects_max)
 		return err_set(e, ERR_LIMIT,
 			       "it holds more than %u objects: mount a folder with fewer, or serve "
 			       "a directory in place",
 			       v->d->o.view_objects_max);
-	if (store_reader_open_version(v->d->o.store, o->bucket_id, o->key, o->version, &mem, &now,
-				      &r, e) < 0)
-		return e->code == ERR_NOT_FOUND ? 0 : -1; // it went since it was listed
+	if (store_reader_open_version(v->d->o.store, bucket, key, version, &mem, &now, &r, e) < 0)
+		return e->code == ERR_NOT_FOUND ? 0 : -1;
 	linked = try_link(v, r, text, e);
 	if (!linked)
 		linked = copy(v, r, now.size, text, e);
-	return linked < 0 ? not_both(e, text) : 0;
+	return linked < 0 ? not_both(e, text) : 1;
 }
 
 static int add_all(struct view *v, struct err *e)
@@ -155,8 +157,10 @@ static int add_all(struct view *v, struct err *e)
 		for (size_t i = 0; i < l.n; i++) {
 			const struct store_object *found = &l.entries[i].object;
 
+			// One that went since it was listed is left out.
 			if (found->key.n > skip &&
-			    add(v, found, span_from(found->key, skip), e) < 0)
+			    add(v, found->bucket_id, found->key, found->version,
+				span_from(found->key, skip), e) < 0)
 				return -1;
 		}
 		if (!l.truncated)
@@ -188,6 +192,31 @@ static int make_all(struct dispatch *d, const struct job *j, enum view_kind kind
 	return bad < 0 ? -1 : file_take(&dir);
 }
 
+int view_gather(struct dispatch *d, const struct job *j, const struct fdl_member *list, size_t n,
+		size_t skip, struct err *e)
+{
+	auto_fd int dir = view_make(d, j, VIEW_GROUP, e);
+	struct view v = { .d = d, .dir = dir };
+	int got = dir < 0 ? -1 : 1;
+
+	for (size_t i = 0; i < n && got > 0; i++) {
+		struct span key = span_of(list[i].key);
+
+		if (key.n <= skip)
+			got = err_set(e, ERR_INVALID, "a file of the run has no name");
+		else
+			got = add(&v, j->row.bucket, key, list[i].version, span_from(key, skip), e);
+		if (!got)
+			err_set(e, ERR_NOT_FOUND,
+				"the input %.120s is gone: it was deleted or overwritten before "
+				"the "
+				"job ran",
+				list[i].key);
+	}
+	mem_free(v.folder);
+	return got > 0 ? file_take(&dir) : -1;
+}
+
 int view_open(struct dispatch *d, const struct job *j, enum view_kind kind,
 	      const struct fdl_io *mount, struct err *e)
 {
@@ -206,7 +235,7 @@ void view_remove(struct dispatch *d, const struct job *j)
 {
 	const struct fdl_io *io = inputs_io(j);
 	const bool used[VIEW_KINDS] = { j->def->fdl->mount,
-					io && (io->group_count || io->sentinel) };
+					io && (fdl_io_groups(io) || io->sentinel) };
 
 	for (int kind = 0; kind < VIEW_KINDS; kind++) {
 		char name[VIEW_NAME_MAX];

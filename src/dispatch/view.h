@@ -19,6 +19,10 @@ enum { VIEW_NAME_MAX = 64, VIEW_KINDS = VIEW_GROUP + 1 };
 // A descriptor of the folder, the caller's.
 must_check int view_open(struct dispatch *d, const struct job *j, enum view_kind kind,
 			 const struct fdl_io *mount, struct err *e);
+// One of these objects of a bucket alone, each by its key without the first `skip` bytes. ERR_NOT_FOUND: one of them is gone.
+struct fdl_member;
+must_check int view_gather(struct dispatch *d, const struct job *j, const struct fdl_member *list,
+			   size_t n, size_t skip, struct err *e);
 // A new empty one below tmp/, and what it is called there.
 must_check int view_make(struct dispatch *d, const struct job *j, enum view_kind kind,
 			 struct err *e);

@@ -5,6 +5,7 @@
 #include "codec/json.h"
 #include "codec/text.h"
 #include "codec/url.h"
+#include "fdl/fdl.h"
 
 #include <stdlib.h>
 
@@ -241,6 +242,39 @@ int fdl_event_records(struct span payload, struct arena *mem, size_t max, struct
 	for (size_t i = 0; i < json_array_size(list); i++)
 		if (read_record(json_array_get(list, i), mem, &out[(*n)++], e) < 0)
 			return -1;
+	return 0;
+}
+
+int fdl_event_group(struct span payload, struct arena *mem, struct fdl_group *out, struct err *e)
+{
+	auto_json json_t *root = NULL;
+	const json_t *group, *files, *file;
+	size_t i;
+
+	*out = (struct fdl_group){ .n = 0 };
+	if (codec_json_parse(payload, PAYLOAD_JSON_MAX, &root, e) < 0)
+		return -1;
+	group = json_object_get(root, "Oscar");
+	files = json_object_get(group, "files");
+	if (!files)
+		return err_set(e, ERR_NOT_FOUND, "the event is not of the files of a run");
+	if (json_array_size(files) > FDL_GROUP_RUN_MAX)
+		return err_set(e, ERR_LIMIT, "%zu files of a run, allowed are %d",
+			       json_array_size(files), FDL_GROUP_RUN_MAX);
+	out->over = json_is_true(json_object_get(group, "over"));
+	out->failed = (uint64_t)json_integer_value(json_object_get(group, "failed"));
+	out->members = arena_alloc(mem, (json_array_size(files) + 1) * sizeof(*out->members));
+	json_array_foreach(files, i, file)
+	{
+		const char *version = text_of(mem, json_object_get(file, "version"));
+		struct fdl_member *m = &out->members[out->n++];
+		char *end;
+
+		m->key = text_of(mem, json_object_get(file, "key"));
+		m->version = strtoll(version, &end, 16);
+		if (!*m->key || !*version || *end || m->version <= 0)
+			return err_set(e, ERR_INVALID, "a file of the run without key or version");
+	}
 	return 0;
 }
 

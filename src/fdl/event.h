@@ -38,6 +38,21 @@ struct fdl_record {
 must_check int fdl_event_records(struct span payload, struct arena *mem, size_t max,
 				 struct fdl_record *out, size_t *n, struct err *e);
 
+// What the event of a whole run's files says beside its first record: "Oscar": {"run", "files": [{"key", "version"}],
+// "failed", "over"}. ERR_NOT_FOUND: it is none; ERR_LIMIT: more than FDL_GROUP_RUN_MAX files.
+struct fdl_member {
+	const char *key;
+	int64_t version;
+};
+struct fdl_group {
+	struct fdl_member *members;
+	size_t n;
+	bool over;	 // there were more files
+	uint64_t failed; // jobs of the run
+};
+must_check int fdl_event_group(struct span payload, struct arena *mem, struct fdl_group *out,
+			       struct err *e);
+
 // Everything in *out lives in mem. ERR_INVALID when the event names a file that cannot be one (empty, "..").
 must_check int fdl_event_parse(struct span payload, struct arena *mem, struct fdl_event *out,
 			       struct err *e);

@@ -23,6 +23,7 @@ enum {
 	FDL_MOUNTS_MAX = 16,		      // mounts
 	FDL_GROUP_MAX = 64,		      // group.count
 	FDL_GROUP_WAIT_MAX_S = 7 * 24 * 3600, // group.wait
+	FDL_GROUP_RUN_MAX = 10000,	      // files of a run
 	FDL_FOLDER_MAX = 512,		      // bytes of the part of a path after its bucket
 	FDL_REFRESH_MIN_S = 10,		      // image_refresh
 	FDL_TIMEOUT_MAX_S = 30 * 24 * 3600,   // timeout, wait_timeout
@@ -33,6 +34,8 @@ enum {
 	FDL_PRIORITY_MAX = 100,
 	FDL_WEIGHT_MAX = 1000,
 };
+
+struct arena;
 
 // One entry of input or output.
 struct fdl_io {
@@ -48,6 +51,12 @@ struct fdl_io {
 	// `group` of an input: so many files make one job, or fewer when the first has waited; 0 = each makes one.
 	unsigned group_count;
 	int64_t group_wait_s;
+	// Or: all files of a run do, when nothing of it is active any more. While a job of it has failed they wait, at most
+	// for group_wait_s, if `group_unfailed`.
+	bool group_run, group_unfailed;
+	// Or: a file whose name ends so names others, and makes a job with them when all are there, or it has waited for
+	// group_wait_s; NULL = it does not.
+	const char *manifest;
 	// Or: a folder is the input when a file of this name comes in it; NULL = files are.
 	const char *sentinel;
 };
@@ -197,6 +206,23 @@ bool fdl_io_takes(const struct fdl_io *io, struct span bucket, struct span key, 
 // store count. Filters are taken for what they say: names that no file can have do not make a loop.
 must_check int fdl_loop_check(const struct fdl_service *const *all, size_t count,
 			      const struct fdl_service *added, struct err *e);
+// May an output of the one start the other?
+bool fdl_feeds(const struct fdl_service *from, const struct fdl_service *to);
+// Several files of the input make one job.
+static inline bool fdl_io_groups(const struct fdl_io *io)
+{
+	return io->group_count || io->group_run || io->manifest;
+}
+
+// The keys that a manifest names, a line each, with its own, each once. Names are relative to the manifest's folder, or
+// with "/" in front to the input's; empty lines and lines with "#" in front are passed over. ERR_INVALID with the line's
+// number: not a name below the input's folder; ERR_LIMIT. The keys live in mem.
+enum {
+	FDL_MANIFEST_MAX = 1 << 20,
+	FDL_KEY_MAX = 1024
+}; // bytes; it may name FDL_GROUP_RUN_MAX files
+must_check int fdl_manifest_read(const struct fdl_io *io, struct span key, struct span text,
+				 struct arena *mem, const char ***out, size_t *n, struct err *e);
 
 // One service of an FDL file.
 struct fdl_entry {

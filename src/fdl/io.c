@@ -5,7 +5,7 @@
 
 #include <limits.h>
 
-enum { GROUP_WAIT_S = 60 };
+enum { GROUP_WAIT_S = 60, MANIFEST_WAIT_S = 3600 };
 
 static bool is_alnum(char c)
 {
@@ -172,6 +172,16 @@ static int read_filter(struct arena *a, const json_t *list, const char *const **
 	return 0;
 }
 
+static int read_wait(const json_t *wait, int64_t otherwise_s, struct fdl_io *out, struct err *e)
+{
+	json_int_t s = wait ? json_integer_value(wait) : otherwise_s;
+
+	if (s < 1 || s > FDL_GROUP_WAIT_MAX_S)
+		return err_set(e, ERR_INVALID, "wait: want 1 to %d seconds", FDL_GROUP_WAIT_MAX_S);
+	out->group_wait_s = s;
+	return 0;
+}
+
 static int read_sentinel(struct arena *a, const char *name, struct fdl_io *out, struct err *e)
 {
 	if (strlen(name) > NAME_MAX || strchr(name, '/') || strcmp(name, ".") == 0 ||
@@ -188,31 +198,70 @@ static int read_sentinel(struct arena *a, const char *name, struct fdl_io *out, 
 	return 0;
 }
 
-// {count, wait} or {sentinel}.
+static int read_manifest(struct arena *a, const char *ending, const json_t *wait,
+			 struct fdl_io *out, struct err *e)
+{
+	if (strlen(ending) > NAME_MAX || strchr(ending, '/') ||
+	    check_folder(span_of(ending), e) < 0)
+		return err_set(e, ERR_INVALID,
+			       "manifest: \"%.60s\": want how the names of files end that name "
+			       "others, as .manifest",
+			       ending);
+	if (out->prefix_count || out->suffix_count)
+		return err_set(e, ERR_INVALID,
+			       "manifest: its files may be called anything, so there can be no "
+			       "prefix or suffix");
+	out->manifest = arena_strdup(a, ending);
+	return read_wait(wait, MANIFEST_WAIT_S, out, e);
+}
+
+static int read_run(const char *failed, const json_t *wait, struct fdl_io *out, struct err *e)
+{
+	if (strcmp(failed, "run") != 0 && strcmp(failed, "wait") != 0)
+		return err_set(e, ERR_INVALID, "failed: \"%.20s\": want run (the default) or wait",
+			       failed);
+	if (wait && strcmp(failed, "wait") != 0)
+		return err_set(e, ERR_INVALID,
+			       "wait: a run is waited for as long as it lasts; only "
+			       "\"failed: wait\" has a bound");
+	out->group_run = true;
+	out->group_unfailed = strcmp(failed, "wait") == 0;
+	return read_wait(wait, FDL_GROUP_WAIT_MAX_S, out, e);
+}
+
+// {count, wait}, {sentinel}, {run, failed, wait} or {manifest, wait}.
 static int read_group(struct arena *a, const json_t *group, bool is_input, struct fdl_io *out,
 		      struct err *e)
 {
 	const char *sentinel = json_string_value(json_object_get(group, "sentinel"));
 	const json_t *count = json_object_get(group, "count"),
 		     *wait = json_object_get(group, "wait");
-	json_int_t n = json_integer_value(count),
-		   s = wait ? json_integer_value(wait) : GROUP_WAIT_S;
+	const char *failed = json_string_value(json_object_get(group, "failed"));
+	const char *manifest = json_string_value(json_object_get(group, "manifest"));
+	bool run = json_is_true(json_object_get(group, "run"));
+	json_int_t n = json_integer_value(count);
 
 	if (!json_object_size(group))
 		return 0;
 	if (!is_input)
 		return err_set(e, ERR_INVALID, "outputs are not grouped");
+	if (run + (count != NULL) + (sentinel && *sentinel) + (manifest && *manifest) > 1 ||
+	    (failed && !run))
+		return err_set(e, ERR_INVALID,
+			       "want one of count, sentinel, manifest and run; \"failed\" goes "
+			       "with run");
+	if (run)
+		return read_run(failed && *failed ? failed : "run", wait, out, e);
+	if (manifest && *manifest)
+		return read_manifest(a, manifest, wait, out, e);
 	if ((sentinel && *sentinel) == (count != NULL) || (sentinel && *sentinel && wait))
 		return err_set(e, ERR_INVALID, "want count (and wait), or the name of a sentinel");
 	if (sentinel && *sentinel)
 		return read_sentinel(a, sentinel, out, e);
 	if (n < 2 || n > FDL_GROUP_MAX)
 		return err_set(e, ERR_INVALID, "count: want 2 to %d files", FDL_GROUP_MAX);
-	if (s < 1 || s > FDL_GROUP_WAIT_MAX_S)
-		return err_set(e, ERR_INVALID, "wait: want 1 to %d seconds", FDL_GROUP_WAIT_MAX_S);
 	out->group_count = (unsigned)n;
-	out->group_wait_s = s;
-	return 0;
+	return read_wait(wait, GROUP_WAIT_S, out, e);
 }
 
 int fdl_io_read(struct arena *a, const json_t *io, const char *service, bool is_input,
@@ -293,7 +342,8 @@ bool fdl_io_takes(const struct fdl_io *io, struct span bucket, struct span key, 
 	}
 	if (rest.n == 0 || rest.p[rest.n - 1] == '/' || !fdl_io_matches(io, rest))
 		return false;
-	if (io->sentinel && !is_last_part(rest, io->sentinel))
+	if ((io->sentinel && !is_last_part(rest, io->sentinel)) ||
+	    (io->manifest && !span_ends(rest, span_of(io->manifest))))
 		return false;
 	*name = rest;
 	return true;

@@ -75,6 +75,11 @@ static const struct fdl_io *feeding_output(const struct fdl_service *from,
 	return NULL;
 }
 
+bool fdl_feeds(const struct fdl_service *from, const struct fdl_service *to)
+{
+	return feeding_output(from, to) != NULL;
+}
+
 // A walk over the services, breadth first, so that the chain told is a shortest one.
 struct walk {
 	const struct fdl_service **nodes; // nodes[0] is the service that is added

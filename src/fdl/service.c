@@ -399,11 +399,12 @@ static int check_room(struct checker *c)
 	size_t n = s->mount_count + (s->mount != NULL);
 
 	for (size_t i = 0; i < s->input_count; i++) {
-		if (!s->inputs[i].sentinel)
+		if (!s->inputs[i].sentinel && !s->inputs[i].group_run && !s->inputs[i].manifest)
 			continue;
 		snprintf(c->path, FDL_PATH_MAX, "input[%zu].group", i);
 		if (n == FDL_MOUNTS_MAX)
-			return err_set(c->e, ERR_LIMIT, "beside a sentinel there may be %d mounts",
+			return err_set(c->e, ERR_LIMIT,
+				       "beside a folder as input there may be %d mounts",
 				       FDL_MOUNTS_MAX - 1);
 		for (size_t k = 0; k < n; k++) {
 			const char *other =

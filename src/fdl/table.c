@@ -7,6 +7,9 @@ static const struct fdl_field group_fields[] = {
 	{ "count", FDL_INT, FDL_OMIT, NULL },
 	{ "wait", FDL_INT, FDL_OMIT, NULL },
 	{ "sentinel", FDL_STRING, FDL_OMIT, NULL },
+	{ "run", FDL_BOOL, FDL_OMIT, NULL },
+	{ "failed", FDL_STRING, FDL_OMIT, NULL },
+	{ "manifest", FDL_STRING, FDL_OMIT, NULL },
 	{ 0 },
 };
 

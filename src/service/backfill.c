@@ -103,7 +103,7 @@ int backfill_start(struct services *s, const struct service_caller *who, struct 
 		return err_set(e, ERR_INVALID, "prefix, glob: over %d bytes", BACKFILL_TEXT_MAX);
 	if (b->limit > INT64_MAX)
 		return err_set(e, ERR_INVALID, "limit: too large");
-	if (b->sample && d->fdl->inputs[b->input].group_count)
+	if (b->sample && fdl_io_groups(&d->fdl->inputs[b->input]))
 		return err_set(e, ERR_INVALID, "sample: not of an input that groups its files");
 	if (b->sample > BACKFILL_SAMPLE_MAX)
 		return err_set(e, ERR_INVALID, "sample: at most %d", BACKFILL_SAMPLE_MAX);
@@ -259,7 +259,8 @@ static int queue_one(struct piece *p, struct db_conn *c, const struct store_obje
 		return err_set(e, ERR_LIMIT, "the event record is over %d bytes",
 			       STORE_EVENT_TEXT_MAX);
 	n.payload = buf_span(&record);
-	if (d->fdl->inputs[p->b.input].group_count) {
+	if (fdl_io_groups(&d->fdl->inputs[p->b.input])) {
+		n.run = d->fdl->inputs[p->b.input].group_run ? o->run : 0;
 		p->b.queued++;
 		return group_take_in(p->s, c, d, p->b.input, &n, e);
 	}

@@ -73,7 +73,7 @@ static int trigger_in(struct services *s, struct db_conn *c, const struct trigge
 		return err_set(e, ERR_LIMIT, "the event record is over %d bytes",
 			       STORE_EVENT_TEXT_MAX);
 	n.payload = buf_span(&record);
-	if (t->def->fdl->inputs[t->input].group_count)
+	if (fdl_io_groups(&t->def->fdl->inputs[t->input]))
 		return group_take_in(s, c, t->def, t->input, &n, e);
 	return queue_add_in(s->o.queue, c, &n, &job, e) < 0
 		       ? err_wrap(e, "service %s", t->def->fdl->name)

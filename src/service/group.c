@@ -14,16 +14,9 @@
 enum { DUE_MAX = 64, IDLE_MS = 500 };
 
 // Jobs of groups are apart from those of triggers (positive) and of backfills (negative, small).
-#define GROUP_TRIGGER(id) (-(INT64_C(1) << 40) - (id))
+#define GROUP_TRIGGER(id) (SERVICE_GROUP_TRIGGERS - (id))
 
-struct group {
-	int64_t id, service, input, n, bytes, run, depth;
-	bool made; // a member was made by a job
-};
-
-#define GROUP_SELECT "SELECT id,service,input,n,bytes,run,depth,made FROM input_groups "
-
-static void from_row(struct db_stmt *q, struct group *g)
+void group_from_row(struct db_stmt *q, struct group *g)
 {
 	*g = (struct group){ .id = db_col_int(q, 0),
 			     .service = db_col_int(q, 1),
@@ -32,7 +25,9 @@ static void from_row(struct db_stmt *q, struct group *g)
 			     .bytes = db_col_int(q, 4),
 			     .run = db_col_int(q, 5),
 			     .depth = db_col_int(q, 6),
-			     .made = db_col_int(q, 7) };
+			     .made = db_col_int(q, 7),
+			     .due_ns = db_col_int(q, 8),
+			     .kind = (enum service_group_kind)db_col_int(q, 9) };
 }
 
 // ---- closing -------------------------------------------------------------------------------------------
@@ -80,7 +75,7 @@ static int read_members(struct db_conn *c, int64_t group, struct arena *mem, str
 	return got;
 }
 
-static int drop_in(struct db_conn *c, int64_t group, struct err *e)
+int group_drop_in(struct db_conn *c, int64_t group, struct err *e)
 {
 	return db_exec(c, "DELETE FROM input_group_members WHERE grp=?1", DB_ARGS(db_int(group)),
 		       e) < 0 ||
@@ -90,85 +85,107 @@ static int drop_in(struct db_conn *c, int64_t group, struct err *e)
 		       : 0;
 }
 
-static int close_in(struct services *s, struct db_conn *c, const struct service_def *d,
-		    const struct group *g, struct err *e)
+int group_make_in(struct services *s, struct db_conn *c, const struct service_def *d,
+		  const struct group *g, const struct group_event *ev, struct err *e)
 {
-	auto_arena struct arena mem = { 0 };
-	auto_free char *text = NULL;
-	struct members m = { .all = NULL };
 	struct queue_new n = { .service = d->id,
 			       .revision = d->revision,
 			       .owner = d->owner,
 			       .trigger = GROUP_TRIGGER(g->id),
 			       .source = "group",
+			       .bucket = ev->bucket,
+			       .key = ev->key,
+			       .version = ev->version,
+			       .payload = ev->payload,
 			       .priority = 2 * d->fdl->priority,
 			       .queued_max = d->fdl->queue_max,
 			       .run = g->run,
 			       .depth = (unsigned)g->depth,
 			       .unbounded = g->made };
 	int64_t job;
+
+	return queue_add_in(s->o.queue, c, &n, &job, e) < 0
+		       ? err_wrap(e, "service %s", d->fdl->name)
+		       : 0;
+}
+
+static int close_in(struct services *s, struct db_conn *c, const struct service_def *d,
+		    const struct group *g, struct err *e)
+{
+	auto_arena struct arena mem = { 0 };
+	auto_free char *text = NULL;
+	struct members m = { .all = NULL };
 	int bad = read_members(c, g->id, &mem, &m, e);
 
 	if (!bad && m.all) {
+		struct group_event ev = { .key = m.key, .bucket = m.bucket, .version = m.version };
+
 		text = codec_json_text(m.all, CODEC_JSON_PLAIN);
-		n.bucket = m.bucket;
-		n.key = m.key;
-		n.version = m.version;
-		n.payload = span_of(text);
-		bad = queue_add_in(s->o.queue, c, &n, &job, e);
+		ev.payload = span_of(text);
+		bad = group_make_in(s, c, d, g, &ev, e);
 	}
 	json_decref(m.all);
-	return bad < 0 ? err_wrap(e, "service %s", d->fdl->name) : drop_in(c, g->id, e);
+	return bad < 0 ? -1 : group_drop_in(c, g->id, e);
 }
 
 // ---- members -------------------------------------------------------------------------------------------
 
+int group_open_in(struct db_conn *c, const struct group *g, int64_t now_ns, int64_t *id,
+		  struct err *e)
+{
+	if (db_exec(c,
+		    "INSERT INTO "
+		    "input_groups(service,input,n,bytes,run,depth,made,opened_ns,due_ns,kind) "
+		    "VALUES(?1,?2,0,0,?3,0,0,?4,?5,?6)",
+		    DB_ARGS(db_int(g->service), db_int(g->input), db_int(g->run), db_int(now_ns),
+			    db_int(g->due_ns), db_int(g->kind)),
+		    e) < 0)
+		return -1;
+	*id = db_last_id(c);
+	return 0;
+}
+
 static int open_one(struct db_conn *c, const struct service_def *d, size_t input,
 		    const struct queue_new *n, struct group *g, struct err *e)
 {
-	auto_query struct db_stmt *q = db_query(
-		c, GROUP_SELECT "WHERE service=?1 AND input=?2 AND due_ns>0 ORDER BY id LIMIT 1",
-		DB_ARGS(db_int(d->id), db_int((int64_t)input)), e);
+	auto_query struct db_stmt *q =
+		db_query(c,
+			 GROUP_SELECT
+			 "WHERE service=?1 AND input=?2 AND due_ns>0 AND kind=0 ORDER BY "
+			 "id LIMIT 1",
+			 DB_ARGS(db_int(d->id), db_int((int64_t)input)), e);
 	int64_t now = clock_wall_ns(), wait_ns = d->fdl->inputs[input].group_wait_s * NS_PER_S;
 	int got = q ? db_step(q, e) : -1;
 
 	if (got > 0)
-		from_row(q, g);
+		group_from_row(q, g);
 	if (got)
 		return got < 0 ? -1 : 0;
-	if (db_exec(c,
-		    "INSERT INTO "
-		    "input_groups(service,input,n,bytes,run,depth,made,opened_ns,due_ns) "
-		    "VALUES(?1,?2,0,0,?3,0,0,?4,?5)",
-		    DB_ARGS(db_int(d->id), db_int((int64_t)input), db_int(n->run), db_int(now),
-			    db_int(now + wait_ns)),
-		    e) < 0)
-		return -1;
 	*g = (struct group){
-		.id = db_last_id(c), .service = d->id, .input = (int64_t)input, .run = n->run
+		.service = d->id, .input = (int64_t)input, .run = n->run, .due_ns = now + wait_ns
 	};
-	return 0;
+	return group_open_in(c, g, now, &g->id, e);
 }
 
 // Another version of a key that waits takes its place: the one before may be gone already.
-static int put_member(struct db_conn *c, struct group *g, const struct queue_new *n, struct err *e)
+int group_put_in(struct db_conn *c, struct group *g, const struct queue_new *n, struct span payload,
+		 struct err *e)
 {
 	int64_t before;
 
 	if (db_get_int(c,
-		       "SELECT length(CAST(payload AS BLOB)) FROM input_group_members WHERE grp=?1 "
-		       "AND "
-		       "key=?2",
+		       "SELECT 1+length(CAST(payload AS BLOB)) FROM input_group_members WHERE "
+		       "grp=?1 AND key=?2",
 		       DB_ARGS(db_int(g->id), db_text(n->key)), 0, &before, e) < 0 ||
 	    db_exec(c,
 		    "INSERT OR REPLACE INTO input_group_members(grp,key,bucket,version,payload) "
 		    "VALUES(?1,?2,?3,?4,?5)",
 		    DB_ARGS(db_int(g->id), db_text(n->key), db_int(n->bucket), db_int(n->version),
-			    db_text(n->payload)),
+			    db_text(payload)),
 		    e) < 0)
 		return -1;
 	g->n += !before;
-	g->bytes += (int64_t)n->payload.n - before;
+	g->bytes += (int64_t)payload.n - (before ? before - 1 : 0);
 	g->depth = n->depth > g->depth ? n->depth : g->depth;
 	g->made |= n->unbounded;
 	return db_exec(c, "UPDATE input_groups SET n=?2,bytes=?3,depth=?4,made=?5 WHERE id=?1",
@@ -184,7 +201,11 @@ int group_take_in(struct services *s, struct db_conn *c, const struct service_de
 {
 	struct group g;
 
-	if (open_one(c, d, input, n, &g, e) < 0 || put_member(c, &g, n, e) < 0)
+	if (d->fdl->inputs[input].manifest)
+		return manifest_take_in(s, c, d, input, n, e);
+	if (d->fdl->inputs[input].group_run)
+		return rungroup_take_in(s, c, d, input, n, e);
+	if (open_one(c, d, input, n, &g, e) < 0 || group_put_in(c, &g, n, n->payload, e) < 0)
 		return -1;
 	return g.n >= d->fdl->inputs[input].group_count || g.bytes >= GROUP_BYTES_MAX
 		       ? close_in(s, c, d, &g, e)
@@ -193,7 +214,7 @@ int group_take_in(struct services *s, struct db_conn *c, const struct service_de
 
 int group_due_in(struct db_conn *c, int64_t service, struct err *e)
 {
-	return db_exec(c, "UPDATE input_groups SET due_ns=0 WHERE service=?1",
+	return db_exec(c, "UPDATE input_groups SET due_ns=0 WHERE service=?1 AND kind=0",
 		       DB_ARGS(db_int(service)), e) < 0
 		       ? -1
 		       : 0;
@@ -232,12 +253,12 @@ static int close_one(struct db_conn *c, void *arg, struct err *e)
 
 		got = q ? db_step(q, e) : -1;
 		if (got > 0)
-			from_row(q, &g);
+			group_from_row(q, &g);
 	}
 	if (got <= 0)
 		return got; // it was filled meanwhile
 	if (service_by_id(w->s, g.service, &d, e) < 0)
-		return drop_in(c, g.id, e);
+		return group_drop_in(c, g.id, e);
 	return close_in(w->s, c, d, &g, e);
 }
 
@@ -249,7 +270,9 @@ static int find_due(struct services *s, int64_t *ids, size_t *n, struct err *e)
 
 	if (!c)
 		return -1;
-	q = db_query(c, "SELECT id FROM input_groups WHERE due_ns<=?1 ORDER BY due_ns LIMIT 64",
+	q = db_query(c,
+		     "SELECT id FROM input_groups WHERE due_ns<=?1 AND kind=0 ORDER BY due_ns "
+		     "LIMIT 64",
 		     DB_ARGS(db_int(clock_wall_ns())), e);
 	while ((got = q ? db_step(q, e) : -1) > 0)
 		ids[(*n)++] = db_col_int(q, 0);
@@ -285,6 +308,10 @@ static void *group_main(void *arg)
 
 		if (group_step(s, &e) < 0 && e.code != ERR_BUSY)
 			log_warn("service", "groups: %s", e.msg);
+		if (rungroup_step(s, &e) < 0 && e.code != ERR_BUSY)
+			log_warn("service", "groups of runs: %s", e.msg);
+		if (manifest_step(s, &e) < 0 && e.code != ERR_BUSY)
+			log_warn("service", "manifests: %s", e.msg);
 	}
 	return NULL;
 }
@@ -297,11 +324,15 @@ void group_run(struct services *s)
 void group_halt(struct services *s)
 {
 	chore_stop(&s->grouper);
+	rungroup_release(s);
+	manifest_release(s);
 }
 
 // ---- for users -----------------------------------------------------------------------------------------
 
-int service_groups(struct services *s, int64_t service, struct arena *mem,
+#define LIST_SELECT "SELECT service,input,n,opened_ns,due_ns,run,kind FROM input_groups "
+
+int service_groups(struct services *s, int64_t service, int64_t run, struct arena *mem,
 		   struct service_group **out, size_t *n, struct err *e)
 {
 	struct db_conn *c = db_reader(s->o.db, e);
@@ -312,14 +343,54 @@ int service_groups(struct services *s, int64_t service, struct arena *mem,
 	*out = arena_alloc(mem, SERVICE_GROUPS_MAX * sizeof(**out));
 	if (!c)
 		return -1;
-	q = db_query(
-		c,
-		"SELECT input,n,opened_ns,due_ns FROM input_groups WHERE service=?1 ORDER BY id "
-		"LIMIT 64",
-		DB_ARGS(db_int(service)), e);
+	q = db_query(c,
+		     run ? LIST_SELECT "WHERE run=?1 ORDER BY id LIMIT 64"
+			 : LIST_SELECT "WHERE service=?1 ORDER BY id LIMIT 64",
+		     DB_ARGS(db_int(run ? run : service)), e);
 	while ((got = q ? db_step(q, e) : -1) > 0)
-		(*out)[(*n)++] = (struct service_group){ (size_t)db_col_int(q, 0),
-							 (unsigned)db_col_int(q, 1),
-							 db_col_int(q, 2), db_col_int(q, 3) };
+		(*out)[(*n)++] =
+			(struct service_group){ .service = db_col_int(q, 0),
+						.input = (size_t)db_col_int(q, 1),
+						.files = (uint64_t)db_col_int(q, 2),
+						.opened_ns = db_col_int(q, 3),
+						.due_ns = db_col_int(q, 4),
+						.run = db_col_int(q, 5),
+						.kind = (enum service_group_kind)db_col_int(q, 6) };
 	return got;
+}
+
+struct cancelling {
+	int64_t run, owner;
+	uint64_t n;
+};
+
+static int cancel_in(struct db_conn *c, void *arg, struct err *e)
+{
+	struct cancelling *w = arg;
+	const struct db_val args[] = { db_int(w->run), db_int(w->owner) };
+	int n;
+
+	if (db_exec(c,
+		    "DELETE FROM input_group_members WHERE grp IN (SELECT g.id FROM input_groups g "
+		    "JOIN services s ON s.id=g.service WHERE g.run=?1 AND g.kind=1 AND (?2=0 "
+		    "OR "
+		    "s.owner=?2))",
+		    args, 2, e) < 0)
+		return -1;
+	n = db_exec(c,
+		    "DELETE FROM input_groups WHERE run=?1 AND kind=1 AND service IN (SELECT id "
+		    "FROM services WHERE ?2=0 OR owner=?2)",
+		    args, 2, e);
+	w->n = n < 0 ? 0 : (uint64_t)n;
+	return n < 0 ? -1 : 0;
+}
+
+int service_groups_cancel(struct services *s, int64_t run, int64_t owner, uint64_t *n,
+			  struct err *e)
+{
+	struct cancelling w = { run, owner, 0 };
+	int bad = db_write(s->o.db, cancel_in, &w, e);
+
+	*n = w.n;
+	return bad;
 }

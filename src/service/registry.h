@@ -24,6 +24,15 @@ struct services {
 	struct map by_bucket;  // bucket id -> first struct trigger
 	struct map flows;      // id -> struct service_flow of a service that is paused
 	struct chore backfill, grouper;
+	struct {
+		struct map passed; // run -> the job up to which all of it are over
+		uint64_t redriven; // as long as this stays what it is
+		int64_t last;	   // group that was looked at
+	} runs;			   // of rungroup.c: the grouper's own
+	struct {
+		struct map missing; // group -> the first file that it waits for
+		int64_t last;
+	} manifests;		// of manifest.c: likewise
 	pthread_mutex_t change; // one change of definitions at a time
 	struct image_notes notes;
 	struct chore refresher;

@@ -131,16 +131,36 @@ must_check int service_by_id(struct services *s, int64_t id, struct service_def 
 
 // ---- groups --------------------------------------------------------------------------------------------
 
+// Jobs that several files made have triggers below this, as do those that run again.
+#define SERVICE_GROUP_TRIGGERS (-(INT64_C(1) << 40))
+
 // Files that wait for others to make one job with them (`group` of an input), the oldest first.
 enum { SERVICE_GROUPS_MAX = 64 };
+// Why they wait: for so many; for the end of their run; a manifest, for the files that it names. (As rows have it.)
+enum service_group_kind { SERVICE_GROUP_COUNT, SERVICE_GROUP_RUN, SERVICE_GROUP_MANIFEST };
 struct service_group {
+	int64_t service;
 	size_t input; // index in the definition
-	unsigned files;
+	uint64_t files;
 	int64_t opened_ns;
 	int64_t due_ns; // then it makes a job with what it has; 0 = at once
+	int64_t run;	// of the file that came first
+	enum service_group_kind kind;
 };
-must_check int service_groups(struct services *s, int64_t service, struct arena *mem,
+// Those of a service, or, when that is 0, of a run.
+must_check int service_groups(struct services *s, int64_t service, int64_t run, struct arena *mem,
 			      struct service_group **out, size_t *n, struct err *e);
+// Forgets those that wait for the end of a run and belong to services of that owner, 0 = of anybody: for who cancels the run. *n = how many.
+must_check int service_groups_cancel(struct services *s, int64_t run, int64_t owner, uint64_t *n,
+				     struct err *e);
+
+// The files that a manifest names, with its own, as they are there now: for who lays them out. ERR_NOT_FOUND: some are
+// not there (the text says how many, and the first); those of fdl_manifest_read() and of store.
+struct fdl_io;
+struct fdl_member;
+must_check int service_manifest_files(struct store *st, const struct fdl_io *io, int64_t bucket,
+				      struct span key, int64_t version, struct arena *mem,
+				      struct fdl_member **members, size_t *n, struct err *e);
 
 // ---- pausing -------------------------------------------------------------------------------------------
 

@@ -124,7 +124,7 @@ def test_a_chain_and_files_that_were_there(fresh):
 
 @pytest.mark.parametrize("group,text", [
     ({"count": 1}, "count: want 2 to 64"), ({"count": 65}, "count: want 2 to 64"), ({"wait": 5}, "want count"),
-    ({"count": 2, "wait": 0}, "wait: want 1 to"), ({"count": 2, "sentinel": "x"}, "want count"),
+    ({"count": 2, "wait": 0}, "wait: want 1 to"), ({"count": 2, "sentinel": "x"}, "want one of"),
     ({"sentinel": "a/b"}, "want the name of a file"), ({"sentinel": ".."}, "want the name of a file"),
     ({"sentinel": "x", "wait": 5}, "want count"), ({"count": "two"}, "group.count"),
 ])

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "codec/text.h"
 #include "fdl/event.h"
+#include "fdl/fdl.h"
 
 #define RECORD(source, bucket, key)                                                                \
 	"{\"EventName\":\"s3:ObjectCreated:Put\",\"Key\":\"" bucket "/" key "\",\"Records\":[{"    \
@@ -256,9 +257,55 @@ static void parameters_are_bounded(void **state unused_arg)
 	assert_int_equal(e.code, ERR_LIMIT);
 }
 
+static void the_files_of_a_run_are_named(void **state unused_arg)
+{
+	static const struct {
+		const char *payload;
+		enum err_code error;
+		size_t n;
+	} cases[] = {
+		{ "{\"Oscar\":{\"files\":[{\"key\":\"a/b\",\"version\":\"00000000000000ff\"}],"
+		  "\"failed\":3}}",
+		  ERR_NONE, 1 },
+		{ "{\"Oscar\":{\"files\":[]}}", ERR_NONE, 0 },
+		{ "{\"Records\":[]}", ERR_NOT_FOUND, 0 },
+		{ "{\"Oscar\":7}", ERR_NOT_FOUND, 0 },
+		{ "not json", ERR_INVALID, 0 },
+		{ "{\"Oscar\":{\"files\":[{\"key\":\"a\"}]}}", ERR_INVALID, 0 },
+		{ "{\"Oscar\":{\"files\":[{\"key\":\"\",\"version\":\"1\"}]}}", ERR_INVALID, 0 },
+		{ "{\"Oscar\":{\"files\":[{\"key\":\"a\",\"version\":\"x\"}]}}", ERR_INVALID, 0 },
+		{ "{\"Oscar\":{\"files\":[{\"key\":\"a\",\"version\":\"-1\"}]}}", ERR_INVALID, 0 },
+	};
+	auto_arena struct arena mem = { 0 };
+	auto_buf struct buf many = { .max = 1 << 20 };
+	struct fdl_group g;
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		int got = fdl_event_group(span_of(cases[i].payload), &mem, &g, &e);
+
+		if (got != (cases[i].error ? -1 : 0) || (got < 0 && e.code != cases[i].error))
+			fail_msg("%s: %d", cases[i].payload, e.code);
+		if (!got)
+			assert_int_equal(g.n, cases[i].n);
+	}
+	assert_int_equal(fdl_event_group(span_of(cases[0].payload), &mem, &g, &e), 0);
+	assert_string_equal(g.members[0].key, "a/b");
+	assert_int_equal(g.members[0].version, 255);
+	assert_int_equal(g.failed, 3);
+	assert_false(g.over);
+	buf_add_str(&many, "{\"Oscar\":{\"files\":[0");
+	for (int i = 0; i < FDL_GROUP_RUN_MAX; i++)
+		buf_add_str(&many, ",0");
+	buf_add_str(&many, "]}}");
+	assert_int_equal(fdl_event_group(buf_span(&many), &mem, &g, &e), -1);
+	assert_int_equal(e.code, ERR_LIMIT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_files_of_a_run_are_named),
 		cmocka_unit_test(each_kind_of_event_is_known),
 		cmocka_unit_test(long_keys_work_up_to_what_a_file_name_holds),
 		cmocka_unit_test(bodies_of_all_sizes_are_whole),

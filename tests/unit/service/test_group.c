@@ -40,7 +40,7 @@ static struct service_group *open_groups(struct place *p, size_t *n)
 	struct err e = { 0 };
 
 	assert_int_equal(
-		service_groups(p->services, place_service_id(p, "many"), &p->mem, &g, n, &e), 0);
+		service_groups(p->services, place_service_id(p, "many"), 0, &p->mem, &g, n, &e), 0);
 	return g;
 }
 
