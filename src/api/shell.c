@@ -2,28 +2,21 @@
 #include "api/shell.h"
 
 #include "api/req.h"
+#include "api/shellstream.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "codec/shell_frame.h"
 #include "dispatch/dispatch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
 	CLIENT_WAIT_MS = 10000, // for the connection to switch
 	END_WAIT_MS = 5000,	// for the sandbox to be gone
-	DRAIN_MS = 1000,	// for what it printed last
-	SEND_MS = 5000,		// for the client to take the rest
-	CONTROL_D = 4,
 };
 
 struct shell {
@@ -42,18 +35,9 @@ struct shell {
 	struct exec_result result;
 
 	// The thread's own.
-	int in, out, err; // our ends; with a terminal the first two are one
+	struct shell_stream stream;
 	int door;
 	bool door_tried;
-	struct shell_reader reader;
-	char pending[SHELL_PAYLOAD_MAX]; // input that the sandbox has not taken
-	size_t pending_at, pending_n;
-	bool in_end;
-	char sending[SHELL_HEAD + SHELL_PAYLOAD_MAX]; // a frame that the client has not taken
-	size_t sending_at, sending_n;
-	uint64_t bytes_in, bytes_out;
-	int64_t active_ns;
-	const char *why; // we end it, NULL = it ends by itself
 };
 
 static void shell_put(struct shell *s)
@@ -61,13 +45,9 @@ static void shell_put(struct shell *s)
 	if (--s->refs)
 		return;
 	file_close(s->wake);
-	file_close(s->in);
-	if (s->out != s->in)
-		file_close(s->out);
-	file_close(s->err);
+	shell_stream_release(&s->stream);
 	file_close(s->door);
 	pthread_mutex_destroy(&s->lock);
-	mem_wipe(s->pending, sizeof(s->pending));
 	mem_free(s);
 }
 
@@ -113,11 +93,11 @@ void shell_switched(void *shell, struct http_switched *c, int fd, struct span ea
 	pthread_mutex_lock(&s->lock);
 	stop = s->stop;
 	if (!stop) {
-		char *room = shell_reader_room(&s->reader, &max);
+		char *room = shell_reader_room(&s->stream.reader, &max);
 
 		early = span_head(early, max);
 		memcpy(room, early.p, early.n);
-		shell_reader_grew(&s->reader, early.n);
+		shell_reader_grew(&s->stream.reader, early.n);
 		s->client = c;
 		s->client_fd = fd;
 	}
@@ -151,145 +131,6 @@ static struct stand look(struct shell *s)
 	return (struct stand){ s->client_fd, s->gone, s->started, s->ended, s->stop };
 }
 
-// ---- bytes ---------------------------------------------------------------------------------------------
-
-static void resize(const struct shell *s, unsigned rows, unsigned columns)
-{
-	const struct winsize size = { .ws_row = (unsigned short)rows,
-				      .ws_col = (unsigned short)columns };
-
-	if (s->terminal[0] && ioctl(s->in, TIOCSWINSZ, &size) < 0)
-		log_debug("shell", "%s: size: %s", s->job, strerror(errno));
-}
-
-static void take_frame(struct shell *s, const struct shell_frame *f)
-{
-	switch (f->kind) {
-	case SHELL_INPUT:
-		memcpy(s->pending, f->payload.p, f->payload.n);
-		s->pending_at = 0;
-		s->pending_n = s->in < 0 || s->in_end ? 0 : f->payload.n;
-		s->bytes_in += f->payload.n;
-		break;
-	case SHELL_INPUT_END:
-		s->in_end = true;
-		break;
-	case SHELL_SIZE:
-		resize(s, f->rows, f->columns);
-		break;
-	case SHELL_OUTPUT:
-	case SHELL_ERRORS:
-	case SHELL_END:
-		break; // the reader refuses them
-	}
-}
-
-// What the client sent, as far as the sandbox takes it.
-static void take_frames(struct shell *s)
-{
-	struct shell_frame f;
-	struct err e = { 0 };
-	int got = 0;
-
-	while (s->pending_at == s->pending_n &&
-	       (got = shell_reader_next(&s->reader, true, &f, &e)) > 0)
-		take_frame(s, &f);
-	if (got < 0)
-		s->why = "the client does not keep to the protocol";
-}
-
-static void receive(struct shell *s, int fd)
-{
-	size_t max;
-	char *room = shell_reader_room(&s->reader, &max);
-	ssize_t n = recv(fd, room, max, MSG_DONTWAIT);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		s->why = "the client left";
-		return;
-	}
-	shell_reader_grew(&s->reader, (size_t)n);
-	s->active_ns = clock_mono_ns();
-	take_frames(s);
-}
-
-static void close_input(struct shell *s)
-{
-	s->pending_at = s->pending_n = 0;
-	if (s->in >= 0 && s->in != s->out)
-		close(s->in);
-	s->in = -1;
-}
-
-static void feed(struct shell *s)
-{
-	while (s->in >= 0 && s->pending_at < s->pending_n) {
-		ssize_t n = write(s->in, s->pending + s->pending_at, s->pending_n - s->pending_at);
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n < 0) {
-			close_input(s); // nobody reads it any more
-			return;
-		}
-		s->pending_at += (size_t)n;
-	}
-	take_frames(s);
-	if (s->pending_at < s->pending_n || !s->in_end || s->in < 0)
-		return;
-	if (!s->terminal[0]) {
-		close_input(s);
-		return;
-	}
-	s->pending[0] = CONTROL_D;
-	s->pending_at = 0;
-	s->pending_n = 1;
-	s->in_end = false;
-}
-
-// Another frame of what the sandbox prints, when the one before has gone.
-static void print(struct shell *s, int *fd, enum shell_kind kind)
-{
-	ssize_t n;
-
-	if (*fd < 0 || s->sending_at < s->sending_n)
-		return;
-	n = read(*fd, s->sending + SHELL_HEAD, SHELL_PAYLOAD_MAX);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) { // a terminal that nobody has open any more says EIO
-		if (*fd != s->in)
-			close(*fd);
-		*fd = -1;
-		return;
-	}
-	s->sending_at = 0;
-	s->sending_n = shell_frame_seal(s->sending, kind, (size_t)n);
-	s->bytes_out += (uint64_t)n;
-	s->active_ns = clock_mono_ns();
-}
-
-// False: the client has left.
-static bool send_some(struct shell *s, int fd)
-{
-	while (s->sending_at < s->sending_n) {
-		ssize_t n = send(fd, s->sending + s->sending_at, s->sending_n - s->sending_at,
-				 MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (n < 0)
-			return errno == EAGAIN || errno == EINTR;
-		s->sending_at += (size_t)n;
-	}
-	return true;
-}
-
-static bool all_sent(const struct shell *s)
-{
-	return s->sending_at == s->sending_n;
-}
-
 // ---- the thread ----------------------------------------------------------------------------------------
 
 // One that cannot be opened is of a sandbox that has ended, as we shall hear, or that ends because nobody came.
@@ -303,22 +144,6 @@ static void open_door(struct shell *s)
 	s->door = dispatch_server_door(s->api->o.dispatch, dispatch_shell_id(s->box), &e);
 	if (s->door < 0)
 		log_debug("shell", "job %s: %s", s->job, e.msg);
-}
-
-// Sleeps until something can be done, for at most `ms`. `take`: also when the client has said something.
-static void wait_turn(const struct shell *s, int client, bool take, int64_t ms)
-{
-	const bool room = s->pending_at == s->pending_n, idle = all_sent(s);
-	const short in = take && room ? POLLIN : 0, out = idle ? 0 : POLLOUT;
-	struct pollfd p[] = {
-		{ .fd = s->wake, .events = POLLIN },
-		{ .fd = in || out ? client : -1, .events = (short)(in | out) },
-		{ .fd = room ? -1 : s->in, .events = POLLOUT },
-		{ .fd = idle ? s->out : -1, .events = POLLIN },
-		{ .fd = idle ? s->err : -1, .events = POLLIN },
-	};
-
-	poll(p, ARRAY_LEN(p), ms < 0 ? 0 : (int)ms);
 }
 
 // Until the client is there. False: it will not come.
@@ -339,29 +164,22 @@ static bool wait_client(struct shell *s, struct stand *now)
 
 static int64_t idle_left_ms(const struct shell *s)
 {
-	return s->api->o.shell_idle_s * 1000 - (clock_mono_ns() - s->active_ns) / NS_PER_MS;
+	return s->api->o.shell_idle_s * 1000 - (clock_mono_ns() - s->stream.active_ns) / NS_PER_MS;
 }
 
 // Until it has ended, or is to be.
 static void carry(struct shell *s, struct stand *now)
 {
-	while (!now->ended && !s->why) {
-		wait_turn(s, now->client_fd, true, idle_left_ms(s) + 1);
+	while (!now->ended && !s->stream.why) {
+		shell_stream_wait(&s->stream, s->wake, now->client_fd, idle_left_ms(s) + 1);
 		*now = look(s);
 		if (now->started && !now->ended)
 			open_door(s);
-		if (!send_some(s, now->client_fd))
-			s->why = "the client left";
-		feed(s);
-		if (s->pending_at == s->pending_n && !s->why)
-			receive(s, now->client_fd);
-		feed(s);
-		print(s, &s->err, SHELL_ERRORS);
-		print(s, &s->out, SHELL_OUTPUT);
+		shell_stream_turn(&s->stream, now->client_fd);
 		if (now->stop)
-			s->why = "the server stops";
+			s->stream.why = "the server stops";
 		else if (idle_left_ms(s) <= 0)
-			s->why = "nothing was typed or printed for too long (--shell-idle)";
+			s->stream.why = "nothing was typed or printed for too long (--shell-idle)";
 	}
 }
 
@@ -380,56 +198,17 @@ static bool end_box(struct shell *s, struct stand *now)
 	return now->ended;
 }
 
-// What it printed last, as long as the client takes it.
-static void drain(struct shell *s, int client)
-{
-	int64_t now = clock_mono_ns(), quiet = now + DRAIN_MS * NS_PER_MS,
-		end = now + SEND_MS * NS_PER_MS;
-
-	s->pending_at = s->pending_n = 0;
-	while (now < end && (!all_sent(s) || ((s->out >= 0 || s->err >= 0) && now < quiet))) {
-		if (!send_some(s, client))
-			return;
-		print(s, &s->err, SHELL_ERRORS);
-		print(s, &s->out, SHELL_OUTPUT);
-		if (send_some(s, client) && (s->out >= 0 || s->err >= 0 || !all_sent(s)))
-			wait_turn(s, client, false, 20);
-		now = clock_mono_ns();
-	}
-}
-
 static void say_end(struct shell *s, int client, const struct exec_result *r)
 {
-	int64_t end = clock_mono_ns() + SEND_MS * NS_PER_MS;
 	enum shell_end_how how = r->outcome == EXEC_EXITED     ? SHELL_EXITED
 				 : r->outcome == EXEC_SIGNALED ? SHELL_KILLED
 							       : SHELL_BROKEN;
 	unsigned code = how == SHELL_EXITED ? (unsigned)r->exit_code : (unsigned)r->signal;
 
-	if (!all_sent(s))
-		return; // the client takes nothing any more
-	s->sending_at = 0;
-	s->sending_n = s->why ? shell_frame_end(s->sending, SHELL_BROKEN, 0, s->why)
-			      : shell_frame_end(s->sending, how, code, r->reason);
-	while (send_some(s, client) && !all_sent(s) && clock_mono_ns() < end)
-		wait_turn(s, client, false, 100);
-}
-
-// What the client sent meanwhile is read: to close a socket over it would take from the client what it has not read yet.
-// It hangs up when it has seen the end.
-static void linger(struct shell *s, int client)
-{
-	int64_t end = clock_mono_ns() + DRAIN_MS * NS_PER_MS;
-	struct pollfd p = { .fd = client, .events = POLLIN };
-
-	while (clock_mono_ns() < end) {
-		ssize_t n;
-
-		poll(&p, 1, 100);
-		n = recv(client, s->reader.bytes, sizeof(s->reader.bytes), MSG_DONTWAIT);
-		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-			return;
-	}
+	if (s->stream.why)
+		shell_stream_end(&s->stream, client, SHELL_BROKEN, 0, s->stream.why);
+	else
+		shell_stream_end(&s->stream, client, how, code, r->reason);
 }
 
 static void tell_log(const struct shell *s, const struct exec_result *r)
@@ -439,10 +218,10 @@ static void tell_log(const struct shell *s, const struct exec_result *r)
 	log_info("shell",
 		 "user %s left the shell on job %s after %lld s: %s (%llu bytes in, %llu out)",
 		 s->user, s->job, (long long)(took / NS_PER_S),
-		 s->why			     ? s->why
+		 s->stream.why		     ? s->stream.why
 		 : r->outcome == EXEC_EXITED ? "it ended"
 					     : r->reason,
-		 (unsigned long long)s->bytes_in, (unsigned long long)s->bytes_out);
+		 (unsigned long long)s->stream.bytes_in, (unsigned long long)s->stream.bytes_out);
 }
 
 static void leave_api(struct shell *s)
@@ -477,18 +256,17 @@ static void *shell_main(void *arg)
 	bool ended;
 
 	if (wait_client(s, &now)) {
-		take_frames(s);
+		shell_stream_begin(&s->stream);
 		carry(s, &now);
 	} else {
-		s->why = "its client did not come";
+		s->stream.why = "its client did not come";
 	}
 	ended = end_box(s, &now);
 	client = take_client(s, &r);
 	tell_log(s, &r);
 	if (client && now.client_fd >= 0) {
-		drain(s, now.client_fd);
+		shell_stream_drain(&s->stream, now.client_fd);
 		say_end(s, now.client_fd, &r);
-		linger(s, now.client_fd);
 	}
 	if (ended)
 		dispatch_shell_forget(s->api->o.dispatch, s->box);
@@ -502,33 +280,6 @@ static void *shell_main(void *arg)
 }
 
 // ---- beginning -----------------------------------------------------------------------------------------
-
-static int open_terminal(struct shell *s, const struct shell_wish *w, int *slave, struct err *e)
-{
-	auto_fd int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
-
-	if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0)
-		return err_sys(e, ERR_IO, errno, "this server has no terminal to give");
-	// By the master: the name may be another's in a container.
-	*slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (*slave < 0)
-		return err_sys(e, ERR_IO, errno, "this server has no terminal to give");
-	s->in = s->out = file_take(&master);
-	resize(s, w->rows, w->columns);
-	return 0;
-}
-
-// Our end does not block; the sandbox's does.
-static int open_pipe(int *ours, int *theirs, bool we_write, struct err *e)
-{
-	int ends[2];
-
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return err_sys(e, ERR_IO, errno, "pipe");
-	*ours = ends[we_write];
-	*theirs = ends[!we_write];
-	return fcntl(*ours, F_SETFL, O_NONBLOCK) < 0 ? err_sys(e, ERR_IO, errno, "pipe") : 0;
-}
 
 static int start_box(struct shell *s, const struct shell_wish *w, const int theirs[static 3],
 		     struct err *e)
@@ -550,10 +301,7 @@ static int start_box(struct shell *s, const struct shell_wish *w, const int thei
 static int begin(struct shell *s, const struct shell_wish *w, struct err *e)
 {
 	int theirs[3] = { -1, -1, -1 };
-	int bad = w->terminal[0] ? open_terminal(s, w, &theirs[0], e) < 0
-				 : open_pipe(&s->in, &theirs[0], true, e) < 0 ||
-					   open_pipe(&s->out, &theirs[1], false, e) < 0 ||
-					   open_pipe(&s->err, &theirs[2], false, e) < 0;
+	int bad = shell_stream_open(&s->stream, w, theirs, e) < 0;
 
 	bad = bad || start_box(s, w, theirs, e) < 0;
 	for (int i = 0; i < 3; i++)
@@ -587,8 +335,9 @@ int shell_open(struct api *a, const struct shell_wish *w, struct shell **out, st
 
 	s->api = a;
 	s->refs = 1;
-	s->in = s->out = s->err = s->door = s->client_fd = -1;
-	s->opened_ns = s->active_ns = clock_mono_ns();
+	shell_stream_init(&s->stream, w);
+	s->door = s->client_fd = -1;
+	s->opened_ns = clock_mono_ns();
 	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&s->lock, NULL);
 	snprintf(s->job, sizeof(s->job), "%s", w->job->name);
