@@ -23,6 +23,7 @@ struct serve_options {
 	const char *listen, *s3_listen;
 	const char *user; // the daemon's, when started as root; NULL = oscar or nobody
 	const char *log_level;
+	bool nat;			  // services may have a network with a way out
 	bool oci;			  // an OCI runtime makes the sandboxes:
 	const char *oci_runtime;	  // its name or path, NULL without
 	const char **insecure_registries; // ends with NULL

@@ -57,6 +57,8 @@ static const char serve_help[] =
 	"  --header-timeout S    a request's headers, once begun (default 30)\n"
 	"  --min-body-rate N     bytes a second that a body must bring after its first minute\n"
 	"                        (default 1024)\n"
+	"  --nat                 services may say `network: nat`: a way out, but not to this "
+	"machine\n"
 	"  --runtime RUNTIME     who makes sandboxes: sandbox (oscar itself, the default) or oci\n"
 	"  --oci-runtime crun|runc|PATH\n"
 	"                        which OCI runtime (default crun)\n"
@@ -145,6 +147,7 @@ enum {
 	OPT_HEAD_MAX,
 	OPT_HEAD_S,
 	OPT_BODY_RATE,
+	OPT_NAT,
 	OPT_RUNTIME,
 	OPT_OCI_RUNTIME,
 	OPT_MAX_JOBS,
@@ -202,6 +205,9 @@ static bool take_job_option(int c, struct serve_options *out)
 	struct err e = { 0 };
 
 	switch (c) {
+	case OPT_NAT:
+		out->nat = true;
+		return true;
 	case OPT_RUNTIME:
 		out->oci = strcmp(optarg, "oci") == 0;
 		if (out->oci || strcmp(optarg, "sandbox") == 0)
@@ -308,6 +314,7 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "max-header", 1, NULL, OPT_HEAD_MAX },
 		{ "header-timeout", 1, NULL, OPT_HEAD_S },
 		{ "min-body-rate", 1, NULL, OPT_BODY_RATE },
+		{ "nat", 0, NULL, OPT_NAT },
 		{ "runtime", 1, NULL, OPT_RUNTIME },
 		{ "oci-runtime", 1, NULL, OPT_OCI_RUNTIME },
 		{ "max-jobs", 1, NULL, OPT_MAX_JOBS },

@@ -18,6 +18,7 @@
 #include "queue/queue.h"
 #include "registry/registry.h"
 #include "runner/oci.h"
+#include "runner/program.h"
 #include "runner/runner.h"
 #include "s3/s3.h"
 #include "service/service.h"
@@ -217,7 +218,8 @@ static int open_jobs(struct daemon *d, struct err *e)
 				       .owner = d,
 				       .resolve_image = resolve_image,
 				       .capacity = capacity,
-				       .offers_mount = offers_mount };
+				       .offers_mount = offers_mount,
+				       .offers_nat = d->o->nat };
 	struct dispatch_options dio = { .db = d->db,
 					.store = d->store,
 					.queue = d->queue,
@@ -403,10 +405,14 @@ static int start(struct daemon *d, struct err *e)
 {
 	struct runner_spawn_options ro = { .data_dir = d->o->data,
 					   .oci_runtime = d->o->oci_runtime };
+	auto_free char *nat = program_find("slirp4netns");
 	auto_free char *runtime = ro.oci_runtime ? oci_find(ro.oci_runtime, e) : NULL;
 
 	if (ro.oci_runtime && !runtime)
 		return err_wrap(e, "--oci-runtime");
+	if (d->o->nat && !nat)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "--nat needs the program slirp4netns, which is not installed");
 	if (rights_find(d->o->user, &d->rights, e) < 0 || prepare_folders(d, e) < 0)
 		return -1;
 	ro.user = d->rights.uid;

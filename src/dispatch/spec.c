@@ -138,7 +138,9 @@ void spec_fill(struct dispatch *d, const struct service_def *def, struct spec_dr
 					     : f->memory_bytes,
 		.log_bytes_max = or_default(f->log_bytes_max, d->o.log_bytes_max),
 		.grace_ms = d->o.grace_ms,
-		.network = f->network_host ? EXEC_NETWORK_HOST : EXEC_NETWORK_NONE,
+		.network = f->network_host  ? EXEC_NETWORK_HOST
+			   : f->network_nat ? EXEC_NETWORK_NAT
+					    : EXEC_NETWORK_NONE,
 	};
 }
 

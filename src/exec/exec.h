@@ -26,6 +26,7 @@ enum {
 
 enum exec_network {
 	EXEC_NETWORK_NONE, // loopback only
+	EXEC_NETWORK_NAT,  // its own, with a way out, but not to the node
 	EXEC_NETWORK_HOST, // the node's own network, with whatever listens on it for local callers
 };
 

@@ -28,11 +28,9 @@ enum {
 	FDL_REFRESH_MIN_S = 10,		      // image_refresh
 	FDL_TIMEOUT_MAX_S = 30 * 24 * 3600,   // timeout, wait_timeout
 	FDL_KEEP_WARM_MAX = 64,
-	FDL_INSTANCES_MAX = 64,		// expose.max_scale
-	FDL_CALLS_MAX = 1000,		// expose.concurrency
-	FDL_QUEUE_MAX = 1000000000,	// queue.max, queue.concurrency
-	FDL_KEEP_JOBS_MAX = 1000000000, // keep.jobs
-	FDL_KEEP_DAYS_MAX = 36500,	// keep.days
+	FDL_INSTANCES_MAX = 64,	    // expose.max_scale
+	FDL_CALLS_MAX = 1000,	    // expose.concurrency
+	FDL_QUEUE_MAX = 1000000000, // queue.max, queue.concurrency
 	FDL_PRIORITY_MAX = 100,
 	FDL_WEIGHT_MAX = 1000,
 };
@@ -115,7 +113,8 @@ struct fdl_service {
 	bool skip_stage_in; // `file_stage_in`, whose meaning is inverted
 	bool upload_on_failure;
 	bool secrets_in_env; // `secrets_as: both`; else files alone
-	bool network_host;   // `network: host`; else loopback only
+	bool network_host;   // `network: host`
+	bool network_nat;    // `network: nat`; without both loopback only
 	uint32_t cpu_millis; // 1000 = one core, at least 1
 	uint64_t memory_bytes;
 	uint64_t output_bytes_max; // `ephemeral_storage_request`, 0 = the cluster's default
@@ -130,10 +129,7 @@ struct fdl_service {
 	int32_t priority;     // `queue.priority`, -100 to 100, among the services of one owner
 	uint32_t weight;   // `queue.weight`: share beside services of the same priority, at least 1
 	int64_t timeout_s; // run time, 0 = the cluster's default
-	int64_t wait_timeout_s; // time in the queue, 0 = no bound
-	// `keep`: of its jobs that are over, at most so many and for so long; 0 = as the server keeps them.
-	uint64_t keep_jobs;
-	int64_t keep_s;
+	int64_t wait_timeout_s;	  // time in the queue, 0 = no bound
 	uint32_t retry_attempts;  // attempts in all, 0 = the cluster's default, 1 = never again
 	uint32_t retry_backoff_s; // before the second attempt, doubled for each further one
 	unsigned retry_on;	  // bits of fdl_retry_on, 0 = the cluster's default

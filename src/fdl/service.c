@@ -246,7 +246,7 @@ static int check_words(struct checker *c)
 {
 	static const char *const visibility[] = { "private", "restricted", "public", NULL };
 	static const char *const isolation[] = { "", "SERVICE", "USER", NULL };
-	static const char *const network[] = { "none", "host", NULL };
+	static const char *const network[] = { "none", "host", "nat", NULL };
 	static const char *const runtime[] = { "",	"sandbox", "oci",  "kubernetes",
 					       "slurm", "lambda",  "fake", NULL };
 	static const char *const secrets[] = { "both", "files", NULL };
@@ -260,6 +260,7 @@ static int check_words(struct checker *c)
 	c->s->secrets_in_env = strcmp(as, "both") == 0;
 	json_object_set_new(c->s->doc, "visibility", json_string(c->s->visibility));
 	c->s->network_host = strcmp(net, "host") == 0;
+	c->s->network_nat = strcmp(net, "nat") == 0;
 	return 0;
 }
 
@@ -381,9 +382,9 @@ static int check_expose(struct checker *c)
 	snprintf(c->path, FDL_PATH_MAX, "expose");
 	if (fdl_expose_read(c->a, json_object_get(c->s->doc, "expose"), &c->s->expose, c->e) < 0)
 		return -1;
-	if (c->s->expose.port && c->s->network_host)
+	if (c->s->expose.port && (c->s->network_host || c->s->network_nat))
 		return err_set(c->e, ERR_UNSUPPORTED,
-			       "api_port: not with \"network: host\": a server listens inside its "
+			       "api_port: only without \"network\": a server listens inside its "
 			       "sandbox, where requests are passed to it");
 	if (c->s->expose.default_command && c->s->expose.port && strcmp(c->s->image, "host") == 0)
 		return err_set(
@@ -427,7 +428,7 @@ static int check_numbers(struct checker *c)
 	if (number(c, "timeout", FDL_TIMEOUT_MAX_S, &c->s->timeout_s) < 0 ||
 	    number(c, "wait_timeout", FDL_TIMEOUT_MAX_S, &c->s->wait_timeout_s) < 0 ||
 	    number(c, "pids", 65536, &pids) < 0 || fdl_retry_read(c->s, c->path, c->e) < 0 ||
-	    fdl_keep_read(c->s, c->path, c->e) < 0 || check_queue(c) < 0)
+	    check_queue(c) < 0)
 		return -1;
 	c->s->pids_max = (uint32_t)pids;
 	return check_warm(c);

@@ -306,9 +306,9 @@ static void on_start(struct runner *r, const struct proto_start *m, const int *f
 	}
 	refresh(r);
 	dir = open_jobdir(r, jobdir_name(name, m->job, m->attempt), &e);
-	if (dir >= 0 && m->network == PROTO_NETWORK_NONE)
+	if (dir >= 0 && m->network != PROTO_NETWORK_HOST)
 		net = world_net_get(&r->world, &e);
-	if (dir >= 0 && (net >= 0 || m->network != PROTO_NETWORK_NONE) &&
+	if (dir >= 0 && (net >= 0 || m->network == PROTO_NETWORK_HOST) &&
 	    world_group_get(&r->world, &limits, &group, &e) == 0) {
 		pid = start_shim(r, m, files, dir, net, &group, &e);
 		if (pid <= 0)
@@ -316,7 +316,10 @@ static void on_start(struct runner *r, const struct proto_start *m, const int *f
 	}
 	if (pid > 0) {
 		j = add(r, m->job, m->attempt, dir, pid);
-		j->net = net;
+		if (m->network == PROTO_NETWORK_NAT)
+			file_close(net); // it has routes, so it serves once
+		else
+			j->net = net;
 		j->group = group;
 		return;
 	}

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "runner/program.h"
 #include "runner/rootfs.h"
 #include "runner/sys.h"
 
@@ -26,9 +27,10 @@ enum {
 	FD_ABOVE = 64, // above all numbers that pid 1 gets
 };
 
-#define OCI_STATE OCI_BUNDLE "/state"
-#define OCI_PID OCI_BUNDLE "/pid"
 #define CGROUPS "/sys/fs/cgroup"
+
+static const char state_dir[] = OCI_BUNDLE "/state"; // the runtime's own
+static const char pid_file[] = OCI_BUNDLE "/pid";
 
 // ---- the runtime and what of ours goes with it ---------------------------------------------------------
 
@@ -54,23 +56,6 @@ static int check_static(int self, const char *path, struct err *e)
 	return 0;
 }
 
-static char *find_program(const char *name)
-{
-	static const char *const dirs[] = { "/usr/local/bin", "/usr/local/sbin",
-					    "/usr/bin",	      "/usr/sbin",
-					    "/bin",	      "/sbin" };
-
-	if (name[0] == '/')
-		return access(name, X_OK) == 0 ? mem_strdup(name) : NULL;
-	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
-		auto_free char *path = mem_printf("%s/%s", dirs[i], name);
-
-		if (access(path, X_OK) == 0)
-			return mem_take(&path);
-	}
-	return NULL;
-}
-
 static const char *last_part(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -89,7 +74,7 @@ char *oci_find(const char *runtime, struct err *e)
 			      runtime);
 		return NULL;
 	}
-	path = find_program(runtime);
+	path = program_find(runtime);
 	if (!path)
 		(void)err_set(e, ERR_NOT_FOUND, "%s is not installed, or cannot be executed",
 			      runtime);
@@ -221,7 +206,7 @@ static int make_bundle(const struct sandbox *s, int host, int root, int dev, str
 		return err_sys(e, ERR_IO, errno, "make a mount namespace for the OCI runtime");
 	if (mount("oscar", OCI_BUNDLE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=8m") < 0 ||
 	    mkdir(OCI_BUNDLE "/rootfs", 0755) < 0 || mkdir(OCI_BUNDLE "/dev", 0755) < 0 ||
-	    mkdir(OCI_STATE, 0700) < 0 ||
+	    mkdir(state_dir, 0700) < 0 ||
 	    move_mount(root, "", AT_FDCWD, OCI_BUNDLE "/rootfs", move) < 0 ||
 	    move_mount(dev, "", AT_FDCWD, OCI_BUNDLE "/dev", move) < 0)
 		return err_sys(e, ERR_IO, errno, "make the container's bundle");
@@ -278,14 +263,14 @@ static no_return void become_runtime(const struct oci *o, int program, const str
 	char count[16];
 	const char *const argv[] = { o->runc ? "runc" : "crun",
 				     "--root",
-				     OCI_STATE,
+				     state_dir,
 				     o->runc ? "--rootless=true" : "--cgroup-manager=disabled",
 				     "run",
 				     "--detach",
 				     "--preserve-fds",
 				     count,
 				     "--pid-file",
-				     OCI_PID,
+				     pid_file,
 				     "--bundle",
 				     OCI_BUNDLE,
 				     "job",
@@ -313,20 +298,6 @@ static no_return void become_runtime(const struct oci *o, int program, const str
 	_exit(127);
 }
 
-// What it printed, in one line of printable characters.
-static void read_said(int said, char text[static SAID_MAX])
-{
-	ssize_t n = read(said, text, SAID_MAX - 1);
-
-	n = n < 0 ? 0 : n;
-	while (n && (text[n - 1] == '\n' || text[n - 1] == ' '))
-		n--;
-	text[n] = '\0';
-	for (char *p = text; *p; p++)
-		if (*p < ' ' || *p == 0x7f)
-			*p = ' ';
-}
-
 static int wait_runtime(const struct oci *o, pid_t pid, int said, struct err *e)
 {
 	auto_fd int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -347,7 +318,7 @@ static int wait_runtime(const struct oci *o, pid_t pid, int said, struct err *e)
 			       RUNTIME_MS / 1000);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
-	read_said(said, text);
+	program_said(said, text, sizeof(text));
 	return err_set(e, ERR_IO, "%s: %.200s", o->path,
 		       text[0] ? text : "it failed without a word");
 }
@@ -359,7 +330,7 @@ static int adopt(struct sandbox_parent *p, struct err *e)
 	uint64_t pid;
 
 	buf_init(&text, 32);
-	if (file_read_path(AT_FDCWD, OCI_PID, &text, e) < 0)
+	if (file_read_path(AT_FDCWD, pid_file, &text, e) < 0)
 		return -1;
 	if (!span_to_u64(span_trim(buf_span(&text)), &pid) || pid < 2 || pid > INT32_MAX)
 		return err_set(e, ERR_IO, "the OCI runtime did not say which process it started");

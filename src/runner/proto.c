@@ -193,7 +193,7 @@ int proto_check_start(const struct proto_start *m, size_t n, struct err *e)
 		return bad(e, "workdir");
 	if (!ids_ok(m))
 		return bad(e, "user or group");
-	if (m->network > PROTO_NETWORK_HOST)
+	if (m->network > PROTO_NETWORK_NAT)
 		return bad(e, "network");
 	if (m->warm > 1 || (m->warm && m->input_count))
 		return bad(e, "warm");

@@ -14,7 +14,7 @@
 
 enum {
 	PROTO_MAGIC = 0x4f534352,
-	PROTO_VERSION = 11,
+	PROTO_VERSION = 12,
 	PROTO_JOB_MAX = 80,   // with the NUL
 	PROTO_IMAGE_MAX = 80, // with the NUL
 	PROTO_NAME_MAX = 256,
@@ -40,7 +40,7 @@ enum proto_kind {
 	PROTO_GIVE,	// daemon: proto_give, with an open folder. Without an answer
 };
 
-enum proto_network { PROTO_NETWORK_NONE, PROTO_NETWORK_HOST };
+enum proto_network { PROTO_NETWORK_NONE, PROTO_NETWORK_HOST, PROTO_NETWORK_NAT };
 
 struct proto_head {
 	uint32_t magic;

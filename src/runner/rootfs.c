@@ -89,6 +89,9 @@ static int mount_names(const struct sandbox *s, struct err *e)
 			return -1;
 		return s->tree_hosts >= 0 ? attach(s->tree_hosts, "etc/hosts", e) : 0;
 	}
+	if (s->start->network == PROTO_NETWORK_NAT &&
+	    rootfs_show("/etc/resolv.nat", "etc/resolv.conf", e) < 0)
+		return err_wrap(e, "network: nat");
 	if (s->tree_root >= 0) // no network: an image without these files can do without them
 		(void)(rootfs_show("/etc/hosts", "etc/hosts", &unused) +
 		       rootfs_show("/etc/hostname", "etc/hostname", &unused));

@@ -413,6 +413,7 @@ static void run(struct shim *s)
 	if (open_files(s, &e) < 0 ||
 	    ((m->warm || m->port || m->shell) &&
 	     (listener = shim_listen(s, m->warm ? WARM_SOCKET : DOOR_SOCKET, &e)) < 0) ||
+	    (m->network == PROTO_NETWORK_NAT && nat_start(&s->nat, s->job->net, &e) < 0) ||
 	    sandbox_start(&s->sandbox, s->job->jobdir, &s->box, &e) < 0) {
 		if (s->box.pidfd >= 0) {
 			kill_now(s);
@@ -461,6 +462,7 @@ no_return void shim_run(const struct shim_job *j)
 	shim_log_begin(&s);
 	sandbox_init(&s.sandbox, j->world, j->start, j->files, j->net, j->group);
 	run(&s);
+	nat_stop(&s.nat);
 	status = leave_group(&s);
 	if (!s.exit.ended_wall_ns)
 		s.exit.ended_wall_ns = clock_wall_ns();

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "runner/jobdir.h"
+#include "runner/nat.h"
 #include "runner/sandbox.h"
 #include "runner/shim.h"
 
@@ -13,6 +14,7 @@ struct shim {
 	const struct shim_job *job;
 	struct sandbox_parent box;
 	struct sandbox sandbox;
+	struct nat nat;
 	int log, output, null, record;
 	uint64_t log_left;
 	bool log_full;

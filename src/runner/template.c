@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/span.h"
+#include "runner/nat.h"
 #include "runner/sys.h"
 
 #include <dirent.h>
@@ -42,6 +43,7 @@ static const struct {
 	{ "hosts", "127.0.0.1 localhost oscar\n::1 localhost oscar\n" },
 	{ "hostname", "oscar\n" },
 	{ "resolv.conf", "" },
+	{ "resolv.nat", NAT_RESOLV_CONF },
 };
 
 static const struct {

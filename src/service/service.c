@@ -201,8 +201,13 @@ static int check_io(const struct fdl_service *f, struct err *e)
 	return 0;
 }
 
-static int check_mounts(const struct services *s, const struct fdl_service *f, struct err *e)
+// What only an administrator may offer.
+static int check_offers(const struct services *s, const struct fdl_service *f, struct err *e)
 {
+	if (f->network_nat && !s->o.offers_nat)
+		return err_set(e, ERR_INVALID,
+			       "network: nat: this server offers no network with a way out; its "
+			       "administrator can: oscar serve --nat");
 	for (size_t i = 0; i < f->mount_count; i++) {
 		const char *name = f->mounts[i].name;
 
@@ -303,7 +308,7 @@ static int check_outputs(struct services *s, const struct fdl_service *f, struct
 static int check_all(struct services *s, const struct service_caller *who,
 		     const struct fdl_service *f, struct err *e)
 {
-	return check_io(f, e) < 0 || check_mounts(s, f, e) < 0 || check_capacity(s, f, e) < 0 ||
+	return check_io(f, e) < 0 || check_offers(s, f, e) < 0 || check_capacity(s, f, e) < 0 ||
 			       check_loop(s, f, e) < 0 ||
 			       check_buckets(s, who, f->inputs, f->input_count,
 					     AUTH_READ | AUTH_LIST, e) < 0 ||

@@ -68,6 +68,7 @@ struct service_options {
 	void (*capacity)(void *owner, uint32_t *cpu_millis, uint64_t *memory_bytes);
 	// Says whether services may mount a folder by this name; NULL = none.
 	bool (*offers_mount)(void *owner, const char *name);
+	bool offers_nat; // services may say `network: nat`
 };
 
 must_check int services_open(struct services **out, const struct service_options *o, struct err *e);
@@ -161,16 +162,6 @@ struct fdl_member;
 must_check int service_manifest_files(struct store *st, const struct fdl_io *io, int64_t bucket,
 				      struct span key, int64_t version, struct arena *mem,
 				      struct fdl_member **members, size_t *n, struct err *e);
-
-// ---- retention -----------------------------------------------------------------------------------------
-
-// Services that say themselves what is kept of their jobs.
-struct service_keep {
-	int64_t service;
-	uint64_t jobs; // 0 = any number
-	int64_t s;     // 0 = for ever
-};
-void service_keeps(struct services *s, struct arena *mem, struct service_keep **out, size_t *n);
 
 // ---- pausing -------------------------------------------------------------------------------------------
 

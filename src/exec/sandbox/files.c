@@ -43,7 +43,9 @@ static int set_limits(struct proto_start *m, const struct exec_spec *s, struct e
 	m->warm = s->keep != NULL;
 	m->port = s->port;
 	m->shell = s->shell != NULL;
-	m->network = s->network == EXEC_NETWORK_HOST ? PROTO_NETWORK_HOST : PROTO_NETWORK_NONE;
+	m->network = s->network == EXEC_NETWORK_HOST  ? PROTO_NETWORK_HOST
+		     : s->network == EXEC_NETWORK_NAT ? PROTO_NETWORK_NAT
+						      : PROTO_NETWORK_NONE;
 	return 0;
 }
 

@@ -92,13 +92,16 @@ static void our_own_keys_have_their_fields(void **state unused_arg)
 			   "\"log_limit\":\"1Mi\",\"upload_on_failure\":true,\"keep_warm\":3,"
 			   "\"idle_stop\":9"));
 	auto_fdl_service struct fdl_service *plain = parse(WITH(""));
+	auto_fdl_service struct fdl_service *nat = parse(WITH(",\"network\":\"nat\""));
+
+	assert_true(nat->network_nat && !nat->network_host && !plain->network_nat);
 
 	assert_int_equal(s->timeout_s, 60);
 	assert_int_equal(s->wait_timeout_s, 3600);
 	assert_int_equal(s->retry_attempts, 3);
 	assert_int_equal(s->retry_backoff_s, 5);
 	assert_int_equal(s->retry_on, FDL_RETRY_OOM | FDL_RETRY_LOST);
-	assert_true(s->network_host);
+	assert_true(s->network_host && !s->network_nat);
 	assert_int_equal(s->output_bytes_max, 1 << 30);
 	assert_int_equal(s->pids_max, 64);
 	assert_string_equal(s->runtime, "fake");
@@ -261,7 +264,8 @@ static void what_breaks_a_rule_is_refused_with_the_field(void **state unused_arg
 		{ WITH(",\"environment\":{\"secrets\":{\"A=\":\"\"}}"), "environment.secrets:" },
 		{ WITH(",\"visibility\":\"secret\""), "visibility: \"secret\" is none of private" },
 		{ WITH(",\"isolation_level\":\"x\""), "isolation_level:" },
-		{ WITH(",\"network\":\"bridge\""), "network: \"bridge\" is none of none, host" },
+		{ WITH(",\"network\":\"bridge\""),
+		  "network: \"bridge\" is none of none, host, nat" },
 		{ WITH(",\"runtime\":\"x\""), "runtime:" },
 		{ WITH(",\"timeout\":-1"), "timeout: -1 is not between" },
 		{ WITH(",\"timeout\":1.5"), "timeout: expected a whole number" },
@@ -279,7 +283,7 @@ static void what_breaks_a_rule_is_refused_with_the_field(void **state unused_arg
 		  "health_path: want" },
 		{ WITH(",\"expose\":{\"api_port\":80,\"auth_type\":\"oidc\"}"), "auth_type: only" },
 		{ WITH(",\"network\":\"host\",\"expose\":{\"api_port\":80}"),
-		  "not with \"network" },
+		  "only without \"network" },
 		{ "{\"name\":\"n\",\"image\":\"i\",\"expose\":{\"default_command\":true}}",
 		  "script: a service needs" },
 	};

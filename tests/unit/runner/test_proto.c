@@ -253,7 +253,7 @@ static void amounts_are_bounded(void **state unused_arg)
 	m->memory_bytes = UINT64_MAX;
 	assert_int_equal(proto_check_start(m, size, &e), -1);
 	m->memory_bytes = 0;
-	m->network = 2;
+	m->network = PROTO_NETWORK_NAT + 1;
 	assert_int_equal(proto_check_start(m, size, &e), -1);
 	m->network = 0;
 	m->attempt = 0;
