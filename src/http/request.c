@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/mem.h"
+#include "codec/trace.h"
 #include "codec/url.h"
 #include "http/server.h"
 
@@ -309,6 +310,20 @@ bool http_header_next(const struct http_req *r, size_t *at, struct span *name, s
 	*value = r->headers[*at].value;
 	++*at;
 	return true;
+}
+
+// A request with two of them is of none (Trace Context 3.2: then the trace begins anew).
+bool http_trace(const struct http_req *r, struct trace_context *out)
+{
+	struct span name, value, found = SPAN("");
+	size_t at = 0, n = 0;
+
+	while (http_header_next(r, &at, &name, &value))
+		if (span_eq_nocase(name, SPAN("traceparent"))) {
+			found = value;
+			n++;
+		}
+	return trace_parse(n == 1 ? found : SPAN(""), out);
 }
 
 bool http_has_body(const struct http_req *r, uint64_t *size)
