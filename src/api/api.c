@@ -66,6 +66,7 @@ const struct route api_routes[] = {
 	{ HTTP_POST, "/system/jobs/redrive", B, ROUTE_LONG, 0, api_jobs_redrive_all },
 	{ HTTP_GET, "/system/jobs/{}/log", B, ROUTE_LONG, 0, api_jobs_log },
 	{ HTTP_GET, "/system/runs/{}", B, ROUTE_LONG, 0, api_runs_get },
+	{ HTTP_GET, "/system/traces/{}", B, ROUTE_LONG, 0, api_traces_get },
 	{ HTTP_GET, "/system/events", B, ROUTE_LONG, 0, api_feed },
 	{ HTTP_GET, "/system/images", B, ROUTE_LONG, 0, api_images_list },
 	{ HTTP_POST, "/system/images/import", ADMIN, ROUTE_LONG, ROUTE_FILE, api_images_import },

@@ -23,13 +23,16 @@ static struct service_def *called(struct req *q)
 void api_job(struct req *q)
 {
 	auto_service_def struct service_def *d = called(q);
+	struct trace_context trace;
 	struct queue_job made;
 	struct err e = { 0 };
 	int64_t job = 0;
 
 	if (!d)
 		return;
-	if (service_call(q->api->o.services, d, q->who.user, http_body(q->http), &job, &e) < 0) {
+	http_trace(q->http, &trace);
+	if (service_call(q->api->o.services, d, q->who.user, http_body(q->http), &trace, &job, &e) <
+	    0) {
 		reply_call_error(q, &e);
 		return;
 	}
@@ -90,11 +93,13 @@ static struct queue_call *call_new(struct req *q, struct err *e)
 {
 	auto_service_def struct service_def *d = called(q);
 	struct queue_call *call;
+	struct trace_context trace;
 
 	if (!d)
 		return NULL;
-	if (dispatch_call_new(q->api->o.dispatch, d, q->who.user, http_body(q->http), &call, e) <
-	    0) {
+	http_trace(q->http, &trace);
+	if (dispatch_call_new(q->api->o.dispatch, d, q->who.user, http_body(q->http), &trace, &call,
+			      e) < 0) {
 		reply_call_error(q, e);
 		return NULL;
 	}

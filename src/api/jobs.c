@@ -128,11 +128,13 @@ static const char *input_of(struct req *q, const struct queue_job *j)
 
 json_t *req_job_json(struct req *q, const struct queue_job *j)
 {
+	char id[TRACE_ID_TEXT];
+	struct trace_context trace;
+	struct err none = { 0 };
 	json_t *v = json_pack("{s:s,s:s,s:s,s:s,s:I,s:s}", "id", j->name, "name", j->name,
 			      "service", j->service_name, "state", queue_state_name(j->state),
 			      "attempt", (json_int_t)j->attempt, "reason", j->reason);
 	struct progress said;
-	struct err none = { 0 };
 	int64_t said_ns;
 
 	json_time(v, "created", j->created_ns);
@@ -146,6 +148,8 @@ json_t *req_job_json(struct req *q, const struct queue_job *j)
 	json_object_set_new(v, "input", json_string(input_of(q, j)));
 	json_object_set_new(v, "outputs_count", json_integer(j->outputs));
 	json_object_set_new(v, "run", json_sprintf("%lld", (long long)j->run));
+	if (queue_trace(q->api->o.queue, j->run, &trace, &none) == 0)
+		json_object_set_new(v, "trace", json_string(trace_id_text(&trace, id)));
 	return v;
 }
 

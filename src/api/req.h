@@ -179,6 +179,7 @@ void api_backfills_list(struct req *q);
 void api_backfills_cancel(struct req *q);
 void api_backfills_get(struct req *q);
 void api_runs_get(struct req *q);
+void api_traces_get(struct req *q);
 void api_outputs(struct req *q);
 void api_jobs_redrive(struct req *q);
 void api_jobs_rerun(struct req *q);

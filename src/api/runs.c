@@ -7,6 +7,8 @@
 #include "queue/queue.h"
 #include "store/store.h"
 
+enum { TRACE_RUNS_MAX = 100 };
+
 // How many files a job has that was made by several.
 static void count_inputs(struct req *q, const struct queue_job *j, json_t *v)
 {
@@ -77,4 +79,47 @@ void api_runs_get(struct req *q)
 	if (groups)
 		json_object_set_new(all, "groups", groups);
 	reply_json(q, 200, all);
+}
+
+// Has the run a job that the caller may see?
+static bool is_visible(struct req *q, int64_t run)
+{
+	struct queue_filter f = {
+		.state = -1, .run = run, .owner = q->who.admin ? 0 : q->who.user, .limit = 1
+	};
+	struct queue_job *rows;
+	struct err none = { 0 };
+	size_t n;
+
+	return queue_list(q->api->o.queue, &f, http_arena(q->http), &rows, &n, &none) == 0 && n;
+}
+
+void api_traces_get(struct req *q)
+{
+	struct trace_context t = { 0 };
+	char text[TRACE_ID_TEXT];
+	int64_t runs[TRACE_RUNS_MAX];
+	struct err e = { 0 };
+	json_t *list;
+	size_t n;
+
+	if (!trace_id_parse(q->param[0], t.id)) {
+		reply_text(q, 400, "a trace is 32 lower-case hexadecimal digits, not all zeros");
+		return;
+	}
+	if (queue_trace_runs(q->api->o.queue, t.id, runs, TRACE_RUNS_MAX, &n, &e) < 0) {
+		reply_error(q, &e);
+		return;
+	}
+	list = json_array();
+	for (size_t i = 0; i < n; i++)
+		if (is_visible(q, runs[i]))
+			json_array_append_new(list, json_sprintf("%lld", (long long)runs[i]));
+	if (json_array_size(list)) {
+		reply_json(q, 200,
+			   json_pack("{s:s,s:o}", "trace", trace_id_text(&t, text), "runs", list));
+		return;
+	}
+	json_decref(list);
+	reply_text(q, 404, "no run of this trace is kept");
 }

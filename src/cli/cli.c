@@ -277,8 +277,9 @@ const struct cli_command cli_commands[] = {
 	  "  oscar run --local detect.yaml photo.jpg\n"
 	  "  oscar run --local --import lab/tools:1=tools.tar --output-dir out chain.yaml *.mp4\n",
 	  local_options, cli_local },
-	{ "run show", NULL, "RUN|JOB", 1, 1, "what followed from one upload: inputs, jobs, outputs",
-	  "  oscar run show 4711\n", NULL, cli_run_show },
+	{ "run show", NULL, "RUN|JOB|TRACE", 1, 1,
+	  "what followed from one upload: inputs, jobs, outputs", "  oscar run show 4711\n", NULL,
+	  cli_run_show },
 	{ "logs", "service logs", "SERVICE|JOB", 1, 1,
 	  "a job's log; of a service, its newest job's", "  oscar logs -f detect\n", logs_options,
 	  cli_logs },

@@ -163,13 +163,13 @@ static int run_of(struct cli *c, const char *word, const char **run, struct err 
 	return 0;
 }
 
-int cli_run_show(struct cli *c, struct err *e)
+static int show_run(struct cli *c, const char *run, struct err *e)
 {
 	auto_json json_t *all = json_array(), *groups = json_array(), *out = NULL;
 	struct tree t = { .c = c };
-	const char *run, *said = NULL;
+	const char *said = NULL;
 
-	if (run_of(c, c->words[0], &run, e) < 0 || get_run(c, run, all, groups, e) < 0)
+	if (get_run(c, run, all, groups, e) < 0)
 		return -1;
 	if (c->format == CLI_JSON) {
 		out = json_pack("{s:s,s:O,s:O}", "run", run, "jobs", all, "groups", groups);
@@ -177,7 +177,8 @@ int cli_run_show(struct cli *c, struct err *e)
 		return 0;
 	}
 	plant(&t, all);
-	fprintf(c->out, "run %s, %zu jobs\n", run, t.n);
+	fprintf(c->out, "run %s, %zu jobs, trace %s\n", run, t.n,
+		cli_text(json_array_get(all, 0), "trace"));
 	for (size_t i = t.n; i > 0; i--) { // the oldest first
 		const struct node *n = &t.nodes[i - 1];
 		const char *input = cli_text(n->job, "input");
@@ -192,4 +193,32 @@ int cli_run_show(struct cli *c, struct err *e)
 	draw_waiting(c, groups);
 	map_release(&t.readers);
 	return 0;
+}
+
+static bool is_trace(const char *word)
+{
+	return strlen(word) == 32 && strspn(word, "0123456789abcdef") == 32;
+}
+
+// A trace that began elsewhere may have several.
+static int show_trace(struct cli *c, const char *trace, struct err *e)
+{
+	auto_json json_t *found = NULL;
+	json_t *run;
+	size_t i;
+
+	if (cli_get_json(c, cli_path(c, "/system/traces/%s", trace), &found, e) < 0)
+		return -1;
+	json_array_foreach(json_object_get(found, "runs"), i,
+			   run) if (show_run(c, json_string_value(run), e) < 0) return -1;
+	return 0;
+}
+
+int cli_run_show(struct cli *c, struct err *e)
+{
+	const char *run;
+
+	if (is_trace(c->words[0]))
+		return show_trace(c, c->words[0], e);
+	return run_of(c, c->words[0], &run, e) < 0 ? -1 : show_run(c, run, e);
 }

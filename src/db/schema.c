@@ -279,9 +279,17 @@
 // service: what kind of group it is (enum service_group_kind). Of the members of one of a whole run only the one that opened the group has its
 // payload. queue: the jobs of a run that did not succeed.
 #define RUN_GROUPS                                                                                 \
-	"ALTER TABLE input_groups ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"                \
+	"ALTER TABLE input_groups ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"                     \
 	"CREATE INDEX input_groups_run ON input_groups(run);"                                      \
 	"CREATE INDEX jobs_run_bad ON jobs(run, id) WHERE state>4;"
+
+// queue: traces that began elsewhere, and what the others are computed from; see queue/trace.c.
+#define TRACES                                                                                     \
+	"CREATE TABLE trace_seed(seed BLOB NOT NULL);"                                             \
+	"INSERT INTO trace_seed(seed) VALUES(randomblob(16));"                                     \
+	"CREATE TABLE traces(run INTEGER PRIMARY KEY, id BLOB NOT NULL, parent BLOB NOT NULL,"     \
+	" flags INTEGER NOT NULL);"                                                                \
+	"CREATE INDEX traces_id ON traces(id, run);"
 
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
@@ -301,5 +309,6 @@ const char *const schema_migrations[] = {
 	PLACINGS,
 	INPUT_GROUPS,
 	RUN_GROUPS,
+	TRACES,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

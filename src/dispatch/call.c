@@ -10,11 +10,12 @@
 #include "fdl/fdl.h"
 
 int dispatch_call_new(struct dispatch *d, const struct service_def *def, int64_t user,
-		      struct span payload, struct queue_call **out, struct err *e)
+		      struct span payload, const struct trace_context *trace,
+		      struct queue_call **out, struct err *e)
 {
 	struct queue_new n;
 
-	if (service_call_describe(d->o.services, def, user, payload, true, &n, e) < 0)
+	if (service_call_describe(d->o.services, def, user, payload, true, trace, &n, e) < 0)
 		return -1;
 	return queue_call_new(d->o.queue, &n, def->fdl->name, out, e);
 }

@@ -23,8 +23,9 @@ struct queue_call;
 struct service_def;
 struct services;
 struct store;
+struct trace_context;
 
-// Before the names of what outputs say of their making, as metadata: "run", "job", "service", "revision", "image",
+// Before the names of what outputs say of their making, as metadata: "run", "job", "service", "revision", "image", "trace",
 // "script-sha256", "input", "input-version" (docs/user/services.md).
 #define DISPATCH_META "x-amz-meta-oscar-"
 
@@ -169,9 +170,10 @@ typedef void (*dispatch_answer_fn)(void *owner, const struct dispatch_answer *a)
 // A call of the service by a user who waits for the answer: takes a job's number and name (queue/call.h), then begins to
 // wait for its turn; the second takes the call over, whether it succeeds or not, and fn is called once when it has
 // ended. The payload is copied. ERR_BUSY: the queue of the service or of the user is full; ERR_UNAVAILABLE: the service
-// is paused, the server is stopping, or the database takes no writes.
+// is paused, the server is stopping, or the database takes no writes. trace: NULL = none yet.
 must_check int dispatch_call_new(struct dispatch *d, const struct service_def *def, int64_t user,
-				 struct span payload, struct queue_call **out, struct err *e);
+				 struct span payload, const struct trace_context *trace,
+				 struct queue_call **out, struct err *e);
 must_check int dispatch_call(struct dispatch *d, struct queue_call *call, dispatch_answer_fn fn,
 			     void *owner, struct err *e);
 // The caller went away: fn will not be called any more (it may be running on another thread: then this waits

@@ -205,6 +205,10 @@ must_check int output_walk(int dir, unsigned max, struct arena *mem, struct outp
 must_check int joblog_keep(struct dispatch *d, const struct job *j, struct arena *mem,
 			   struct span *small, struct err *e);
 
+// stage.c: the trace that the job is of; its parent is who began the run.
+must_check int job_trace(struct dispatch *d, const struct job *j, struct trace_context *out,
+			 struct err *e);
+
 // provenance.c: adds what a job's outputs say of their making to their packed metadata.
 struct buf;
 void provenance_add(struct dispatch *d, const struct job *j, struct buf *b);

@@ -87,11 +87,14 @@ static void add_input(struct dispatch *d, struct buf *b, const struct job *j)
 void provenance_add(struct dispatch *d, const struct job *j, struct buf *b)
 {
 	struct err none = { 0 };
-	char digest[80] = "";
+	char digest[80] = "", id[TRACE_ID_TEXT];
+	struct trace_context trace;
 
 	if (d->o.images && image_digest(d->o.images, j->def->image_id, digest, &none) < 0)
 		digest[0] = '\0';
 	add_number(b, DISPATCH_META "run", j->row.run);
+	if (job_trace(d, j, &trace, &none) == 0)
+		add_text(b, DISPATCH_META "trace", trace_id_text(&trace, id));
 	add_text(b, DISPATCH_META "job", j->row.name);
 	add_text(b, DISPATCH_META "service", j->def->fdl->name);
 	add_number(b, DISPATCH_META "revision", j->row.revision);

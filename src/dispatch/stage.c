@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // stage: from a leased job to a spec that a driver runs; what its service says of it is in spec.c.
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "dispatch/inputs.h"
 #include "dispatch/job.h"
@@ -11,7 +12,7 @@
 
 // The variables that only a job has.
 static void env_build(struct spec_draft *s, const struct job *j, const struct fdl_event *ev,
-		      const struct inputs *in)
+		      const struct inputs *in, const char *parent)
 {
 	for (size_t i = 0; i < ev->var_count && s->env_count < SPEC_ENV_MAX - 64; i++)
 		spec_env(s, ev->vars[i].name, ev->vars[i].value);
@@ -23,11 +24,20 @@ static void env_build(struct spec_draft *s, const struct job *j, const struct fd
 		spec_env(s, "OSCAR_RUN_FAILED",
 			 arena_printf(&s->mem, "%llu", (unsigned long long)in->run_failed));
 	}
+	spec_env(s, "TRACEPARENT", arena_strdup(&s->mem, parent));
 	if (ev->kind == FDL_EVENT_STORAGE && strcmp(ev->provider, "webdav") != 0 &&
 	    strcmp(ev->provider, "rucio") != 0) {
 		spec_env(s, "STORAGE_OBJECT_KEY", ev->key);
 		spec_env(s, "EVENT_TIME", ev->time);
 	}
+}
+
+int job_trace(struct dispatch *d, const struct job *j, struct trace_context *out, struct err *e)
+{
+	if (!j->call || !trace_is(&j->call->trace))
+		return queue_trace(d->o.queue, j->row.run, out, e);
+	*out = j->call->trace; // which may not be written yet
+	return 0;
 }
 
 // What the service mounts of the store.
@@ -45,17 +55,23 @@ int stage_spec(struct dispatch *d, const struct job *j, struct spec_draft *draft
 	       struct inputs *inputs, struct exec_spec *out, struct err *e)
 {
 	const struct fdl_service *f = j->def->fdl;
+	struct trace_context trace;
+	char parent[TRACE_TEXT];
 	struct fdl_event ev;
 	struct span payload;
 
-	if (job_payload(d, j, &draft->mem, &payload, e) < 0 ||
+	if (job_payload(d, j, &draft->mem, &payload, e) < 0 || job_trace(d, j, &trace, e) < 0 ||
 	    fdl_event_parse(payload, &draft->mem, &ev, e) < 0 ||
 	    spec_begin(d, j->def, draft, e) < 0 || view_add(d, j, draft, e) < 0 ||
 	    inputs_build(d, j, &ev, payload, &draft->mem, inputs, e) < 0)
 		return -1;
+	queue_trace_job(d->o.queue, &j->row, &trace);
+	trace_text(&trace, parent);
+	log_debug("dispatch", "job %s attempt %u of run %lld: trace %s", j->row.name,
+		  j->row.attempt, (long long)j->row.run, parent);
 	if (inputs->folder.target)
 		draft->mounts[draft->mount_count++] = inputs_folder(inputs);
-	env_build(draft, j, &ev, inputs);
+	env_build(draft, j, &ev, inputs, parent);
 	spec_fill(d, j->def, draft, out);
 	out->job = j->id;
 	out->attempt = j->row.attempt;

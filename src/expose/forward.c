@@ -2,6 +2,8 @@
 #include "expose/forward.h"
 
 #include "base/mem.h"
+#include "base/rand.h"
+#include "codec/trace.h"
 
 static bool one_of(struct span name, const char *const *names)
 {
@@ -65,18 +67,40 @@ static struct span joined(struct http_req *r, const char *wanted)
 	return all;
 }
 
+// What is no context is not passed on, nor what is said beside it: a trace begins here.
+static bool begins_trace(struct span name, bool traced)
+{
+	return !traced && (span_eq_nocase(name, SPAN("traceparent")) ||
+			   span_eq_nocase(name, SPAN("tracestate")));
+}
+
+static void add_trace(struct buf *out)
+{
+	struct trace_context t = { .flags = TRACE_SAMPLED };
+	char text[TRACE_TEXT];
+
+	rand_bytes(t.id, sizeof(t.id));
+	rand_bytes(t.parent, sizeof(t.parent));
+	buf_printf(out, "traceparent: %s\r\n", trace_text(&t, text));
+}
+
 static int copy_headers(struct http_req *r, bool own_auth, struct buf *out, struct err *e)
 {
+	struct trace_context trace;
+	const bool traced = http_trace(r, &trace);
 	struct span connection = joined(r, "Connection"), name, value;
 	size_t at = 0;
 
 	while (http_header_next(r, &at, &name, &value)) {
-		if (forward_is_hop(name, connection) || is_ours(name, own_auth))
+		if (forward_is_hop(name, connection) || is_ours(name, own_auth) ||
+		    begins_trace(name, traced))
 			continue;
 		if (!value_ok(value))
 			return err_set(e, ERR_INVALID, "a control byte in a header");
 		buf_printf(out, SPAN_FMT ": " SPAN_FMT "\r\n", SPAN_ARG(name), SPAN_ARG(value));
 	}
+	if (!traced)
+		add_trace(out);
 	return 0;
 }
 

@@ -242,6 +242,8 @@ static void describe(struct queue_call *call, const struct queue_new *n, const c
 	rand_uuid(call->uuid);
 	job_name_make(&call->row, call->uuid);
 	call->source = n->source;
+	if (n->trace)
+		call->trace = *n->trace;
 	call->payload = span_make(mem_strndup(n->payload.p, n->payload.n), n->payload.n);
 	call->made_ns = clock_mono_ns();
 }

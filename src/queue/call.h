@@ -13,7 +13,8 @@
 struct queue_call {
 	struct queue_job row; // as it was made: queued, without an attempt
 	struct span payload;
-	int64_t made_ns; // monotonic
+	int64_t made_ns;	    // monotonic
+	struct trace_context trace; // of the caller, or none
 	// private
 	uint8_t uuid[16];
 	const char *source;

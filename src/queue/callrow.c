@@ -69,6 +69,7 @@ static int write_call(struct queue *q, struct db_conn *c, const struct queue_cal
 	struct queue_job j = call->row;
 
 	if (write_job(c, call, s, now, e) < 0 ||
+	    queue_trace_begin_in(c, j.run, &call->trace, e) < 0 ||
 	    job_event_in(c, &j, call->source, call->payload, e) < 0 ||
 	    (s->attempt && write_attempt(c, call, s, now, e) < 0) ||
 	    job_count_in(c, j.service, s->state, 1, e) < 0 ||

@@ -17,7 +17,7 @@ static int delete_in(struct db_conn *c, const struct queue_job *j, struct err *e
 	if (db_exec(c, "DELETE FROM events WHERE job=?1 AND version=0", DB_ARGS(db_int(j->id)), e) <
 	    0)
 		return -1;
-	return job_count_in(c, j->service, j->state, -1, e);
+	return trace_gone_in(c, j->run, e) < 0 ? -1 : job_count_in(c, j->service, j->state, -1, e);
 }
 
 int queue_purge_in(struct queue *q unused_arg, struct db_conn *c, int64_t service,

@@ -32,7 +32,7 @@ int queue_open(struct queue **out, struct db *d, struct err *e)
 	q->db = d;
 	pthread_mutex_init(&q->lock, NULL);
 	calls_start(q);
-	if (limits_load(q, e) < 0) {
+	if (limits_load(q, e) < 0 || trace_load(q, e) < 0) {
 		queue_close(q);
 		return err_wrap(e, "queue");
 	}
@@ -142,7 +142,8 @@ int queue_add_in(struct queue *q, struct db_conn *c, const struct queue_new *n, 
 	if (!n->run &&
 	    db_exec(c, "UPDATE jobs SET run=-id WHERE id=?1", DB_ARGS(db_int(*job)), e) < 0)
 		return -1; // a chain that begins with a call, not with an object
-	if (job_event_in(c, &j, n->source, n->payload, e) < 0 ||
+	if (queue_trace_begin_in(c, n->run ? n->run : -*job, n->trace, e) < 0 ||
+	    job_event_in(c, &j, n->source, n->payload, e) < 0 ||
 	    job_count_in(c, n->service, QUEUE_QUEUED, 1, e) < 0 ||
 	    job_find_in(c, *job, &mem, &j, e) < 0 || job_lane_in(c, &j, 1, e) < 0)
 		return -1;

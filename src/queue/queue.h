@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/rand.h"
 #include "base/span.h"
+#include "codec/trace.h"
 
 #include <stdint.h>
 
@@ -50,8 +51,9 @@ struct queue_new {
 	struct span payload; // the event as the script shall see it
 	bool sync;	     // somebody waits for the answer
 	int priority;
-	int64_t run;	// chain root, 0 = starts one
-	unsigned depth; // jobs before this one in its chain
+	int64_t run;			   // chain root, 0 = starts one
+	unsigned depth;			   // jobs before this one in its chain
+	const struct trace_context *trace; // of who began the run, NULL or none = we begin one
 	uint64_t
 		queued_max; // queued jobs of the service from which on this one is refused; 0 = any number
 	bool again;	    // the event made a job before and is to make one more
@@ -169,6 +171,18 @@ must_check int queue_usage(struct queue *q, int64_t service, struct queue_usage 
 must_check int queue_oldest(struct queue *q, int64_t service, int64_t *job, struct err *e);
 // When the oldest queued job was made; 0 when none is queued.
 must_check int queue_head(struct queue *q, int64_t *created_ns, struct err *e);
+
+// ---- traces --------------------------------------------------------------------------------------------
+// A run and a trace are one and the same: the trace that the caller named who began it, else one of ours.
+must_check int queue_trace(struct queue *q, int64_t run, struct trace_context *out, struct err *e);
+// Makes the job's attempt the parent of what is called from it.
+void queue_trace_job(const struct queue *q, const struct queue_job *j, struct trace_context *t);
+// Inside the write that begins a run, unless it has a trace already; t may be NULL or none. (queue_add_in() does so.)
+must_check int queue_trace_begin_in(struct db_conn *c, int64_t run, const struct trace_context *t,
+				    struct err *e);
+// The runs that are of this trace, at most `max`; a trace that began elsewhere may have several.
+must_check int queue_trace_runs(struct queue *q, const uint8_t id[static TRACE_ID], int64_t *runs,
+				size_t max, size_t *n, struct err *e);
 
 // ---- limits of users -----------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ struct queue {
 	uint64_t waiting_count;
 	struct queue_call *young, **young_tail; // calls without a row, the oldest first
 	int64_t number, numbers_end;		// for calls
+	uint8_t trace_seed[TRACE_ID];
 	struct reservation {
 		struct db_request request;
 		struct queue *queue;
@@ -32,6 +33,9 @@ void calls_release(struct queue *q);
 uint64_t calls_count(struct queue *q, int64_t service, int64_t owner);
 size_t calls_lanes(struct queue *q, struct arena *mem, struct queue_lane **out);
 
+// trace.c: at the opening; after a job of the run has gone.
+must_check int trace_load(struct queue *q, struct err *e);
+must_check int trace_gone_in(struct db_conn *c, int64_t run, struct err *e);
 must_check int limits_load(struct queue *q, struct err *e);
 void limits_release(struct queue *q);
 

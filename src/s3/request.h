@@ -7,6 +7,7 @@
 #include "authn/authn.h"
 #include "base/buf.h"
 #include "codec/aws_chunked.h"
+#include "codec/trace.h"
 #include "codec/xml.h"
 #include "http/http.h"
 #include "s3/access.h"
@@ -77,6 +78,7 @@ struct s3_req {
 	struct store_reader *reader;
 	uint64_t read_at, read_end; // of a streamed answer
 	struct store_cause cause;
+	struct trace_context trace; // of the request, or none
 	struct store_upload upload; // of a part
 	unsigned part;
 	// Of what was submitted.

@@ -88,6 +88,7 @@ static void take_cause(struct s3_req *q)
 		.user_agent = arena_strndup(q->mem, agent.p, agent.n < 512 ? agent.n : 512),
 		.request_id = http_id(q->http),
 		.user = q->who.user.id,
+		.trace = http_trace(q->http, &q->trace) ? &q->trace : NULL,
 	};
 }
 

@@ -13,7 +13,8 @@
 #include "store/store.h"
 
 int service_call_describe(struct services *s, const struct service_def *d, int64_t user,
-			  struct span payload, bool sync, struct queue_new *out, struct err *e)
+			  struct span payload, bool sync, const struct trace_context *trace,
+			  struct queue_new *out, struct err *e)
 {
 	if (sync && service_flow_get(s, d->id).paused) // nobody would answer
 		return err_set(e, ERR_UNAVAILABLE, "the service %s is paused", d->fdl->name);
@@ -24,16 +25,17 @@ int service_call_describe(struct services *s, const struct service_def *d, int64
 				   .payload = payload,
 				   .sync = sync,
 				   .priority = 2 * d->fdl->priority + sync,
+				   .trace = trace,
 				   .queued_max = d->fdl->queue_max };
 	return 0;
 }
 
 int service_call(struct services *s, const struct service_def *d, int64_t user, struct span payload,
-		 int64_t *job, struct err *e)
+		 const struct trace_context *trace, int64_t *job, struct err *e)
 {
 	struct queue_new n;
 
-	if (service_call_describe(s, d, user, payload, false, &n, e) < 0)
+	if (service_call_describe(s, d, user, payload, false, trace, &n, e) < 0)
 		return -1;
 	return queue_add(s->o.queue, &n, job, e);
 }
@@ -58,6 +60,7 @@ static int trigger_in(struct services *s, struct db_conn *c, const struct trigge
 	if (ev->cause) {
 		n.run = ev->cause->run;
 		n.depth = ev->cause->depth;
+		n.trace = ev->cause->trace;
 	}
 	if (n.depth >= s->o.depth_max) {
 		auto_free char *doc = mem_printf("{\"service\":\"%s\",\"change\":\"loop-stopped\"}",

@@ -19,6 +19,7 @@ struct db_conn;
 struct fdl_service;
 struct queue;
 struct queue_new;
+struct trace_context;
 struct services;
 struct store;
 struct store_event;
@@ -181,15 +182,17 @@ struct service_flow service_flow_get(struct services *s, int64_t service);
 
 // ---- calls ---------------------------------------------------------------------------------------------
 
-// A call by the API: queues a job with this payload. *job = its id. ERR_BUSY: the queue of the
+// A call by the API, of this trace (NULL = none yet): queues a job with this payload. *job = its id. ERR_BUSY: the queue of the
 // service or of the user is full.
 must_check int service_call(struct services *s, const struct service_def *d, int64_t user,
-			    struct span payload, int64_t *job, struct err *e);
+			    struct span payload, const struct trace_context *trace, int64_t *job,
+			    struct err *e);
 
 // What such a call is to the queue; the payload is borrowed. sync: somebody waits for the answer.
 // ERR_UNAVAILABLE: nobody would answer, since the service is paused.
 must_check int service_call_describe(struct services *s, const struct service_def *d, int64_t user,
-				     struct span payload, bool sync, struct queue_new *out,
+				     struct span payload, bool sync,
+				     const struct trace_context *trace, struct queue_new *out,
 				     struct err *e);
 
 // The store's sink: makes the jobs of what an object triggers.

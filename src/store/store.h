@@ -75,6 +75,7 @@ struct store_event {
 	const struct store_cause *cause;
 };
 
+struct trace_context;
 // Who did it, for events and provenance; borrowed. NULL members are unknown.
 struct store_cause {
 	const char *event;     // event name; NULL = s3:ObjectCreated:Put
@@ -83,9 +84,10 @@ struct store_cause {
 	const char *user_agent;
 	const char *request_id;
 	int64_t user;
-	int64_t job;	// made by this job, 0 = by a client
-	int64_t run;	// root id of the chain, 0 = starts one
-	unsigned depth; // jobs between the root and this object
+	int64_t job;			   // made by this job, 0 = by a client
+	int64_t run;			   // root id of the chain, 0 = starts one
+	unsigned depth;			   // jobs between the root and this object
+	const struct trace_context *trace; // of the request
 };
 
 struct store_object;

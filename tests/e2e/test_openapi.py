@@ -49,7 +49,7 @@ def test_what_can_be_read_is_as_described(daemon):
     daemon.call("POST", "/system/users/des/keys", 201, json={"s3_key": "DESKEY", "s3_secret": "secret-of-des"})
     daemon.call("PUT", "/system/targets/queue/read", json={"users": "des"})
     values = {"/system/services": {"name": "described"}, "/system/logs": {"name": "described", "job": job["name"]},
-              "/system/jobs": {"job": job["name"]}, "/system/runs": {"run": job["run"]},
+              "/system/jobs": {"job": job["name"]}, "/system/runs": {"run": job["run"]}, "/system/traces": {"trace": job["trace"]},
               "/system/backfills": {"id": backfill}, "/system/targets": {"kind": "queue", "name": "read"},
               "/system/queues": {"name": "read"}, "/system/users": {"user": "des"}}
     seen = 0

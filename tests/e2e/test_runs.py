@@ -66,7 +66,7 @@ def test_a_run_is_drawn(daemon, run):
                                        OSCAR_PASSWORD=conftest.PASSWORD))
 
     drawn = oscar("run", "show", run).stdout.splitlines()
-    assert drawn[0] == f"run {run}, 3 jobs"
+    assert drawn[0] .startswith(f"run {run}, 3 jobs, trace ")
     assert drawn[1] == "split/in/ä b.txt"
     assert drawn[2].startswith("└─ split-") and "succeeded, revision 1" in drawn[2]
     assert drawn[3].startswith("   ├─ split/out/part-1 ")

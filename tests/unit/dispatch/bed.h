@@ -126,7 +126,8 @@ static inline int64_t bed_call(struct bed *b, const char *service, const char *p
 	int64_t job = 0;
 
 	if (service_get(b->place.services, &admin, span_of(service), &def, &e) < 0 ||
-	    service_call(b->place.services, def, AUTH_ADMIN_ID, span_of(payload), &job, &e) < 0)
+	    service_call(b->place.services, def, AUTH_ADMIN_ID, span_of(payload), NULL, &job, &e) <
+		    0)
 		fail_msg("%s", e.msg);
 	return job;
 }
@@ -142,7 +143,7 @@ static inline int64_t bed_ask(struct bed *b, const char *service, const char *pa
 	int64_t job;
 
 	if (service_get(b->place.services, &admin, span_of(service), &def, &e) < 0 ||
-	    dispatch_call_new(b->d, def, AUTH_ADMIN_ID, span_of(payload), &call, &e) < 0)
+	    dispatch_call_new(b->d, def, AUTH_ADMIN_ID, span_of(payload), NULL, &call, &e) < 0)
 		fail_msg("%s", e.msg);
 	job = call->row.id;
 	if (dispatch_call(b->d, call, fn, owner, &e) < 0)

@@ -91,11 +91,12 @@ static void calls_go_before_other_jobs_and_count_as_queued(void **state)
 	int64_t call = answer_ask(b, &first, "quick", "x");
 
 	assert_int_equal(service_get(b->place.services, &admin, SPAN("quick"), &def, &e), 0);
-	assert_int_equal(dispatch_call_new(b->d, def, 1, SPAN("x"), &refused, &e), -1);
+	assert_int_equal(dispatch_call_new(b->d, def, 1, SPAN("x"), NULL, &refused, &e), -1);
 	assert_int_equal(e.code, ERR_BUSY);
 	int64_t ignored;
 
-	assert_int_equal(service_call(b->place.services, def, 1, SPAN("x"), &ignored, &e), -1);
+	assert_int_equal(service_call(b->place.services, def, 1, SPAN("x"), NULL, &ignored, &e),
+			 -1);
 	assert_int_equal(e.code, ERR_BUSY);
 	assert_int_equal(dispatch_cancel(b->d, held, &e), 0);
 	answer_wait(&first);

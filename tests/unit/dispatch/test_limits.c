@@ -76,7 +76,7 @@ static void call_as(struct bed *b, const char *service, int64_t user, int times)
 	if (service_get(b->place.services, &admin, span_of(service), &def, &e) < 0)
 		fail_msg("%s", e.msg);
 	for (int i = 0; i < times; i++)
-		if (service_call(b->place.services, def, user, SPAN("x"), &job, &e) < 0)
+		if (service_call(b->place.services, def, user, SPAN("x"), NULL, &job, &e) < 0)
 			fail_msg("%s", e.msg);
 }
 
@@ -180,7 +180,7 @@ static void a_pause_holds_jobs_back_and_survives(void **state)
 	assert_int_equal(count(b, "held", QUEUE_QUEUED), 2);
 	// Who would wait for an answer is told at once.
 	assert_int_equal(service_get(b->place.services, &admin, SPAN("held"), &def, &e), 0);
-	assert_int_equal(dispatch_call_new(b->d, def, 1, SPAN("x"), &refused, &e), -1);
+	assert_int_equal(dispatch_call_new(b->d, def, 1, SPAN("x"), NULL, &refused, &e), -1);
 	assert_int_equal(e.code, ERR_UNAVAILABLE);
 	service_def_put(mem_take(&def));
 	bed_stop(b, false);

@@ -569,6 +569,83 @@ static struct queue_call *call_new(struct place *p)
 	return call;
 }
 
+static struct trace_context trace_of(struct place *p, int64_t run)
+{
+	struct trace_context t = { 0 };
+	struct err e = { 0 };
+
+	assert_int_equal(queue_trace(p->q, run, &t, &e), 0);
+	assert_true(trace_is(&t));
+	return t;
+}
+
+static size_t runs_of(struct place *p, const struct trace_context *t, int64_t runs[static 4])
+{
+	struct err e = { 0 };
+	size_t n;
+
+	assert_int_equal(queue_trace_runs(p->q, t->id, runs, 4, &n, &e), 0);
+	return n;
+}
+
+static void each_run_is_a_trace_of_its_own(void **state)
+{
+	struct place *p = *state;
+	const int64_t runs[] = { 1, 2, -1, -70000, INT64_MAX, INT64_MIN + 1 };
+	struct trace_context before[ARRAY_LEN(runs)];
+	int64_t found[4];
+
+	for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
+		before[i] = trace_of(p, runs[i]);
+		assert_int_equal(runs_of(p, &before[i], found), 1);
+		assert_true(found[0] == runs[i]);
+		for (size_t k = 0; k < i; k++)
+			assert_memory_not_equal(before[i].id, before[k].id, TRACE_ID);
+	}
+	queue_close(p->q);
+	db_close(p->db);
+	open_all(p);
+	for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
+		struct trace_context again = trace_of(p, runs[i]);
+
+		assert_memory_equal(again.id, before[i].id, TRACE_ID);
+	}
+	before[0].id[TRACE_ID - 1] ^= 1; // nobody's
+	assert_int_equal(runs_of(p, &before[0], found), 0);
+}
+
+static void a_callers_trace_is_its_runs_as_long_as_they_are_kept(void **state)
+{
+	struct place *p = *state;
+	struct trace_context theirs = { .id = { 1, 2, 3 }, .parent = { 4 }, .flags = 1 }, got;
+	struct queue_new n = { .service = 3,
+			       .revision = 1,
+			       .owner = 1,
+			       .source = "api",
+			       .payload = SPAN("{}"),
+			       .trace = &theirs };
+	int64_t first, second, found[4];
+	struct err e = { 0 };
+
+	assert_int_equal(queue_add(p->q, &n, &first, &e), 0);
+	assert_int_equal(queue_add(p->q, &n, &second, &e), 0);
+	got = trace_of(p, -first);
+	assert_memory_equal(&got, &theirs, sizeof(got));
+	n.run = -first; // what follows is of the same, whatever it says
+	n.trace = &(const struct trace_context){ .id = { 9 }, .parent = { 9 } };
+	assert_int_equal(queue_add(p->q, &n, &(int64_t){ 0 }, &e), 0);
+	got = trace_of(p, -first);
+	assert_memory_equal(&got, &theirs, sizeof(got));
+	assert_int_equal(runs_of(p, &theirs, found), 2);
+	assert_int_equal(queue_cancel(p->q, second, &e), 1);
+	assert_int_equal(queue_delete(p->q, second, &e), 0);
+	assert_int_equal(runs_of(p, &theirs, found), 1);
+	assert_true(found[0] == -first);
+	assert_int_equal(queue_cancel(p->q, first, &e), 1);
+	assert_int_equal(queue_delete(p->q, first, &e), 0);
+	assert_int_equal(runs_of(p, &theirs, found), 1); // another job of the run is there
+}
+
 static void numbers_of_calls_never_come_twice(void **state)
 {
 	enum { CALLS = 10000 }; // more than two blocks
@@ -746,6 +823,8 @@ int main(void)
 		CASE(jobs_are_found_by_name_and_listed_newest_first),
 		CASE(a_database_of_an_older_schema_keeps_its_queue),
 		CASE(every_step_is_in_the_feed),
+		CASE(each_run_is_a_trace_of_its_own),
+		CASE(a_callers_trace_is_its_runs_as_long_as_they_are_kept),
 		CASE(numbers_of_calls_never_come_twice),
 		CASE(a_call_gets_the_row_that_another_job_would_have),
 		CASE(calls_wait_in_their_lanes_in_order),
