@@ -16,7 +16,7 @@
 
 #include <stdio.h>
 
-enum { LOOK_MAX = 256 };
+enum { LOOK_MAX = 1024 };
 
 // ---- files ---------------------------------------------------------------------------------------------
 
@@ -257,7 +257,7 @@ static int find_some(struct services *s, struct db_conn *c, int64_t ids[static L
 {
 	auto_query struct db_stmt *q =
 		db_query(c,
-			 "SELECT id FROM input_groups WHERE kind=2 AND id>?1 ORDER BY id LIMIT 256",
+			 "SELECT id FROM input_groups WHERE kind=2 AND id>?1 ORDER BY id LIMIT 1024",
 			 DB_ARGS(db_int(s->manifests.last)), e);
 	int got;
 

@@ -15,7 +15,7 @@
 #include "service/registry.h"
 #include "store/event.h"
 
-enum { LOOK_MAX = 256, RUN_GROUPS_MAX = 64, FAILED_MAX = 100 };
+enum { LOOK_MAX = 1024, RUN_GROUPS_MAX = 64, FAILED_MAX = 100 };
 
 // ---- members -------------------------------------------------------------------------------------------
 
@@ -402,7 +402,7 @@ static int find_runs(struct services *s, struct db_conn *c, int64_t runs[static 
 		     size_t *n, struct err *e)
 {
 	auto_query struct db_stmt *q = db_query(
-		c, "SELECT id,run FROM input_groups WHERE kind=1 AND id>?1 ORDER BY id LIMIT 256",
+		c, "SELECT id,run FROM input_groups WHERE kind=1 AND id>?1 ORDER BY id LIMIT 1024",
 		DB_ARGS(db_int(s->runs.last)), e);
 	int64_t last = 0;
 	size_t rows = 0;

@@ -38,7 +38,7 @@ def chain(d, name, failed=None, **keys):
 def daemon():
     go = pathlib.Path(tempfile.mkdtemp(prefix="oscar-go-", dir="/tmp"))
     go.chmod(0o755)
-    d = Daemon(None, "--mount", f"go={go}")
+    d = Daemon(None, "--mount", f"go={go}", "--directory-root", str(go))
     d.go = go
     yield d
     d.close()
@@ -167,6 +167,31 @@ def test_again_by_a_backfill(daemon):
     assert {j["state"] for j in jobs} == {"succeeded"}
     # By the runs that made the files.
     assert sorted((j["run"], len(lines(d, j))) for j in jobs[:2]) == sorted((j["run"], len(lines(d, j))) for j in jobs[2:])
+
+
+def test_files_of_a_directory_served_in_place(daemon):
+    """What jobs put into a directory is renamed after the commit that makes it visible."""
+    d = daemon
+    root = d.go / "placed"
+    root.mkdir()
+    root.chmod(0o777)
+    try:
+        d.call("POST", "/system/buckets", 201, json={"bucket_name": "placed", "directory": {
+            "path": str(root), "outputs": True, "stable_s": 1}})
+        d.create("d-split", SPLIT, input=path("d-start/in"), output=path("d-start/pics"))
+        d.create("d-detect", DETECT, input=path("d-start/pics"), output=path("placed/found"))
+        d.create("d-join", JOIN, input=path("placed/found", group={"run": True}), output=path("placed/out"))
+        d.put("d-start", "in/a", b"x\ny\nz\n")
+        job = d.settled("d-join", 1)[0]
+        assert lines(d, job) == ["/mnt/input/found 3 0"] + [f"./d/a-000{i + 1}=found {w}" for i, w in enumerate("xyz")], \
+            d.detail(job["name"])
+        assert (root / "out/all").read_text().count("found") == 3
+        time.sleep(1.5)
+        assert len(d.jobs("d-join")) == 1
+    finally:
+        for name in ("d-split", "d-detect", "d-join"):
+            d.call("DELETE", f"/system/services/{name}")
+        d.call("DELETE", "/system/buckets/placed")
 
 
 @pytest.mark.parametrize("group,text", [
