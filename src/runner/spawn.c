@@ -18,7 +18,7 @@
 
 enum {
 	DEFAULT_WAIT_MS = 10000,
-	GREET_MS = 2000,
+	GREET_MS = 1000,
 	TRY_MS = 5,
 	RESTART_FIRST_MS = 100,
 	RESTART_LAST_MS = 5000
@@ -113,7 +113,7 @@ static int start(const struct runner_spawn_options *o, struct err *e)
 	return n == sizeof(sys) ? err_sys(e, ERR_IO, sys, "start the runner") : 0;
 }
 
-// 1: a runner listens and takes daemons of our kind; 0: none listens; -1: it does not take us, and may leave.
+// 1: a runner listens, and takes daemons of our kind as far as it says; 0: none listens; -1: it does not take us, and may leave.
 static int serves(const struct runner_spawn_options *o)
 {
 	struct proto_hello hello = { .head = proto_head(PROTO_HELLO),
@@ -126,9 +126,11 @@ static int serves(const struct runner_spawn_options *o)
 
 	if (fd < 0)
 		return 0;
-	if (send(fd, &hello, sizeof(hello), MSG_NOSIGNAL) != sizeof(hello) ||
-	    poll(&p, 1, GREET_MS) <= 0)
+	if (send(fd, &hello, sizeof(hello), MSG_NOSIGNAL) != sizeof(hello))
 		return -1;
+	// It takes one daemon at a time: one that has another answers nobody, but it is there.
+	if (poll(&p, 1, GREET_MS) <= 0)
+		return 1;
 	return recv(fd, &answer, sizeof(answer), 0) > 0 ? 1 : -1;
 }
 

@@ -322,6 +322,15 @@ static void jobs_are_stopped_also_without_a_runner(void **state)
 	bed_forget(b, "stopped-alone");
 }
 
+static void a_start_finds_the_runner_that_has_a_daemon(void **state)
+{
+	struct bed *b = need(state);
+	pid_t runner = bed_runner_pid(b->data);
+
+	assert_true(bed_order(b, "S"));
+	assert_int_equal(bed_runner_pid(b->data), runner);
+}
+
 static void a_second_daemon_has_to_wait(void **state)
 {
 	struct bed *b = need(state);
@@ -414,6 +423,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_never_began_is_not_known),
 		cmocka_unit_test(jobs_stopped_with_the_daemon_are_lost_to_the_next),
 		cmocka_unit_test(jobs_are_stopped_also_without_a_runner),
+		cmocka_unit_test(a_start_finds_the_runner_that_has_a_daemon),
 		cmocka_unit_test(a_second_daemon_has_to_wait),
 		cmocka_unit_test(a_second_runner_leaves_the_first_alone),
 		cmocka_unit_test(a_stranger_is_sent_away),
