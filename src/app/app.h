@@ -24,6 +24,7 @@ struct serve_options {
 	const char *user; // the daemon's, when started as root; NULL = oscar or nobody
 	const char *log_level;
 	bool nat;			  // services may have a network with a way out
+	bool host_network;		  // services may have the machine's network
 	bool oci;			  // an OCI runtime makes the sandboxes:
 	const char *oci_runtime;	  // its name or path, NULL without
 	const char **insecure_registries; // ends with NULL

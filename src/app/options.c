@@ -59,6 +59,8 @@ static const char serve_help[] =
 	"                        (default 1024)\n"
 	"  --nat                 services may say `network: nat`: a way out, but not to this "
 	"machine\n"
+	"  --host-network        services may say `network: host`: all that this machine reaches,\n"
+	"                        its own services among it\n"
 	"  --runtime RUNTIME     who makes sandboxes: sandbox (oscar itself, the default) or oci\n"
 	"  --oci-runtime crun|runc|PATH\n"
 	"                        which OCI runtime (default crun)\n"
@@ -148,6 +150,7 @@ enum {
 	OPT_HEAD_S,
 	OPT_BODY_RATE,
 	OPT_NAT,
+	OPT_HOST_NETWORK,
 	OPT_RUNTIME,
 	OPT_OCI_RUNTIME,
 	OPT_MAX_JOBS,
@@ -207,6 +210,9 @@ static bool take_job_option(int c, struct serve_options *out)
 	switch (c) {
 	case OPT_NAT:
 		out->nat = true;
+		return true;
+	case OPT_HOST_NETWORK:
+		out->host_network = true;
 		return true;
 	case OPT_RUNTIME:
 		out->oci = strcmp(optarg, "oci") == 0;
@@ -315,6 +321,7 @@ int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_o
 		{ "header-timeout", 1, NULL, OPT_HEAD_S },
 		{ "min-body-rate", 1, NULL, OPT_BODY_RATE },
 		{ "nat", 0, NULL, OPT_NAT },
+		{ "host-network", 0, NULL, OPT_HOST_NETWORK },
 		{ "runtime", 1, NULL, OPT_RUNTIME },
 		{ "oci-runtime", 1, NULL, OPT_OCI_RUNTIME },
 		{ "max-jobs", 1, NULL, OPT_MAX_JOBS },

@@ -219,7 +219,8 @@ static int open_jobs(struct daemon *d, struct err *e)
 				       .resolve_image = resolve_image,
 				       .capacity = capacity,
 				       .offers_mount = offers_mount,
-				       .offers_nat = d->o->nat };
+				       .offers_nat = d->o->nat,
+				       .offers_host_network = d->o->host_network };
 	struct dispatch_options dio = { .db = d->db,
 					.store = d->store,
 					.queue = d->queue,

@@ -70,10 +70,11 @@ static char **make_environment(struct cli *c)
 
 static int spawn(struct cli *c, struct private_server *s, int *ready, struct err *e)
 {
-	char *argv[8 + 2 * PRIVATE_SERVER_MOUNTS_MAX + 1] = { "oscar",	     "serve",
-							      "--data",	     (char *)s->dir,
-							      "--listen",    "127.0.0.1:0",
-							      "--s3-listen", "127.0.0.1:0" };
+	// Who runs this may use the machine's network anyway.
+	char *argv[9 + 2 * PRIVATE_SERVER_MOUNTS_MAX + 1] = {
+		"oscar",       "serve",	      "--data",	     (char *)s->dir,   "--listen",
+		"127.0.0.1:0", "--s3-listen", "127.0.0.1:0", "--host-network",
+	};
 	const char *log = arena_printf(&c->a, "%s/server.log", s->dir);
 	char **env = make_environment(c);
 	posix_spawn_file_actions_t files;
@@ -82,8 +83,8 @@ static int spawn(struct cli *c, struct private_server *s, int *ready, struct err
 	int ends[2], got;
 
 	for (size_t i = 0; i < s->mount_count; i++) {
-		argv[8 + 2 * i] = "--mount";
-		argv[9 + 2 * i] = (char *)s->mounts[i];
+		argv[9 + 2 * i] = "--mount";
+		argv[10 + 2 * i] = (char *)s->mounts[i];
 	}
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(e, ERR_IO, errno, "pipe");

@@ -255,10 +255,9 @@ static int look_at(struct waiting *w, struct err *e)
 static int find_some(struct services *s, struct db_conn *c, int64_t ids[static LOOK_MAX], size_t *n,
 		     struct err *e)
 {
-	auto_query struct db_stmt *q =
-		db_query(c,
-			 "SELECT id FROM input_groups WHERE kind=2 AND id>?1 ORDER BY id LIMIT 1024",
-			 DB_ARGS(db_int(s->manifests.last)), e);
+	auto_query struct db_stmt *q = db_query(
+		c, "SELECT id FROM input_groups WHERE kind=2 AND id>?1 ORDER BY id LIMIT 1024",
+		DB_ARGS(db_int(s->manifests.last)), e);
 	int got;
 
 	*n = 0;

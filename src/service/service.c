@@ -208,6 +208,10 @@ static int check_offers(const struct services *s, const struct fdl_service *f, s
 		return err_set(e, ERR_INVALID,
 			       "network: nat: this server offers no network with a way out; its "
 			       "administrator can: oscar serve --nat");
+	if (f->network_host && !s->o.offers_host_network)
+		return err_set(e, ERR_INVALID,
+			       "network: host: this server does not let scripts use its own "
+			       "network; its administrator can: oscar serve --host-network");
 	for (size_t i = 0; i < f->mount_count; i++) {
 		const char *name = f->mounts[i].name;
 

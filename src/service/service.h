@@ -69,7 +69,7 @@ struct service_options {
 	void (*capacity)(void *owner, uint32_t *cpu_millis, uint64_t *memory_bytes);
 	// Says whether services may mount a folder by this name; NULL = none.
 	bool (*offers_mount)(void *owner, const char *name);
-	bool offers_nat; // services may say `network: nat`
+	bool offers_nat, offers_host_network; // services may say `network: nat`, `network: host`
 };
 
 must_check int services_open(struct services **out, const struct service_options *o, struct err *e);

@@ -163,8 +163,19 @@ def test_its_network_ends_with_the_job(networked, end):
     networked.settled(end, 1)
 
 
-def test_it_is_refused_where_it_is_not_offered(daemon):
-    body = {"name": "wants", "image": "host", "script": "true", "network": "nat"}
+@pytest.mark.parametrize("network, option", [("nat", "--nat"), ("host", "--host-network")])
+def test_it_is_refused_where_it_is_not_offered(daemon, network, option):
+    body = {"name": "wants", "image": "host", "script": "true", "network": network}
     answer = daemon.call("POST", "/system/services", json=body)
-    assert answer.status_code == 400 and "oscar serve --nat" in answer.text
+    assert answer.status_code == 400 and f"oscar serve {option}" in answer.text
     contract.check("POST", "/system/services", answer)
+
+
+def test_the_machines_network_is_used_where_it_is_allowed():
+    d = Daemon(None, "--host-network")
+    try:
+        port = d.api.rsplit(":", 1)[1]
+        d.create("wide", f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port} && echo reached'", network="host", output=[])
+        assert d.call("POST", "/run/wide", 200, data="x").text == "reached\n"
+    finally:
+        d.close()
