@@ -604,14 +604,14 @@ static void hostile_words_of_progress_are_bounded(void **state)
 		    "0123456789\n1\n");
 	bed_forget(b, "p-many");
 	// It cannot be taken away, replaced, or changed; who reads it himself takes only his own words.
-	expect_said(
-		b, "p-link",
-		"rm -f $OSCAR_PROGRESS; ln -sf /etc/passwd $OSCAR_PROGRESS; mv $OSCAR_PROGRESS "
-		"/tmp/x;"
-		"chmod 000 $OSCAR_PROGRESS; cat < $OSCAR_PROGRESS > /dev/null & sleep 0.2; kill $!; wait;"
-		"[ -p $OSCAR_PROGRESS ] && [ ! -L $OSCAR_PROGRESS ] && echo still > "
-		"$OSCAR_PROGRESS",
-		"still\n");
+	expect_said(b, "p-link",
+		    "rm -f $OSCAR_PROGRESS; ln -sf /etc/passwd $OSCAR_PROGRESS; mv $OSCAR_PROGRESS "
+		    "/tmp/x;"
+		    "chmod 000 $OSCAR_PROGRESS; cat < $OSCAR_PROGRESS > /dev/null & sleep 0.2; "
+		    "kill $!; wait;"
+		    "[ -p $OSCAR_PROGRESS ] && [ ! -L $OSCAR_PROGRESS ] && echo still > "
+		    "$OSCAR_PROGRESS",
+		    "still\n");
 	bed_forget(b, "p-link");
 }
 
