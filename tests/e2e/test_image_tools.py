@@ -10,6 +10,7 @@ import shutil
 import struct
 import subprocess
 import tarfile
+import tempfile
 
 import pytest
 import requests
@@ -101,8 +102,9 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(daemon, tmp_path_factory):
-    return Place(daemon, tmp_path_factory.mktemp("tools"))
+def place(daemon):
+    with tempfile.TemporaryDirectory(prefix="tools-", dir="/tmp") as tmp:  # podman takes no long path
+        yield Place(daemon, pathlib.Path(tmp))
 
 
 @pytest.fixture(scope="module")

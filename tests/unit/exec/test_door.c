@@ -165,7 +165,8 @@ static void a_full_log_begins_anew(void **state)
 	bed_wait(b, "talks", 1, true, &ev);
 	assert_int_equal(ev.result.log_bytes_dropped, 0);
 	text = bed_log(b, "talks", JOBLOG_STDOUT);
-	assert_true(strlen(text) >= 5000 && strlen(text) <= 20000);
+	// Where it begins anew depends on how much was read at a time.
+	assert_true(strlen(text) >= 1000 && strlen(text) <= 20000);
 	ours = bed_log(b, "talks", JOBLOG_SYSTEM);
 	assert_non_null(strstr(ours, "the log was full"));
 	assert_int_equal(b->driver->ops->forget(b->driver, "talks", 1, &e), 0);

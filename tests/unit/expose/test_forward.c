@@ -2,6 +2,7 @@
 // Heads that are passed on: a server that answers with the head it would send, asked by raw bytes.
 #include "../http/rig.h"
 
+#include "codec/trace.h"
 #include "expose/forward.h"
 
 static struct forward how;
@@ -54,6 +55,10 @@ static const char *passed_on(struct http_server *s, const char *request)
 	return body + 4;
 }
 
+#define TRACE                                                                                      \
+	"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"                 \
+	"tracestate: a=b\r\n"
+
 static void the_request_is_told_anew(void **state)
 {
 	how = (struct forward){ .target = SPAN("/x?y"), .prefix = SPAN("/a/b") };
@@ -62,11 +67,33 @@ static void the_request_is_told_anew(void **state)
 			  "GET /ignored HTTP/1.1\r\nHost: h:1\r\nA: 1\r\nConnection: close, "
 			  "X-One\r\nX-One: 1\r\nX-Two: 2\r\nTE: trailers\r\n"
 			  "Keep-Alive: x\r\nProxy-Authorization: x\r\nA: 2\r\n"
-			  "Authorization: mine\r\nX-Forwarded-Host: evil\r\n\r\n"),
+			  "Authorization: mine\r\nX-Forwarded-Host: evil\r\n" TRACE "\r\n"),
 		"GET /x?y HTTP/1.1\r\nHost: h:1\r\nA: 1\r\nX-Two: 2\r\nA: 2\r\n"
-		"Authorization: mine\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n"
+		"Authorization: mine\r\n" TRACE
+		"X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n"
 		"X-Forwarded-Host: h:1\r\nX-Forwarded-Prefix: /a/b\r\n"
 		"Forwarded: for=127.0.0.1;host=\"h:1\";proto=http\r\n\r\n");
+}
+
+// One that is no context counts as none, and what was said beside it goes with it.
+static void a_trace_begins_here_where_there_is_none(void **state)
+{
+	static const char *const none[] = {
+		"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\ntracestate: a=b\r\n"
+		"traceparent: 00-00000000000000000000000000000000-b7ad6b7169203331-01\r\n\r\n",
+	};
+
+	how = (struct forward){ .target = SPAN("/"), .prefix = SPAN("") };
+	for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+		const char *out = passed_on(*state, none[i]), *at = strstr(out, "traceparent: ");
+		struct trace_context t;
+
+		assert_non_null(at);
+		assert_true(trace_parse(span_make(at + 13, TRACE_TEXT - 1), &t));
+		assert_null(strstr(at + 1, "traceparent: "));
+		assert_null(strstr(out, "tracestate"));
+	}
 }
 
 static void credentials_for_us_stay_here(void **state)
@@ -123,6 +150,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_request_is_told_anew),
+		cmocka_unit_test(a_trace_begins_here_where_there_is_none),
 		cmocka_unit_test(credentials_for_us_stay_here),
 		cmocka_unit_test(bodies_are_framed_once),
 		cmocka_unit_test(odd_heads_are_refused),
