@@ -1,6 +1,7 @@
 // The database as its files share it. Private to db.
 // Purpose: db.c opens and closes it; writer.c has the queue of requests and the two threads; wait.c the calls that wait
 //   for their outcome; reader.c each thread's connection to read by.
+// Owner: whoever opened it. Threads: as the fields say. Errors: as db.h says.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/lock.h"

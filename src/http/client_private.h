@@ -1,4 +1,4 @@
-// client_private: what the files of the HTTP client share. Private to http.
+// client_private: what the files of the HTTP client share. Private to http. Owner, threads, errors: as client.h says.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "http/client.h"

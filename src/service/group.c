@@ -30,6 +30,17 @@ void group_from_row(struct db_stmt *q, struct group *g)
 			     .kind = (enum service_group_kind)db_col_int(q, 9) };
 }
 
+int group_get(struct db_conn *c, int64_t id, struct group *g, struct err *e)
+{
+	auto_query struct db_stmt *q =
+		db_query(c, GROUP_SELECT "WHERE id=?1", DB_ARGS(db_int(id)), e);
+	int got = q ? db_step(q, e) : -1;
+
+	if (got > 0)
+		group_from_row(q, g);
+	return got;
+}
+
 // ---- closing -------------------------------------------------------------------------------------------
 
 struct members {
@@ -245,16 +256,8 @@ static int close_one(struct db_conn *c, void *arg, struct err *e)
 	struct closing *w = arg;
 	auto_service_def struct service_def *d = NULL;
 	struct group g;
-	int got;
+	int got = group_get(c, w->id, &g, e);
 
-	{
-		auto_query struct db_stmt *q =
-			db_query(c, GROUP_SELECT "WHERE id=?1", DB_ARGS(db_int(w->id)), e);
-
-		got = q ? db_step(q, e) : -1;
-		if (got > 0)
-			group_from_row(q, &g);
-	}
 	if (got <= 0)
 		return got; // it was filled meanwhile
 	if (service_by_id(w->s, g.service, &d, e) < 0)

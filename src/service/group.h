@@ -19,6 +19,8 @@ struct group {
 };
 #define GROUP_SELECT "SELECT id,service,input,n,bytes,run,depth,made,due_ns,kind FROM input_groups "
 void group_from_row(struct db_stmt *q, struct group *g);
+// 1 = found, 0 = it is not there (any more), -1.
+must_check int group_get(struct db_conn *c, int64_t id, struct group *g, struct err *e);
 
 // The object and the event that its job is about; `payload` has all of them.
 struct group_event {

@@ -153,15 +153,12 @@ static int end_in(struct db_conn *c, void *arg, struct err *e)
 
 static int read_group(struct waiting *w, struct db_conn *c, int64_t id, struct err *e)
 {
-	auto_query struct db_stmt *g =
-		db_query(c, GROUP_SELECT "WHERE id=?1", DB_ARGS(db_int(id)), e);
 	auto_query struct db_stmt *m = NULL;
 	struct err gone = { 0 };
-	int got = g ? db_step(g, e) : -1;
+	int got = group_get(c, id, &w->group, e);
 
 	if (got <= 0)
 		return got;
-	group_from_row(g, &w->group);
 	m = db_query(c, "SELECT key,bucket,version,payload FROM input_group_members WHERE grp=?1",
 		     DB_ARGS(db_int(id)), e);
 	got = m ? db_step(m, e) : -1;

@@ -207,16 +207,8 @@ static int still_active(struct db_conn *c, int64_t run, int64_t *passed, bool *o
 static int end_one(struct closing *w, struct db_conn *c, const struct one *o, struct err *e)
 {
 	struct group g; // as it is now
-	int got;
+	int got = group_get(c, o->group.id, &g, e);
 
-	{
-		auto_query struct db_stmt *q =
-			db_query(c, GROUP_SELECT "WHERE id=?1", DB_ARGS(db_int(o->group.id)), e);
-
-		got = q ? db_step(q, e) : -1;
-		if (got > 0)
-			group_from_row(q, &g);
-	}
 	if (got <= 0)
 		return got;
 	if ((o->fate == CLOSE ? make_job(w, c, o, &g, e) : tell_dropped(c, o, &g, e)) < 0)
