@@ -95,7 +95,7 @@ def test_a_change_of_the_service_closes_and_its_end_forgets(fresh):
     d.put("moving", "in/a", b"a")
     service = d.call("GET", "/system/services/moving", 200).json()
     service["input"][0].pop("group")
-    service["script"] = LIST + "; echo changed"
+    service["script"] = "{ " + LIST + "; } 2>/dev/null; echo changed"  # its input is a file now, as sh would say piecemeal
     d.call("PUT", "/system/services", 204, json=service)
     assert "changed" in files_of(d, d.settled("moving", 1)[0])
     d.create("leaving", LIST, input=grouped("leaving", count=5, wait=1))
