@@ -3,6 +3,7 @@
 S3D names another program of the same manners.
 """
 import http.client
+import json
 import os
 import pathlib
 import socket
@@ -19,6 +20,7 @@ from botocore.config import Config  # noqa: E402
 from botocore.credentials import Credentials  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+TOOLS = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "oscar-test-tools"
 KEYS = {"boss": ("S3TEST", "s3testsecret"), "other": ("OTHER", "othersecret"),
         "main": ("MAIN", "mainsecret")}
 
@@ -141,3 +143,23 @@ def make(main, s3):
         for u in s3.list_multipart_uploads(Bucket=name).get("Uploads", []):
             s3.abort_multipart_upload(Bucket=name, Key=u["Key"], UploadId=u["UploadId"])
         s3.delete_bucket(Bucket=name)
+
+
+@pytest.fixture(scope="module")
+def mc(service, tmp_path_factory):
+    """MinIO's own command line: what it says as JSON, or its exit status when check is False."""
+    program = TOOLS / "mc" / "mc"
+    if not program.exists():
+        pytest.skip("tools/setup could not build mc")
+    home = tmp_path_factory.mktemp("mc")
+
+    def run(*args, check=True, **kw):
+        done = subprocess.run([program, "--config-dir", str(home), "--json", "--no-color", *args], text=True,
+                              capture_output=True, timeout=60, **kw)
+        if check:
+            assert done.returncode == 0, f"{args}: {done.stdout}{done.stderr}"
+            return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        return done.returncode
+    run("alias", "set", "o", service.endpoint, *KEYS["boss"])
+    run("alias", "set", "plain", service.endpoint, *KEYS["main"])
+    return run

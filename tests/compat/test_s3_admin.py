@@ -1,48 +1,9 @@
 """MinIO's own command line against our administration calls: users, policies, groups, quotas."""
 import json
-import os
-import pathlib
-import shutil
-import subprocess
 
-import pytest
-from conftest import KEYS
 from test_s3_boto3 import fault
 
-CACHE = pathlib.Path.home() / ".cache" / "oscar-test-tools" / "bin"
 DENIED = (403, "AccessDenied")
-
-
-def find_mc():
-    """The real mc: MC, the cache, or built by go into the cache; None with the reason printed."""
-    for place in (os.environ.get("MC"), CACHE / "mc"):
-        if place and os.access(place, os.X_OK):
-            return str(place)
-    go = shutil.which("go")
-    if not go:
-        return None
-    done = subprocess.run([go, "install", "github.com/minio/mc@latest"], text=True, capture_output=True,
-                          env={**os.environ, "GOBIN": str(CACHE)}, timeout=600, check=False)
-    return str(CACHE / "mc") if done.returncode == 0 else None
-
-
-@pytest.fixture(scope="module")
-def mc(service, tmp_path_factory):
-    program = find_mc()
-    if not program:
-        pytest.skip("mc is not here and go cannot build it")
-    home = tmp_path_factory.mktemp("mc")
-
-    def run(*args, check=True, **kw):
-        done = subprocess.run([program, "--config-dir", str(home), "--json", "--no-color", *args], text=True,
-                              capture_output=True, timeout=60, **kw)
-        if check:
-            assert done.returncode == 0, f"{args}: {done.stdout}{done.stderr}"
-            return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-        return done.returncode
-    run("alias", "set", "o", service.endpoint, *KEYS["boss"])
-    run("alias", "set", "plain", service.endpoint, *KEYS["main"])
-    return run
 
 
 def test_users(mc, service):

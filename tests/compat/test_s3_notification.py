@@ -5,7 +5,6 @@ import urllib.parse
 
 import pytest
 from conftest import KEYS
-from test_s3_admin import mc  # noqa: F401  (a fixture)
 from test_s3_boto3 import fault
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -13,7 +12,7 @@ from hook import Hook, wait_until  # noqa: E402
 
 
 @pytest.fixture
-def hook(mc):  # noqa: F811
+def hook(mc):
     h = Hook()
     mc("admin", "config", "set", "o", "notify_webhook:hook", f"endpoint={h.url}", "auth_token=tok123")
     yield h
@@ -173,7 +172,7 @@ def test_browser_uploads(s3, service, bucket, told):
     assert told(1) == [("ObjectCreated:Post", "posted")]
 
 
-def test_mc(mc, s3, bucket, hook, told):  # noqa: F811
+def test_mc(mc, s3, bucket, hook, told):
     arn = "arn:minio:sqs:us-east-1:hook:webhook"
     assert arn in mc("admin", "info", "o")[0]["info"]["sqsARN"]
     mc("event", "add", f"o/{bucket}", arn, "--event", "put,delete,replica,ilm,scanner", "--prefix", "p/",
@@ -187,7 +186,7 @@ def test_mc(mc, s3, bucket, hook, told):  # noqa: F811
     assert mc("event", "list", f"o/{bucket}") == []
 
 
-def test_mc_config(mc, s3, bucket, hook):  # noqa: F811
+def test_mc_config(mc, s3, bucket, hook):
     mc("admin", "config", "set", "o", "notify_webhook:other", f"endpoint={hook.url}", "auth_token=Basic abc",
        "comment=two words")
     import json

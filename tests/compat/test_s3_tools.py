@@ -1,4 +1,4 @@
-"""awscli and rclone with their default settings."""
+"""awscli, rclone, s3cmd and mc with their default settings."""
 import json
 import os
 import shutil
@@ -91,3 +91,34 @@ def test_s3cmd(service, bucket, tree, tmp_path):
     run(s3cmd + ["sync", f"s3://{bucket}/up/", str(tmp_path / "down") + "/"], {})
     assert same(tree, tmp_path / "down")
     run(s3cmd + ["del", "--recursive", "--force", f"s3://{bucket}/up/"], {})
+
+
+def test_mc(mc, service, bucket, tree, tmp_path):
+    top = f"o/{bucket}"
+    mc("cp", "--recursive", f"{tree}/", f"{top}/up/")
+    listed = {e["key"]: e["size"] for e in mc("ls", "--recursive", f"{top}/up/")}
+    assert listed == SIZES
+    assert {e["key"] for e in mc("ls", f"{top}/up/")} == {"dir/", "empty", "large", "small.txt"}
+    mc("mirror", f"{top}/up/", str(tmp_path / "down"))
+    assert same(tree, tmp_path / "down")
+    assert mc("diff", f"{top}/up/", str(tmp_path / "down")) == []
+    assert mc("du", f"{top}/up/")[-1]["size"] == sum(SIZES.values())
+    mc("mv", f"{top}/up/large", f"{top}/moved")
+    assert mc("stat", f"{top}/moved")[0]["size"] == SIZES["large"]
+    assert [e["key"].split("/", 1)[1] for e in mc("find", top, "--name", "*.txt")] == [f"{bucket}/up/small.txt"]
+    mc("tag", "set", f"{top}/moved", "Project=One")
+    assert mc("tag", "list", f"{top}/moved")[0]["tagset"] == {"Project": "One"}
+    mc("anonymous", "set", "download", top)
+    with urllib.request.urlopen(f"{service.endpoint}/{bucket}/up/small.txt", timeout=30) as got:
+        assert got.read() == (tree / "small.txt").read_bytes()
+    mc("anonymous", "set", "private", top)
+    link = mc("share", "download", f"{top}/up/small.txt")[0]["share"]
+    with urllib.request.urlopen(link, timeout=30) as got:
+        assert got.read() == (tree / "small.txt").read_bytes()
+    mc("version", "enable", top)
+    mc("rm", f"{top}/moved")
+    assert [e.get("isDeleteMarker", False) for e in mc("ls", "--versions", f"{top}/moved")] == [True, False]
+    mc("undo", f"{top}/moved")
+    assert mc("stat", f"{top}/moved")[0]["size"] == SIZES["large"]
+    mc("rm", "--recursive", "--force", "--versions", top)
+    assert mc("ls", "--recursive", "--versions", top) == []

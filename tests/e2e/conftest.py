@@ -21,6 +21,8 @@ OSCAR = pathlib.Path(os.environ.get("OSCAR_BINARY", ROOT / "build" / "oscar"))  
 # OSCAR_E2E_RUNTIME=oci (or oci:runc): the same tests with sandboxes made by an OCI runtime.
 _runtime, _, _program = os.environ.get("OSCAR_E2E_RUNTIME", "").partition(":")
 RUNTIME = (["--runtime", _runtime] if _runtime else []) + (["--oci-runtime", _program] if _program else [])
+# Tools that are not in Debian, put there by tools/setup.
+TOOLS = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "oscar-test-tools"
 USER, PASSWORD, KEY, SECRET = "oscar", "e2e-password", "E2EKEY", "e2e-secret-key"
 
 

@@ -10,11 +10,10 @@ import sys
 import tarfile
 
 import pytest
-from conftest import run_cli
+from conftest import TOOLS, run_cli
 from oci import Image, add, base_layer, drop_all, layout, program_files, take_in, tar_of
 
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
-sys.path.append(str(CACHE / "oscar-test-tools" / "conda-pack"))  # by tools/setup
+sys.path.append(str(TOOLS / "conda-pack"))  # by tools/setup
 OLD = "/opt/conda_build_" + "placehold_" * 20
 TOOL_C = r'''#include <stdio.h>
 char where[1024] = "@OLD@/share/word:@OLD@/x";

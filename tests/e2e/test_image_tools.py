@@ -1,7 +1,6 @@
 """Our registry and images among the programs that others wrote: each pushes to us what each pulls from us, and what we
 make is checked by theirs. podman and buildah keep their store as plain folders, since there is no overlay in overlay."""
 import base64
-import functools
 import io
 import json
 import os
@@ -14,27 +13,10 @@ import tempfile
 
 import pytest
 import requests
-from conftest import PASSWORD, USER, run_cli, wait_for
+from conftest import PASSWORD, TOOLS, USER, run_cli, wait_for
 from oci import Image, layout, program_files, sha, take_in, tar_of
 from test_registry import runnable
 
-CRANE = "github.com/google/go-containerregistry/cmd/crane@v0.20.2"
-TOOLS = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "oscar-test-tools"
-
-
-@functools.cache
-def crane_program():
-    """Built once from its Go module, outside of the tree; otherwise the reason why there is none."""
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    program = TOOLS / "crane"
-    if program.exists():
-        return str(program), None
-    if not go:
-        return None, "crane: no Go compiler here"
-    TOOLS.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run([go, "install", CRANE], env=dict(os.environ, GOBIN=str(TOOLS), GOFLAGS="-mod=mod"),
-                          capture_output=True, text=True, timeout=540, check=False)
-    return (str(program), None) if done.returncode == 0 else (None, f"crane cannot be built: {done.stderr[-200:]}")
 
 
 class Place:
@@ -61,9 +43,9 @@ class Place:
         return self.run(program, *options, *args)
 
     def crane(self, *args):
-        program, why = crane_program()
-        if not program:
-            pytest.skip(why)
+        program = TOOLS / "crane" / "crane"
+        if not program.exists():
+            pytest.skip("tools/setup could not build crane")
         return self.run(program, *args, "--insecure")
 
     # Each tool: an OCI layout on disk to a reference, and back.

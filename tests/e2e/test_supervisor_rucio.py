@@ -12,12 +12,11 @@ import zlib
 
 import pytest
 import requests
-from conftest import free_port
+from conftest import TOOLS, free_port
 from oci import Liar
 from test_supervisor import bench  # noqa: F401
 from test_supervisor_storages import Dav
 
-TOOLS = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "oscar-test-tools"
 JWT = "e30.eyJzdWIiOiJhbmEifQ.c2ln"  # three parts: one that storage elements can read as well
 
 
