@@ -23,17 +23,35 @@ static int trim_feed(struct db_conn *c, void *arg, struct err *e)
 }
 
 // True when there may be more.
-static bool forget_some(struct dispatch *d, struct err *e)
+static bool forget_some(struct dispatch *d, const struct service_keep *k, struct err *e)
 {
 	struct queue_old old[QUEUE_OLD_MAX];
-	int64_t before = d->o.keep_jobs_s ? clock_wall_ns() - d->o.keep_jobs_s * NS_PER_S : 0;
+	int64_t before = k->s ? clock_wall_ns() - k->s * NS_PER_S : 0;
 	size_t n;
 
-	if (queue_old(d->o.queue, before, d->o.keep_jobs, old, &n, e) < 0)
+	if (queue_old(d->o.queue, k->service, before, k->jobs, old, &n, e) < 0)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		dispatch_log_remove(d, old[i].job, old[i].attempts);
 	return n && queue_forget(d->o.queue, old, n, e) == 0;
+}
+
+static void forget_all(struct dispatch *d, const struct service_keep *k, struct err *e)
+{
+	while (forget_some(d, k, e) && chore_rest(&d->retain, PAUSE_MS * NS_PER_MS))
+		;
+}
+
+// What services say keeps less than the server would.
+static void forget_of_services(struct dispatch *d, struct err *e)
+{
+	auto_arena struct arena mem = { 0 };
+	struct service_keep *list;
+	size_t n;
+
+	service_keeps(d->o.services, &mem, &list, &n);
+	for (size_t i = 0; i < n && !d->retain.stop && !e->code; i++)
+		forget_all(d, &list[i], e);
 }
 
 static void *retain_main(void *arg)
@@ -41,10 +59,12 @@ static void *retain_main(void *arg)
 	struct dispatch *d = arg;
 
 	while (chore_rest(&d->retain, (d->o.retain_ms ? d->o.retain_ms : PASS_MS) * NS_PER_MS)) {
+		const struct service_keep all = { 0, d->o.keep_jobs, d->o.keep_jobs_s };
 		struct err e = { 0 };
 
-		while (forget_some(d, &e) && chore_rest(&d->retain, PAUSE_MS * NS_PER_MS))
-			;
+		forget_all(d, &all, &e);
+		if (!e.code)
+			forget_of_services(d, &e);
 		for (int i = 0; !e.code && i < FEED_PIECES; i++)
 			if (db_write_lazy(d->o.db, trim_feed, d, &e) < 0)
 				break;

@@ -28,9 +28,11 @@ enum {
 	FDL_REFRESH_MIN_S = 10,		      // image_refresh
 	FDL_TIMEOUT_MAX_S = 30 * 24 * 3600,   // timeout, wait_timeout
 	FDL_KEEP_WARM_MAX = 64,
-	FDL_INSTANCES_MAX = 64,	    // expose.max_scale
-	FDL_CALLS_MAX = 1000,	    // expose.concurrency
-	FDL_QUEUE_MAX = 1000000000, // queue.max, queue.concurrency
+	FDL_INSTANCES_MAX = 64,		// expose.max_scale
+	FDL_CALLS_MAX = 1000,		// expose.concurrency
+	FDL_QUEUE_MAX = 1000000000,	// queue.max, queue.concurrency
+	FDL_KEEP_JOBS_MAX = 1000000000, // keep.jobs
+	FDL_KEEP_DAYS_MAX = 36500,	// keep.days
 	FDL_PRIORITY_MAX = 100,
 	FDL_WEIGHT_MAX = 1000,
 };
@@ -129,7 +131,10 @@ struct fdl_service {
 	int32_t priority;     // `queue.priority`, -100 to 100, among the services of one owner
 	uint32_t weight;   // `queue.weight`: share beside services of the same priority, at least 1
 	int64_t timeout_s; // run time, 0 = the cluster's default
-	int64_t wait_timeout_s;	  // time in the queue, 0 = no bound
+	int64_t wait_timeout_s; // time in the queue, 0 = no bound
+	// `keep`: of its jobs that are over, at most so many and for so long; 0 = as the server keeps them.
+	uint64_t keep_jobs;
+	int64_t keep_s;
 	uint32_t retry_attempts;  // attempts in all, 0 = the cluster's default, 1 = never again
 	uint32_t retry_backoff_s; // before the second attempt, doubled for each further one
 	unsigned retry_on;	  // bits of fdl_retry_on, 0 = the cluster's default

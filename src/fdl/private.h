@@ -37,6 +37,8 @@ must_check int fdl_mount_io_read(struct arena *a, const json_t *mount, const jso
 must_check int fdl_mounts_read(struct arena *a, const json_t *list, const struct fdl_mount **out,
 			       size_t *count, struct err *e);
 
+// The object `keep` of s->doc; on failure `path` names the field.
+must_check int fdl_keep_read(struct fdl_service *s, char path[static FDL_PATH_MAX], struct err *e);
 // The object `retry` of s->doc; on failure `path` names the field.
 must_check int fdl_retry_read(struct fdl_service *s, char path[static FDL_PATH_MAX], struct err *e);
 

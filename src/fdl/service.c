@@ -428,7 +428,7 @@ static int check_numbers(struct checker *c)
 	if (number(c, "timeout", FDL_TIMEOUT_MAX_S, &c->s->timeout_s) < 0 ||
 	    number(c, "wait_timeout", FDL_TIMEOUT_MAX_S, &c->s->wait_timeout_s) < 0 ||
 	    number(c, "pids", 65536, &pids) < 0 || fdl_retry_read(c->s, c->path, c->e) < 0 ||
-	    check_queue(c) < 0)
+	    fdl_keep_read(c->s, c->path, c->e) < 0 || check_queue(c) < 0)
 		return -1;
 	c->s->pids_max = (uint32_t)pids;
 	return check_warm(c);

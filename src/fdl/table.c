@@ -170,6 +170,12 @@ static const struct fdl_field queue_fields[] = {
 	{ 0 },
 };
 
+static const struct fdl_field keep_fields[] = {
+	{ "jobs", FDL_INT, FDL_OMIT, NULL },
+	{ "days", FDL_INT, FDL_OMIT, NULL },
+	{ 0 },
+};
+
 const struct fdl_field fdl_service_fields[] = {
 	{ "name", FDL_STRING, FDL_EMPTY, NULL },
 	{ "cluster_id", FDL_STRING, FDL_EMPTY, NULL },
@@ -217,6 +223,7 @@ const struct fdl_field fdl_service_fields[] = {
 	{ "wait_timeout", FDL_INT, FDL_OMIT, NULL },
 	{ "retry", FDL_OBJECT, FDL_OMIT, retry_fields },
 	{ "queue", FDL_OBJECT, FDL_OMIT, queue_fields },
+	{ "keep", FDL_OBJECT, FDL_OMIT, keep_fields },
 	{ "network", FDL_STRING, FDL_OMIT, NULL },
 	{ "mounts", FDL_OBJECTS, FDL_OMIT, host_mount_fields },
 	{ "pids", FDL_INT, FDL_OMIT, NULL },

@@ -70,13 +70,17 @@ int queue_delete(struct queue *q, int64_t job, struct err *e)
 // ---- retention -----------------------------------------------------------------------------------------
 
 // The oldest of one final state, at most `limit`.
-static int oldest(struct db_conn *c, enum queue_state state, struct queue_old *out, size_t limit,
-		  size_t *n, struct err *e)
+static int oldest(struct db_conn *c, int64_t service, enum queue_state state, struct queue_old *out,
+		  size_t limit, size_t *n, struct err *e)
 {
-	auto_query struct db_stmt *s =
-		db_query(c,
-			 "SELECT id,attempt,ended_ns FROM jobs WHERE state=?1 ORDER BY id LIMIT ?2",
-			 DB_ARGS(db_int(state), db_int((int64_t)limit)), e);
+	auto_query struct db_stmt *s = db_query(
+		c,
+		service ? "SELECT id,attempt,ended_ns FROM jobs WHERE state=?1 AND service=?3 "
+			  "ORDER BY id LIMIT ?2"
+			: "SELECT id,attempt,ended_ns FROM jobs WHERE state=?1 AND ?3=0 ORDER BY "
+			  "id LIMIT "
+			  "?2",
+		DB_ARGS(db_int(state), db_int((int64_t)limit), db_int(service)), e);
 	int got;
 
 	while ((got = s ? db_step(s, e) : -1) > 0)
@@ -92,8 +96,8 @@ static int by_id(const void *a, const void *b)
 	return (x->job > y->job) - (x->job < y->job);
 }
 
-int queue_old(struct queue *q, int64_t before_ns, uint64_t keep, struct queue_old *out, size_t *n,
-	      struct err *e)
+int queue_old(struct queue *q, int64_t service, int64_t before_ns, uint64_t keep,
+	      struct queue_old *out, size_t *n, struct err *e)
 {
 	auto_free struct queue_old *all =
 		mem_zalloc((size_t)(QUEUE_STATES - QUEUE_SUCCEEDED) * QUEUE_OLD_MAX * sizeof(*all));
@@ -102,12 +106,14 @@ int queue_old(struct queue *q, int64_t before_ns, uint64_t keep, struct queue_ol
 	size_t count = 0;
 
 	*n = 0;
-	if (!c || db_get_int(c, "SELECT sum(n) FROM job_counts WHERE state>=4", DB_NO_ARGS, 0,
-			     &over, e) < 0)
+	if (!c || db_get_int(c,
+			     service ? "SELECT sum(n) FROM job_counts WHERE state>=4 AND service=?1"
+				     : "SELECT sum(n) FROM job_counts WHERE state>=4 AND ?1=0",
+			     DB_ARGS(db_int(service)), 0, &over, e) < 0)
 		return -1;
 	over -= keep ? (int64_t)keep : over;
 	for (int s = QUEUE_SUCCEEDED; s < QUEUE_STATES; s++)
-		if (oldest(c, (enum queue_state)s, all, QUEUE_OLD_MAX, &count, e) < 0)
+		if (oldest(c, service, (enum queue_state)s, all, QUEUE_OLD_MAX, &count, e) < 0)
 			return -1;
 	qsort(all, count, sizeof(*all), by_id);
 	for (size_t i = 0; i < count && *n < QUEUE_OLD_MAX; i++)

@@ -271,7 +271,7 @@ must_check int queue_purge_in(struct queue *q, struct db_conn *c, int64_t servic
 			      struct err *e);
 must_check int queue_delete(struct queue *q, int64_t job, struct err *e); // a finished job
 
-// Retention. The oldest finished jobs that ended before `before_ns`, or are more than `keep` (0 = any number), at most
+// Retention. The oldest finished jobs (of a service; 0 = of all) that ended before `before_ns`, or are more than `keep` (0 = any number), at most
 // QUEUE_OLD_MAX; *n = 0: nothing is due. A job that ended late though it began early is met in its turn.
 enum { QUEUE_OLD_MAX = 250 };
 struct queue_old {
@@ -279,8 +279,8 @@ struct queue_old {
 	unsigned attempts;
 	int64_t ended_ns;
 };
-must_check int queue_old(struct queue *q, int64_t before_ns, uint64_t keep, struct queue_old *out,
-			 size_t *n, struct err *e);
+must_check int queue_old(struct queue *q, int64_t service, int64_t before_ns, uint64_t keep,
+			 struct queue_old *out, size_t *n, struct err *e);
 // Deletes them with all that is kept of them; those that run again are left. The caller removed their log files.
 must_check int queue_forget(struct queue *q, const struct queue_old *jobs, size_t n, struct err *e);
 

@@ -215,3 +215,21 @@ void registry_release(struct services *s)
 	map_release(&s->by_bucket);
 	flow_release(s);
 }
+
+void service_keeps(struct services *s, struct arena *mem, struct service_keep **out, size_t *n)
+{
+	size_t at = 0;
+	void *value;
+
+	*n = 0;
+	pthread_rwlock_rdlock(&s->lock);
+	*out = arena_alloc(mem, (s->by_name.count + 1) * sizeof(**out));
+	while (map_next(&s->by_name, &at, NULL, &value)) {
+		const struct service_def *d = value;
+
+		if (d->fdl->keep_jobs || d->fdl->keep_s)
+			(*out)[(*n)++] =
+				(struct service_keep){ d->id, d->fdl->keep_jobs, d->fdl->keep_s };
+	}
+	pthread_rwlock_unlock(&s->lock);
+}

@@ -164,6 +164,16 @@ must_check int service_manifest_files(struct store *st, const struct fdl_io *io,
 				      struct span key, int64_t version, struct arena *mem,
 				      struct fdl_member **members, size_t *n, struct err *e);
 
+// ---- retention -----------------------------------------------------------------------------------------
+
+// Services that say themselves what is kept of their jobs.
+struct service_keep {
+	int64_t service;
+	uint64_t jobs; // 0 = any number
+	int64_t s;     // 0 = for ever
+};
+void service_keeps(struct services *s, struct arena *mem, struct service_keep **out, size_t *n);
+
 // ---- pausing -------------------------------------------------------------------------------------------
 
 enum service_flow_change {

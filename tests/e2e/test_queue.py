@@ -230,3 +230,21 @@ def test_old_jobs_go_and_new_ones_stay():
         assert len(logs) == 3
     finally:
         d.close()
+
+
+def test_a_service_keeps_fewer_jobs(daemon):
+    d = daemon
+    d.create("brief", 'cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/$(basename "$INPUT_FILE_PATH")"', keep={"jobs": 2})
+    d.create("long", "true", output=[])
+    for i in range(5):
+        d.put("brief", f"in/{i}", b"x")
+        wait_for("its output", lambda: f"out/{i}" in d.keys("brief", "out/"))
+        d.put("long", f"in/{i}", b"x")
+    d.settled("long", 5)
+    wait_for("the newest two", lambda: [j["input"] for j in d.jobs("brief")] == ["brief/in/4", "brief/in/3"])
+    assert len(d.jobs("long")) == 5 and len(d.keys("brief", "out/")) == 5  # of others, and outputs, stay
+    assert d.summary("brief")["succeeded"] == 2
+    assert d.call("GET", "/system/services/brief", 200).json()["keep"] == {"jobs": 2}
+    body = {"name": "wrong", "image": "host", "script": "true", "keep": {"days": 0}}
+    answer = d.call("POST", "/system/services", 400, json=body).text
+    assert "keep.days: want 1 to 36500" in answer, answer

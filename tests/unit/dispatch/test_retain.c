@@ -141,9 +141,9 @@ static void old_jobs_go_and_what_was_sent_again_stays(void **state)
 	bed_wait(b, second, QUEUE_FAILED);
 	bed_wait_idle(b);
 	assert_int_equal(
-		queue_old(b->place.queue, clock_wall_ns() - 3600 * NS_PER_S, 0, old, &n, &e), 0);
+		queue_old(b->place.queue, 0, clock_wall_ns() - 3600 * NS_PER_S, 0, old, &n, &e), 0);
 	assert_int_equal(n, 0);
-	assert_int_equal(queue_old(b->place.queue, clock_wall_ns(), 0, old, &n, &e), 0);
+	assert_int_equal(queue_old(b->place.queue, 0, clock_wall_ns(), 0, old, &n, &e), 0);
 	assert_int_equal(n, 2);
 	bed_stop(b, false);
 	assert_int_equal(queue_redrive(b->place.queue, first, &e), 0);
@@ -153,6 +153,48 @@ static void old_jobs_go_and_what_was_sent_again_stays(void **state)
 	assert_int_equal(queue_forget(b->place.queue, old, n, &e), 0);
 }
 
+static void run_some(struct bed *b, const char *service, enum queue_state end, int64_t *ids, int n)
+{
+	for (; n--; ids++) {
+		*ids = bed_call(b, service, "x");
+		bed_wait(b, *ids, end);
+	}
+}
+
+// What services say is theirs alone, and the server's bounds hold besides.
+static void services_keep_less(void **state)
+{
+	struct bed *b = *state;
+	int64_t few[5], all[3], old;
+	struct queue_job j;
+	struct err e = { 0 };
+
+	b->world = exec_fake_world_new();
+	bed_service(b, "few", "print-much", ",'keep':{'jobs':2}");
+	bed_service(b, "all", "fail", "");
+	bed_service(b, "old", "print", ",'keep':{'days':1}");
+	bed_start(b);
+	run_some(b, "few", QUEUE_SUCCEEDED, few, 5);
+	run_some(b, "all", QUEUE_FAILED, all, 3);
+	run_some(b, "old", QUEUE_SUCCEEDED, &old, 1);
+	bed_stop(b, false);
+	b->o.retain_ms = 20;
+	bed_reopen(b);
+	wait_finished(b, 6);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(queue_job_get(b->place.queue, few[i], &b->place.mem, &j, &e) == 0,
+				 i >= 3);
+	assert_int_equal(log_files(b), 2);
+	clock_wall_shift((24 * 3600 + 1) * NS_PER_S);
+	wait_finished(b, 5);
+	clock_wall_shift(0);
+	assert_int_equal(queue_job_get(b->place.queue, old, &b->place.mem, &j, &e), -1);
+	bed_stop(b, false);
+	b->o.keep_jobs = 1;
+	bed_reopen(b);
+	wait_finished(b, 1);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, bed_setup, bed_teardown)
@@ -160,6 +202,7 @@ int main(void)
 		CASE(a_small_log_is_kept_without_a_file),
 		CASE(the_newest_jobs_are_kept_with_their_logs),
 		CASE(old_jobs_go_and_what_was_sent_again_stays),
+		CASE(services_keep_less),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
