@@ -63,9 +63,18 @@ struct lane_options {
 	int64_t age_max_ns;
 };
 
+// ---- setting.c -----------------------------------------------------------------------------------------
+
+const struct notify_key *setting_key(const char *kind, const char *name);
+const char *setting_raw(const struct target *t, const char *key);    // NULL = not said
+const char *target_setting(const struct target *t, const char *key); // with its default
+// Up to `max`; 0 for a kind that has no such setting.
+bool setting_number(const struct target *t, const char *key, uint64_t max, uint64_t *out,
+		    struct err *e);
+must_check int setting_check(const struct target *t, struct err *e);
+
 // ---- target.c ------------------------------------------------------------------------------------------
 
-const char *target_setting(const struct target *t, const char *key); // with its default
 must_check int targets_load(struct notify *n, struct err *e);
 must_check int targets_purge(struct notify *n, struct err *e); // what a crash left of removed ones
 void target_free(struct target *t);
