@@ -137,6 +137,15 @@ void *cork_thread(void *server);
 void *stream_ticker(void *server);
 void stream_end(struct http_req *r); // closes the stream's owner
 
-// server.c
+// course.c
 void server_park(struct http_req *r);	// counts and suspends
 void server_unpark(struct http_req *r); // counts and resumes
+// The library's callbacks; `server` is struct http_server.
+void course_connection(void *server, struct MHD_Connection *mhd, void **slot,
+		       enum MHD_ConnectionNotificationCode what);
+void *course_target(void *server, const char *target, struct MHD_Connection *mhd);
+enum MHD_Result course_request(void *server, struct MHD_Connection *mhd, const char *url,
+			       const char *method, const char *version, const char *data,
+			       size_t *size, void **slot);
+void course_completed(void *server, struct MHD_Connection *mhd, void **slot,
+		      enum MHD_RequestTerminationCode why);
