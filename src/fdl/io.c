@@ -1,11 +1,7 @@
 // io: where a service reads and writes: paths, providers, filters. Owner: everything lives in the
 // service's arena. Threads: no shared state. Errors: ERR_INVALID, ERR_UNSUPPORTED.
 // SPDX-License-Identifier: Apache-2.0
-#include "fdl/private.h"
-
-#include <limits.h>
-
-enum { GROUP_WAIT_S = 60, MANIFEST_WAIT_S = 3600 };
+#include "fdl/check.h"
 
 static bool is_alnum(char c)
 {
@@ -52,7 +48,7 @@ int fdl_bucket_name_check(struct span name, struct err *e)
 	return 0;
 }
 
-static int check_folder(struct span folder, struct err *e)
+int fdl_check_folder(struct span folder, struct err *e)
 {
 	struct span rest = folder;
 
@@ -89,21 +85,12 @@ static struct span trim_slashes(struct span s)
 	}
 }
 
-const char *const *fdl_strings(struct arena *a, const json_t *list, size_t *count)
-{
-	size_t n = json_array_size(list);
-	const char **out = arena_alloc(a, (n + 1) * sizeof(*out));
-
-	for (size_t i = 0; i < n; i++)
-		out[i] = arena_strdup(a, json_string_value(json_array_get(list, i)));
-	*count = n;
-	return out;
-}
-
-static int read_provider(struct arena *a, struct span text, const json_t *providers,
-			 struct fdl_io *out, struct err *e)
+static int read_provider(struct fdl_check *c, const json_t *io, struct fdl_io *out)
 {
 	static const char *const types[] = { "minio", "s3", "onedata", "webdav", "rucio" };
+	const json_t *providers = json_object_get(c->s->doc, "storage_providers");
+	const char *given = json_string_value(json_object_get(io, "storage_provider"));
+	struct span text = span_of(given && *given ? given : "minio");
 	struct span id = text, type = span_cut(&id, '.');
 
 	if (span_eq_nocase(type, SPAN("dcache")))
@@ -112,15 +99,15 @@ static int read_provider(struct arena *a, struct span text, const json_t *provid
 		if (span_eq_nocase(type, span_of(types[i])))
 			out->provider_type = types[i];
 	if (!out->provider_type)
-		return err_set(e, ERR_INVALID,
-			       "the StorageProvider \"%.*s\" is not defined (known are minio, s3, "
-			       "onedata, webdav, rucio)",
-			       (int)(text.n < 60 ? text.n : 60), text.p);
-	out->provider_id = id.n > 0 ? arena_strndup(a, id.p, id.n) : "default";
-	out->provider = arena_printf(a, "%s.%s", out->provider_type, out->provider_id);
+		return err_set(c->e, ERR_INVALID,
+			       "the StorageProvider \"" SPAN_FMT
+			       "\" is not defined (known are minio, s3, onedata, webdav, rucio)",
+			       SPAN_ARG(span_head(text, 60)));
+	out->provider_id = id.n > 0 ? arena_strndup(c->a, id.p, id.n) : "default";
+	out->provider = arena_printf(c->a, "%s.%s", out->provider_type, out->provider_id);
 	if (strcmp(out->provider, "minio.default") != 0 &&
 	    !json_object_get(json_object_get(providers, out->provider_type), out->provider_id))
-		return err_set(e, ERR_INVALID,
+		return err_set(c->e, ERR_INVALID,
 			       "the StorageProvider \"%.60s\" is not defined; add it to "
 			       "storage_providers",
 			       out->provider);
@@ -138,213 +125,104 @@ static int check_input_provider(const struct fdl_io *io, struct err *e)
 	return err_set(e, ERR_INVALID, "unrecognized input (valid inputs are MinIO and dCache)");
 }
 
-static int read_path(struct arena *a, struct span text, const char *service, bool is_input,
-		     struct fdl_io *out, struct err *e)
+static int put_place(struct fdl_check *c, struct span bucket, struct span folder,
+		     struct fdl_io *out)
+{
+	if (fdl_check_folder(folder, c->e) < 0)
+		return -1;
+	out->bucket = arena_strndup(c->a, bucket.p, bucket.n);
+	out->folder = arena_strndup(c->a, folder.p, folder.n);
+	return 0;
+}
+
+static int read_path(struct fdl_check *c, struct span text, bool is_input, struct fdl_io *out)
 {
 	struct span folder = trim_slashes(text), bucket;
 	bool is_store =
 		strcmp(out->provider_type, "minio") == 0 || strcmp(out->provider_type, "s3") == 0;
 
 	if (folder.n == 0)
-		return err_set(e, ERR_INVALID, "%s path cannot be empty",
+		return err_set(c->e, ERR_INVALID, "%s path cannot be empty",
 			       is_input ? "input" : "output");
 	if (is_store && span_find(folder, '/') < 0)
-		bucket = span_of(service); // as the peer reads a path of one part
+		bucket = span_of(c->s->name); // as the peer reads a path of one part
 	else
 		bucket = span_cut(&folder, '/');
 	folder = trim_slashes(folder);
-	if (is_store && fdl_bucket_name_check(bucket, e) < 0)
+	if (is_store && fdl_bucket_name_check(bucket, c->e) < 0)
 		return -1;
-	if (check_folder(folder, e) < 0)
-		return -1;
-	out->bucket = arena_strndup(a, bucket.p, bucket.n);
-	out->folder = arena_strndup(a, folder.p, folder.n);
-	return 0;
+	return put_place(c, bucket, folder, out);
 }
 
-static int read_filter(struct arena *a, const json_t *list, const char *const **out, size_t *count,
-		       struct err *e)
+static int read_filter(struct fdl_check *c, const json_t *list, const char *const **out,
+		       size_t *count)
 {
 	if (json_array_size(list) > FDL_FILTERS_MAX)
-		return err_set(e, ERR_LIMIT, "%zu entries, allowed are %d", json_array_size(list),
-			       FDL_FILTERS_MAX);
-	*out = fdl_strings(a, list, count);
+		return err_set(c->e, ERR_LIMIT, "%zu entries, allowed are %d",
+			       json_array_size(list), FDL_FILTERS_MAX);
+	*out = fdl_check_strings(c, list, count);
 	return 0;
 }
 
-static int read_wait(const json_t *wait, int64_t otherwise_s, struct fdl_io *out, struct err *e)
+static int read_io(struct fdl_check *c, const char *list, size_t i, const json_t *io, bool is_input,
+		   struct fdl_io *out)
 {
-	json_int_t s = wait ? json_integer_value(wait) : otherwise_s;
-
-	if (s < 1 || s > FDL_GROUP_WAIT_MAX_S)
-		return err_set(e, ERR_INVALID, "wait: want 1 to %d seconds", FDL_GROUP_WAIT_MAX_S);
-	out->group_wait_s = s;
-	return 0;
-}
-
-static int read_sentinel(struct arena *a, const char *name, struct fdl_io *out, struct err *e)
-{
-	if (strlen(name) > NAME_MAX || strchr(name, '/') || strcmp(name, ".") == 0 ||
-	    strcmp(name, "..") == 0 || check_folder(span_of(name), e) < 0)
-		return err_set(e, ERR_INVALID,
-			       "sentinel: \"%.60s\": want the name of a file that is the last to "
-			       "come into its folder",
-			       name);
-	if (out->prefix_count || out->suffix_count)
-		return err_set(e, ERR_INVALID,
-			       "sentinel: a folder is taken whole, so there can be no prefix or "
-			       "suffix");
-	out->sentinel = arena_strdup(a, name);
-	return 0;
-}
-
-static int read_manifest(struct arena *a, const char *ending, const json_t *wait,
-			 struct fdl_io *out, struct err *e)
-{
-	if (strlen(ending) > NAME_MAX || strchr(ending, '/') ||
-	    check_folder(span_of(ending), e) < 0)
-		return err_set(e, ERR_INVALID,
-			       "manifest: \"%.60s\": want how the names of files end that name "
-			       "others, as .manifest",
-			       ending);
-	if (out->prefix_count || out->suffix_count)
-		return err_set(e, ERR_INVALID,
-			       "manifest: its files may be called anything, so there can be no "
-			       "prefix or suffix");
-	out->manifest = arena_strdup(a, ending);
-	return read_wait(wait, MANIFEST_WAIT_S, out, e);
-}
-
-static int read_run(const char *failed, const json_t *wait, struct fdl_io *out, struct err *e)
-{
-	if (strcmp(failed, "run") != 0 && strcmp(failed, "wait") != 0)
-		return err_set(e, ERR_INVALID, "failed: \"%.20s\": want run (the default) or wait",
-			       failed);
-	if (wait && strcmp(failed, "wait") != 0)
-		return err_set(e, ERR_INVALID,
-			       "wait: a run is waited for as long as it lasts; only "
-			       "\"failed: wait\" has a bound");
-	out->group_run = true;
-	out->group_unfailed = strcmp(failed, "wait") == 0;
-	return read_wait(wait, FDL_GROUP_WAIT_MAX_S, out, e);
-}
-
-// {count, wait}, {sentinel}, {run, failed, wait} or {manifest, wait}.
-static int read_group(struct arena *a, const json_t *group, bool is_input, struct fdl_io *out,
-		      struct err *e)
-{
-	const char *sentinel = json_string_value(json_object_get(group, "sentinel"));
-	const json_t *count = json_object_get(group, "count"),
-		     *wait = json_object_get(group, "wait");
-	const char *failed = json_string_value(json_object_get(group, "failed"));
-	const char *manifest = json_string_value(json_object_get(group, "manifest"));
-	bool run = json_is_true(json_object_get(group, "run"));
-	json_int_t n = json_integer_value(count);
-
-	if (!json_object_size(group))
-		return 0;
-	if (!is_input)
-		return err_set(e, ERR_INVALID, "outputs are not grouped");
-	if (run + (count != NULL) + (sentinel && *sentinel) + (manifest && *manifest) > 1 ||
-	    (failed && !run))
-		return err_set(e, ERR_INVALID,
-			       "want one of count, sentinel, manifest and run; \"failed\" goes "
-			       "with run");
-	if (run)
-		return read_run(failed && *failed ? failed : "run", wait, out, e);
-	if (manifest && *manifest)
-		return read_manifest(a, manifest, wait, out, e);
-	if ((sentinel && *sentinel) == (count != NULL) || (sentinel && *sentinel && wait))
-		return err_set(e, ERR_INVALID, "want count (and wait), or the name of a sentinel");
-	if (sentinel && *sentinel)
-		return read_sentinel(a, sentinel, out, e);
-	if (n < 2 || n > FDL_GROUP_MAX)
-		return err_set(e, ERR_INVALID, "count: want 2 to %d files", FDL_GROUP_MAX);
-	out->group_count = (unsigned)n;
-	return read_wait(wait, GROUP_WAIT_S, out, e);
-}
-
-int fdl_io_read(struct arena *a, const json_t *io, const char *service, bool is_input,
-		const json_t *providers, struct fdl_io *out, char field[static FDL_PATH_MAX],
-		struct err *e)
-{
-	const char *provider = json_string_value(json_object_get(io, "storage_provider"));
 	const char *path = json_string_value(json_object_get(io, "path"));
 
 	*out = (struct fdl_io){ 0 };
-	snprintf(field, FDL_PATH_MAX, "storage_provider");
-	if (read_provider(a, span_of(provider && *provider ? provider : "minio"), providers, out,
-			  e) < 0 ||
-	    (is_input && check_input_provider(out, e) < 0))
+	fdl_check_at(c, "%s[%zu].storage_provider", list, i);
+	if (read_provider(c, io, out) < 0 || (is_input && check_input_provider(out, c->e) < 0))
 		return -1;
-	snprintf(field, FDL_PATH_MAX, "path");
-	if (read_path(a, span_of(path ? path : ""), service, is_input, out, e) < 0)
+	fdl_check_at(c, "%s[%zu].path", list, i);
+	if (read_path(c, span_of(path ? path : ""), is_input, out) < 0)
 		return -1;
-	snprintf(field, FDL_PATH_MAX, "prefix");
-	if (read_filter(a, json_object_get(io, "prefix"), &out->prefixes, &out->prefix_count, e) <
-	    0)
+	fdl_check_at(c, "%s[%zu].prefix", list, i);
+	if (read_filter(c, json_object_get(io, "prefix"), &out->prefixes, &out->prefix_count) < 0)
 		return -1;
-	snprintf(field, FDL_PATH_MAX, "suffix");
-	if (read_filter(a, json_object_get(io, "suffix"), &out->suffixes, &out->suffix_count, e) <
-	    0)
+	fdl_check_at(c, "%s[%zu].suffix", list, i);
+	if (read_filter(c, json_object_get(io, "suffix"), &out->suffixes, &out->suffix_count) < 0)
 		return -1;
-	snprintf(field, FDL_PATH_MAX, "group");
-	return read_group(a, json_object_get(io, "group"), is_input, out, e);
+	fdl_check_at(c, "%s[%zu].group", list, i);
+	return fdl_check_group(c, json_object_get(io, "group"), is_input, out);
+}
+
+static int read_ios(struct fdl_check *c, const char *key, bool is_input, const struct fdl_io **out,
+		    size_t *count)
+{
+	const json_t *list = json_object_get(c->s->doc, key);
+	size_t n = json_array_size(list);
+	struct fdl_io *ios = arena_alloc(c->a, (n + 1) * sizeof(*ios));
+
+	fdl_check_at(c, "%s", key);
+	if (n > FDL_IO_MAX)
+		return err_set(c->e, ERR_LIMIT, "%zu entries, allowed are %d", n, FDL_IO_MAX);
+	for (size_t i = 0; i < n; i++)
+		if (read_io(c, key, i, json_array_get(list, i), is_input, &ios[i]) < 0)
+			return -1;
+	*out = ios;
+	*count = n;
+	return 0;
+}
+
+int fdl_check_ios(struct fdl_check *c)
+{
+	struct fdl_service *s = c->s;
+
+	return read_ios(c, "input", true, &s->inputs, &s->input_count) < 0 ||
+			       read_ios(c, "output", false, &s->outputs, &s->output_count) < 0
+		       ? -1
+		       : 0;
 }
 
 // Its first part is the bucket, also of a path with one part.
-int fdl_mount_io_read(struct arena *a, const json_t *mount, const json_t *providers,
-		      struct fdl_io *out, struct err *e)
+int fdl_check_mount_place(struct fdl_check *c, const json_t *mount, struct fdl_io *out)
 {
-	const char *provider = json_string_value(json_object_get(mount, "storage_provider"));
 	const char *path = json_string_value(json_object_get(mount, "path"));
 	struct span folder = trim_slashes(span_of(path)), bucket = span_cut(&folder, '/');
 
 	*out = (struct fdl_io){ 0 };
 	folder = trim_slashes(folder);
-	if (read_provider(a, span_of(provider && *provider ? provider : "minio"), providers, out,
-			  e) < 0 ||
-	    fdl_bucket_name_check(bucket, e) < 0 || check_folder(folder, e) < 0)
+	if (read_provider(c, mount, out) < 0 || fdl_bucket_name_check(bucket, c->e) < 0)
 		return -1;
-	out->bucket = arena_strndup(a, bucket.p, bucket.n);
-	out->folder = arena_strndup(a, folder.p, folder.n);
-	return 0;
-}
-
-bool fdl_io_matches(const struct fdl_io *io, struct span name)
-{
-	bool begins = io->prefix_count == 0, ends = io->suffix_count == 0;
-
-	for (size_t i = 0; i < io->prefix_count && !begins; i++)
-		begins = span_starts(name, span_of(io->prefixes[i]));
-	for (size_t i = 0; i < io->suffix_count && !ends; i++)
-		ends = span_ends(name, span_of(io->suffixes[i]));
-	return begins && ends;
-}
-
-static bool is_last_part(struct span name, const char *part)
-{
-	size_t n = strlen(part);
-
-	return span_ends(name, span_of(part)) && (name.n == n || name.p[name.n - n - 1] == '/');
-}
-
-bool fdl_io_takes(const struct fdl_io *io, struct span bucket, struct span key, struct span *name)
-{
-	struct span folder = span_of(io->folder), rest = key;
-
-	if (!span_is(bucket, io->bucket))
-		return false;
-	if (folder.n > 0) {
-		if (!span_starts(key, folder) || key.n <= folder.n + 1 || key.p[folder.n] != '/')
-			return false;
-		rest = span_from(key, folder.n + 1);
-	}
-	if (rest.n == 0 || rest.p[rest.n - 1] == '/' || !fdl_io_matches(io, rest))
-		return false;
-	if ((io->sentinel && !is_last_part(rest, io->sentinel)) ||
-	    (io->manifest && !span_ends(rest, span_of(io->manifest))))
-		return false;
-	*name = rest;
-	return true;
+	return put_place(c, bucket, folder, out);
 }

@@ -1,7 +1,7 @@
-// mount: folders of the machine, and of a bucket, that a service wants to see. Owner: everything lives in the service's arena. Threads: no
-// shared state. Errors: ERR_INVALID, ERR_LIMIT.
+// mount: folders of the machine, and of a bucket, that a service wants to see. Owner: everything lives in the service's
+// arena. Threads: no shared state. Errors: ERR_INVALID, ERR_LIMIT.
 // SPDX-License-Identifier: Apache-2.0
-#include "fdl/private.h"
+#include "fdl/check.h"
 
 enum { NAME_BYTES_MAX = 63, TARGET_MAX = 255 };
 #define TOP "/mnt/"
@@ -65,54 +65,89 @@ static int read_one(struct arena *a, const json_t *entry, struct fdl_mount *out,
 	return 0;
 }
 
-int fdl_mounts_read(struct arena *a, const json_t *list, const struct fdl_mount **out,
-		    size_t *count, struct err *e)
+static int check_mounts(struct fdl_check *c)
 {
+	const json_t *list = json_object_get(c->s->doc, "mounts");
 	size_t n = json_array_size(list);
-	struct fdl_mount *mounts = arena_alloc(a, (n + 1) * sizeof(*mounts));
+	struct fdl_mount *mounts = arena_alloc(c->a, (n + 1) * sizeof(*mounts));
 
+	fdl_check_at(c, "mounts");
 	if (n > FDL_MOUNTS_MAX)
-		return err_set(e, ERR_LIMIT, "%zu entries, allowed are %d", n, FDL_MOUNTS_MAX);
+		return err_set(c->e, ERR_LIMIT, "%zu entries, allowed are %d", n, FDL_MOUNTS_MAX);
 	for (size_t i = 0; i < n; i++) {
-		if (read_one(a, json_array_get(list, i), &mounts[i], e) < 0)
-			return err_wrap(e, "[%zu]", i);
+		if (read_one(c->a, json_array_get(list, i), &mounts[i], c->e) < 0)
+			return err_wrap(c->e, "[%zu]", i);
 		for (size_t k = 0; k < i; k++)
 			if (span_path_overlap(span_of(mounts[i].target), span_of(mounts[k].target)))
-				return err_set(e, ERR_INVALID,
+				return err_set(c->e, ERR_INVALID,
 					       "[%zu]: /mnt/%.60s and /mnt/%.60s lie in one "
 					       "another: give them paths apart",
 					       i, mounts[k].target, mounts[i].target);
 	}
-	*out = mounts;
-	*count = n;
+	c->s->mounts = mounts;
+	c->s->mount_count = n;
 	return 0;
 }
 
-int fdl_mount_read(struct arena *a, const json_t *mount, const json_t *providers,
-		   const struct fdl_mount *mounts, size_t count, const struct fdl_io **out,
-		   const char **target, struct err *e)
+static int check_mount(struct fdl_check *c)
 {
+	const json_t *mount = json_object_get(c->s->doc, "mount");
 	const char *path = json_string_value(json_object_get(mount, "path"));
+	struct fdl_service *s = c->s;
 	struct fdl_io *io;
 
+	fdl_check_at(c, "mount");
 	if (!path || !*path) // as clients say that there is none
 		return 0;
-	io = arena_alloc(a, sizeof(*io));
-	if (fdl_mount_io_read(a, mount, providers, io, e) < 0)
+	s->mount = io = arena_alloc(c->a, sizeof(*io));
+	if (fdl_check_mount_place(c, mount, io) < 0)
 		return -1;
-	*target = arena_printf(a, "%s%s%s", io->bucket, io->folder[0] ? "/" : "", io->folder);
-	if (strlen(*target) > TARGET_MAX)
-		return err_set(e, ERR_LIMIT, "a path of %zu bytes, allowed are %d", strlen(*target),
-			       TARGET_MAX);
-	if (count == FDL_MOUNTS_MAX)
-		return err_set(e, ERR_LIMIT, "beside it there may be %d mounts",
+	s->mount_target =
+		arena_printf(c->a, "%s%s%s", io->bucket, io->folder[0] ? "/" : "", io->folder);
+	if (strlen(s->mount_target) > TARGET_MAX)
+		return err_set(c->e, ERR_LIMIT, "a path of %zu bytes, allowed are %d",
+			       strlen(s->mount_target), TARGET_MAX);
+	if (s->mount_count == FDL_MOUNTS_MAX)
+		return err_set(c->e, ERR_LIMIT, "beside it there may be %d mounts",
 			       FDL_MOUNTS_MAX - 1);
-	for (size_t i = 0; i < count; i++)
-		if (span_path_overlap(span_of(*target), span_of(mounts[i].target)))
-			return err_set(e, ERR_INVALID,
+	for (size_t i = 0; i < s->mount_count; i++)
+		if (span_path_overlap(span_of(s->mount_target), span_of(s->mounts[i].target)))
+			return err_set(c->e, ERR_INVALID,
 				       "/mnt/%.60s and /mnt/%.60s of mounts lie in one another: "
 				       "give the latter another path",
-				       *target, mounts[i].target);
-	*out = io;
+				       s->mount_target, s->mounts[i].target);
 	return 0;
+}
+
+// A folder that is the input stands at /mnt/input/NAME.
+static int check_room(struct fdl_check *c)
+{
+	const struct fdl_service *s = c->s;
+	size_t n = s->mount_count + (s->mount != NULL);
+
+	for (size_t i = 0; i < s->input_count; i++) {
+		if (!s->inputs[i].sentinel && !s->inputs[i].group_run && !s->inputs[i].manifest)
+			continue;
+		fdl_check_at(c, "input[%zu].group", i);
+		if (n == FDL_MOUNTS_MAX)
+			return err_set(c->e, ERR_LIMIT,
+				       "beside a folder as input there may be %d mounts",
+				       FDL_MOUNTS_MAX - 1);
+		for (size_t k = 0; k < n; k++) {
+			const char *other =
+				k < s->mount_count ? s->mounts[k].target : s->mount_target;
+
+			if (span_path_overlap(SPAN("input"), span_of(other)))
+				return err_set(c->e, ERR_INVALID,
+					       "the folder stands at /mnt/input, where /mnt/%.60s "
+					       "is mounted",
+					       other);
+		}
+	}
+	return 0;
+}
+
+int fdl_check_mounts(struct fdl_check *c)
+{
+	return check_mounts(c) < 0 || check_mount(c) < 0 || check_room(c) < 0 ? -1 : 0;
 }

@@ -1,20 +1,9 @@
 // retry: after which ends a job is tried again, and how often. Owner: the service that is being read. Threads: no shared
 // state. Errors: ERR_INVALID.
 // SPDX-License-Identifier: Apache-2.0
-#include "fdl/private.h"
+#include "fdl/check.h"
 
-#include <inttypes.h>
-
-static int whole_at(const json_t *object, const char *key, int64_t max, int64_t *out, struct err *e)
-{
-	const json_t *v = json_object_get(object, key);
-	int64_t n = json_integer_value(v);
-
-	if (v && (n < 0 || n > max))
-		return err_set(e, ERR_INVALID, "%" PRId64 " is not between 0 and %" PRId64, n, max);
-	*out = v ? n : *out;
-	return 0;
-}
+enum { ATTEMPTS_MAX = 100, BACKOFF_MAX_S = 24 * 3600 };
 
 // "exit:75".
 static bool retry_code(struct fdl_service *s, const char *word)
@@ -30,19 +19,16 @@ static bool retry_code(struct fdl_service *s, const char *word)
 	return true;
 }
 
-int fdl_retry_read(struct fdl_service *s, char path[static FDL_PATH_MAX], struct err *e)
+int fdl_check_retry(struct fdl_check *c)
 {
+	struct fdl_service *s = c->s;
 	static const char *const words[] = { "exit", "signal", "oom", "timeout",
 					     "disk", "setup",  "lost" };
-	const json_t *retry = json_object_get(s->doc, "retry");
-	const json_t *on = json_object_get(retry, "on");
+	const json_t *on = json_object_get(json_object_get(s->doc, "retry"), "on");
 	int64_t attempts = 0, backoff = 0;
 
-	snprintf(path, FDL_PATH_MAX, "retry.attempts");
-	if (whole_at(retry, "attempts", 100, &attempts, e) < 0)
-		return -1;
-	snprintf(path, FDL_PATH_MAX, "retry.backoff_seconds");
-	if (whole_at(retry, "backoff_seconds", 24 * 3600, &backoff, e) < 0)
+	if (fdl_check_whole(c, "retry", "attempts", 0, ATTEMPTS_MAX, &attempts) < 0 ||
+	    fdl_check_whole(c, "retry", "backoff_seconds", 0, BACKOFF_MAX_S, &backoff) < 0)
 		return -1;
 	s->retry_attempts = (uint32_t)attempts;
 	s->retry_backoff_s = (uint32_t)backoff;
@@ -50,14 +36,14 @@ int fdl_retry_read(struct fdl_service *s, char path[static FDL_PATH_MAX], struct
 		const char *word = json_string_value(json_array_get(on, i));
 		size_t w = 0;
 
-		snprintf(path, FDL_PATH_MAX, "retry.on[%zu]", i);
+		fdl_check_at(c, "retry.on[%zu]", i);
 		while (w < ARRAY_LEN(words) && strcmp(word, words[w]) != 0)
 			w++;
 		if (w < ARRAY_LEN(words))
 			s->retry_on |= 1u << w;
 		else if (!retry_code(s, word))
 			return err_set(
-				e, ERR_INVALID,
+				c->e, ERR_INVALID,
 				"\"%.40s\" is none of exit, exit:1 to exit:255, signal, oom, "
 				"timeout, disk, setup, lost",
 				word);

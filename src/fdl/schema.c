@@ -5,8 +5,6 @@
 
 #include "base/mem.h"
 
-#include <stdlib.h>
-
 // A path is told in an error only; a name of a stranger is cut to 64 bytes in it.
 enum { TOLD_MAX = 256, UNKNOWN_MAX = 50 };
 
@@ -61,100 +59,25 @@ int fdl_schema_place(const char *file, const struct codec_yaml_node *root, const
 	return place(file, root ? codec_yaml_find(root, path) : NULL, e);
 }
 
-static const char *source_kind(struct fdl_source v)
+static int wrong_kind(const struct spot *s, enum fdl_type want)
 {
-	auto_json json_t *scalar = NULL;
-
-	if (!v.yaml)
-		return codec_json_kind(v.json);
-	if (v.yaml->kind != CODEC_YAML_SCALAR)
-		return v.yaml->kind == CODEC_YAML_MAP ? "an object" : "a list";
-	scalar = codec_yaml_scalar(v.yaml);
-	return codec_json_kind(scalar);
-}
-
-static int wrong_kind(const struct spot *s, const char *want)
-{
+	static const char *const words[] = {
+		[FDL_STRING] = "a string",
+		[FDL_BOOL] = "a boolean (true or false)",
+		[FDL_INT] = "a whole number",
+		[FDL_STRINGS] = "a list of strings",
+		[FDL_WORDS] = "an object of strings",
+		[FDL_OBJECT] = "an object",
+		[FDL_OBJECTS] = "a list of objects",
+		[FDL_NAMED] = "an object of objects",
+		[FDL_PORTS] = "a whole number",
+		[FDL_ANY] = "anything",
+	};
 	auto_buf struct buf path = { 0 };
 
-	err_set(s->e, ERR_INVALID, "%s: expected %s, got %s", path_of(s, &path), want,
-		source_kind(s->v));
+	err_set(s->e, ERR_INVALID, "%s: expected %s, got %s", path_of(s, &path), words[want],
+		fdl_source_kind(s->v));
 	return place(s->r->file, s->v.yaml, s->e);
-}
-
-static bool is_unset(struct fdl_source v)
-{
-	return v.yaml ? codec_yaml_is_null(v.yaml) : !v.json || json_is_null(v.json);
-}
-
-static bool is_object(struct fdl_source v)
-{
-	return v.yaml ? v.yaml->kind == CODEC_YAML_MAP : json_is_object(v.json);
-}
-
-static bool is_list(struct fdl_source v)
-{
-	return v.yaml ? v.yaml->kind == CODEC_YAML_LIST : json_is_array(v.json);
-}
-
-static struct fdl_source member_of(struct fdl_source v, const char *name)
-{
-	if (v.yaml)
-		return (struct fdl_source){ .yaml = codec_yaml_get(v.yaml, name) };
-	return (struct fdl_source){ .json = codec_json_get(v.json, name) };
-}
-
-static size_t count_of(struct fdl_source v)
-{
-	return v.yaml ? v.yaml->count : json_array_size(v.json);
-}
-
-static struct fdl_source item_of(struct fdl_source v, size_t i)
-{
-	if (v.yaml)
-		return (struct fdl_source){ .yaml = v.yaml->items[i] };
-	return (struct fdl_source){ .json = json_array_get(v.json, i) };
-}
-
-// Letters to change, put in or leave out to make one word of the other; words over 40 bytes are far.
-static unsigned distance(const char *a, const char *b)
-{
-	size_t an = strlen(a), bn = strlen(b);
-	unsigned row[42];
-
-	if (an > 40 || bn > 40)
-		return 99;
-	for (size_t j = 0; j <= bn; j++)
-		row[j] = (unsigned)j;
-	for (size_t i = 1; i <= an; i++) {
-		unsigned corner = row[0];
-
-		row[0] = (unsigned)i;
-		for (size_t j = 1; j <= bn; j++) {
-			unsigned swap = corner + (a[i - 1] != b[j - 1]);
-
-			corner = row[j];
-			row[j] = row[j] + 1 < row[j - 1] + 1 ? row[j] + 1 : row[j - 1] + 1;
-			row[j] = swap < row[j] ? swap : row[j];
-		}
-	}
-	return row[bn];
-}
-
-static const char *nearest(const struct fdl_field *fields, const char *name)
-{
-	unsigned best = (unsigned)(strlen(name) / 3 + 2);
-	const char *found = NULL;
-
-	for (; fields->name; fields++) {
-		unsigned d = distance(fields->name, name);
-
-		if (d < best) {
-			best = d;
-			found = fields->name;
-		}
-	}
-	return found;
 }
 
 static bool is_known(const struct fdl_field *fields, const char *name)
@@ -169,7 +92,7 @@ static int unknown_key(const struct spot *s, const struct fdl_field *fields, con
 		       const struct codec_yaml_node *key)
 {
 	struct spot here = below(s, s->v, name);
-	const char *near = nearest(fields, name), *told;
+	const char *near = fdl_nearest(fields, name), *told;
 	auto_buf struct buf path = { 0 };
 
 	told = path_of(&here, &path);
@@ -217,199 +140,76 @@ static int read_string(const struct spot *s, json_t **out)
 	else if (s->v.json && json_is_string(s->v.json))
 		*out = json_string(json_string_value(s->v.json));
 	else
-		return wrong_kind(s, "a string");
+		return wrong_kind(s, FDL_STRING);
 	return 0;
 }
 
 static int read_bool(const struct spot *s, json_t **out)
 {
-	auto_json json_t *got = NULL;
+	auto_json json_t *got = fdl_source_copy(s->v);
 
-	if (s->v.yaml && s->v.yaml->kind == CODEC_YAML_SCALAR)
-		got = codec_yaml_scalar(s->v.yaml);
-	else if (s->v.json)
-		got = json_incref((json_t *)s->v.json);
 	if (!json_is_boolean(got))
-		return wrong_kind(s, "a boolean (true or false)");
-	*out = json_boolean(json_is_true(got));
+		return wrong_kind(s, FDL_BOOL);
+	*out = json_incref(got);
 	return 0;
 }
 
 static int read_int(const struct spot *s, json_t **out)
 {
-	auto_json json_t *got = NULL;
+	auto_json json_t *got = fdl_source_copy(s->v);
 
-	if (s->v.yaml && s->v.yaml->kind == CODEC_YAML_SCALAR)
-		got = codec_yaml_scalar(s->v.yaml);
-	else if (s->v.json)
-		got = json_incref((json_t *)s->v.json);
 	if (!json_is_integer(got))
-		return wrong_kind(s, "a whole number");
-	*out = json_integer(json_integer_value(got));
+		return wrong_kind(s, FDL_INT);
+	*out = json_incref(got);
 	return 0;
 }
 
-static int read_strings(const struct spot *s, json_t **out)
+static int read_field(const struct spot *s, const struct fdl_field *f, json_t **out);
+
+// A list of `each`.
+static int read_list(const struct spot *s, enum fdl_type type, const struct fdl_field *each,
+		     json_t **out)
 {
 	auto_json json_t *list = json_array();
 
-	if (!is_list(s->v))
-		return wrong_kind(s, "a list of strings");
-	for (size_t i = 0; i < count_of(s->v); i++) {
-		struct spot item = below_index(s, item_of(s->v, i), i);
-		json_t *text;
+	if (!fdl_source_is_list(s->v))
+		return wrong_kind(s, type);
+	for (size_t i = 0; i < fdl_source_count(s->v); i++) {
+		struct spot item = below_index(s, fdl_source_item(s->v, i), i);
+		json_t *value = NULL;
 
-		if (is_unset(item.v) || read_string(&item, &text) < 0)
-			return is_unset(item.v) ? wrong_kind(&item, "a string") : -1;
-		json_array_append_new(list, text);
+		if (fdl_source_is_unset(item.v))
+			return wrong_kind(&item, each->type);
+		if (read_field(&item, each, &value) < 0)
+			return -1;
+		json_array_append_new(list, value);
 	}
 	*out = json_incref(list);
 	return 0;
 }
 
-static int compare_names(const void *a, const void *b)
+// An object of any keys, each of them `each`. One that is null is empty, as the peers' parser reads it.
+static int read_map(const struct spot *s, enum fdl_type type, const struct fdl_field *each,
+		    json_t **out)
 {
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-// The members' names, sorted; the array is owned by the caller, the names by the source.
-static const char **sorted_names(struct fdl_source v, size_t *count)
-{
-	size_t n = v.yaml ? v.yaml->count : json_object_size(v.json), at = 0;
-	const char **names = mem_zalloc((n + 1) * sizeof(*names)), *name;
-	json_t *member;
-
-	if (v.yaml) {
-		for (; at < n; at++)
-			names[at] = v.yaml->keys[at]->text.p;
-	} else {
-		json_object_foreach((json_t *)v.json, name, member)
-		{
-			names[at++] = name;
-		}
-	}
-	qsort(names, n, sizeof(*names), compare_names);
-	*count = n;
-	return names;
-}
-
-// The member of exactly this name.
-static struct fdl_source exact_member(struct fdl_source v, const char *name)
-{
-	if (!v.yaml)
-		return (struct fdl_source){ .json = json_object_get(v.json, name) };
-	return (struct fdl_source){ .yaml = codec_yaml_get(v.yaml, name) };
-}
-
-static int read_words(const struct spot *s, json_t **out)
-{
-	auto_json json_t *words = json_object();
+	auto_json json_t *map = json_object();
 	auto_free const char **names = NULL;
 	size_t n;
 
-	if (!is_object(s->v))
-		return wrong_kind(s, "an object of strings");
-	names = sorted_names(s->v, &n);
+	if (!fdl_source_is_object(s->v))
+		return wrong_kind(s, type);
+	names = fdl_source_names(s->v, &n);
 	for (size_t i = 0; i < n; i++) {
-		struct spot item = below(s, exact_member(s->v, names[i]), names[i]);
-		json_t *text = NULL;
+		struct spot item = below(s, fdl_source_get(s->v, names[i]), names[i]);
+		json_t *value = NULL;
 
-		if (is_unset(item.v))
-			text = json_string(""); // as the peers' parser reads null
-		else if (read_string(&item, &text) < 0)
+		if (fdl_source_is_unset(item.v))
+			value = each->type == FDL_STRING ? json_string("") : json_object();
+		else if (read_field(&item, each, &value) < 0)
 			return -1;
-		json_object_set_new(words, names[i], text);
+		json_object_set_new(map, names[i], value);
 	}
-	*out = json_incref(words);
-	return 0;
-}
-
-static int read_object(const struct spot *s, const struct fdl_field *fields, json_t **out);
-
-static int read_objects(const struct spot *s, const struct fdl_field *fields, json_t **out)
-{
-	auto_json json_t *list = json_array();
-
-	if (!is_list(s->v))
-		return wrong_kind(s, "a list of objects");
-	for (size_t i = 0; i < count_of(s->v); i++) {
-		struct spot item = below_index(s, item_of(s->v, i), i);
-		json_t *object;
-
-		if (read_object(&item, fields, &object) < 0)
-			return -1;
-		json_array_append_new(list, object);
-	}
-	*out = json_incref(list);
-	return 0;
-}
-
-static int read_named(const struct spot *s, const struct fdl_field *fields, json_t **out)
-{
-	auto_json json_t *all = json_object();
-	auto_free const char **names = NULL;
-	size_t n;
-
-	if (!is_object(s->v))
-		return wrong_kind(s, "an object of objects");
-	names = sorted_names(s->v, &n);
-	for (size_t i = 0; i < n; i++) {
-		struct spot item = below(s, exact_member(s->v, names[i]), names[i]);
-		json_t *object = NULL;
-
-		if (is_unset(item.v))
-			object = json_object();
-		else if (read_object(&item, fields, &object) < 0)
-			return -1;
-		json_object_set_new(all, names[i], object);
-	}
-	*out = json_incref(all);
-	return 0;
-}
-
-static int read_ports(const struct spot *s, json_t **out)
-{
-	auto_json json_t *list = json_array();
-
-	if (!is_list(s->v))
-		return read_int(s, out);
-	for (size_t i = 0; i < count_of(s->v); i++) {
-		struct spot item = below_index(s, item_of(s->v, i), i);
-		json_t *port;
-
-		if (read_int(&item, &port) < 0)
-			return -1;
-		json_array_append_new(list, port);
-	}
-	*out = json_incref(list);
-	return 0;
-}
-
-static int read_field(const struct spot *s, const struct fdl_field *f, json_t **out)
-{
-	switch (f->type) {
-	case FDL_STRING:
-		return read_string(s, out);
-	case FDL_BOOL:
-		return read_bool(s, out);
-	case FDL_INT:
-		return read_int(s, out);
-	case FDL_STRINGS:
-		return read_strings(s, out);
-	case FDL_WORDS:
-		return read_words(s, out);
-	case FDL_OBJECT:
-		return read_object(s, f->fields, out);
-	case FDL_OBJECTS:
-		return read_objects(s, f->fields, out);
-	case FDL_NAMED:
-		return read_named(s, f->fields, out);
-	case FDL_PORTS:
-		return read_ports(s, out);
-	case FDL_ANY:
-		*out = s->v.yaml ? codec_yaml_to_json(s->v.yaml) : json_deep_copy(s->v.json);
-		return 0;
-	}
+	*out = json_incref(map);
 	return 0;
 }
 
@@ -422,15 +222,15 @@ static int read_object(const struct spot *s, const struct fdl_field *fields, jso
 {
 	auto_json json_t *object = json_object();
 
-	if (!is_object(s->v))
-		return wrong_kind(s, "an object");
+	if (!fdl_source_is_object(s->v))
+		return wrong_kind(s, FDL_OBJECT);
 	if (check_keys(s, fields) < 0)
 		return -1;
 	for (const struct fdl_field *f = fields; f->name; f++) {
-		struct spot item = below(s, member_of(s->v, f->name), f->name);
+		struct spot item = below(s, fdl_source_get(s->v, f->name), f->name);
 		auto_json json_t *value = NULL;
 
-		if (is_unset(item.v))
+		if (fdl_source_is_unset(item.v))
 			continue;
 		if (read_field(&item, f, &value) < 0)
 			return -1;
@@ -441,79 +241,42 @@ static int read_object(const struct spot *s, const struct fdl_field *fields, jso
 	return 0;
 }
 
+static int read_field(const struct spot *s, const struct fdl_field *f, json_t **out)
+{
+	static const struct fdl_field string = { .type = FDL_STRING }, number = { .type = FDL_INT };
+	const struct fdl_field object = { .type = FDL_OBJECT, .fields = f->fields };
+
+	switch (f->type) {
+	case FDL_STRING:
+		return read_string(s, out);
+	case FDL_BOOL:
+		return read_bool(s, out);
+	case FDL_INT:
+		return read_int(s, out);
+	case FDL_STRINGS:
+		return read_list(s, f->type, &string, out);
+	case FDL_WORDS:
+		return read_map(s, f->type, &string, out);
+	case FDL_OBJECT:
+		return read_object(s, f->fields, out);
+	case FDL_OBJECTS:
+		return read_list(s, f->type, &object, out);
+	case FDL_NAMED:
+		return read_map(s, f->type, &object, out);
+	case FDL_PORTS:
+		return fdl_source_is_list(s->v) ? read_list(s, f->type, &number, out)
+						: read_int(s, out);
+	case FDL_ANY:
+		*out = fdl_source_copy(s->v);
+		return 0;
+	}
+	return 0;
+}
+
 int fdl_schema_read(const struct fdl_reader *r, const struct fdl_field *fields,
 		    struct fdl_source from, json_t **out, struct err *e)
 {
 	struct spot top = { .r = r, .v = from, .e = e };
 
 	return read_object(&top, fields, out);
-}
-
-static json_t *print_list(const struct fdl_field *fields, const json_t *list)
-{
-	json_t *out = json_array();
-
-	for (size_t i = 0; i < json_array_size(list); i++)
-		json_array_append_new(out, fdl_schema_print(fields, json_array_get(list, i)));
-	return out;
-}
-
-static json_t *print_named(const struct fdl_field *fields, const json_t *all)
-{
-	json_t *out = json_object(), *member;
-	const char *name;
-
-	json_object_foreach((json_t *)all, name, member)
-	{
-		json_object_set_new(out, name, fdl_schema_print(fields, member));
-	}
-	return out;
-}
-
-static json_t *empty_of(enum fdl_type type)
-{
-	switch (type) {
-	case FDL_STRING:
-		return json_string("");
-	case FDL_BOOL:
-		return json_false();
-	case FDL_INT:
-	case FDL_PORTS:
-		return json_integer(0);
-	case FDL_STRINGS:
-	case FDL_OBJECTS:
-		return json_array();
-	case FDL_WORDS:
-	case FDL_OBJECT:
-	case FDL_NAMED:
-	case FDL_ANY:
-		return json_object();
-	}
-	return json_null();
-}
-
-static json_t *print_field(const struct fdl_field *f, json_t *value)
-{
-	if (f->type == FDL_OBJECT)
-		return fdl_schema_print(f->fields, value);
-	if (!value)
-		return empty_of(f->type);
-	if (f->type == FDL_OBJECTS)
-		return print_list(f->fields, value);
-	if (f->type == FDL_NAMED)
-		return print_named(f->fields, value);
-	return json_deep_copy(value);
-}
-
-json_t *fdl_schema_print(const struct fdl_field *fields, const json_t *doc)
-{
-	json_t *out = json_object();
-
-	for (const struct fdl_field *f = fields; f->name; f++) {
-		json_t *value = json_object_get(doc, f->name);
-
-		if (value || f->unset == FDL_EMPTY)
-			json_object_set_new(out, f->name, print_field(f, value));
-	}
-	return out;
 }

@@ -1,10 +1,9 @@
 // schema: the keys of a service object as one table (private to fdl). Reading brings a document from JSON
-// or YAML into the table's names, order and types; printing fills in what is unset.
+// or YAML into the table's names, order and types; print.c fills in what is unset.
 // Owner: trees are new references. Threads: no shared state.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include "codec/json.h"
-#include "codec/yaml.h"
+#include "fdl/source.h"
 
 enum fdl_type {
 	FDL_STRING,
@@ -35,12 +34,6 @@ extern const struct fdl_field fdl_service_fields[];
 extern const struct fdl_field fdl_provider_fields[];
 extern const struct fdl_field fdl_cluster_fields[];
 
-// Where a value comes from: exactly one is set.
-struct fdl_source {
-	const json_t *json;
-	const struct codec_yaml_node *yaml;
-};
-
 struct fdl_reader {
 	const char *file; // for errors; NULL when there is none
 	bool strict;	  // an unknown key is an error; else it is listed in `unknown`
@@ -51,9 +44,9 @@ struct fdl_reader {
 must_check int fdl_schema_read(const struct fdl_reader *r, const struct fdl_field *fields,
 			       struct fdl_source from, json_t **out, struct err *e);
 
-// A new object with every key that is printed.
-json_t *fdl_schema_print(const struct fdl_field *fields, const json_t *doc);
-
 // Puts "FILE:LINE:COLUMN: " of the value at `path` in front of the error. Returns -1.
 int fdl_schema_place(const char *file, const struct codec_yaml_node *root, const char *path,
 		     struct err *e);
+
+// The field whose name is so near to `name` that it may have been meant; NULL when none is.
+const char *fdl_nearest(const struct fdl_field *fields, const char *name);
