@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which operation a request asks for. The first line that fits decides, so members and headers come before
-// the plain forms; a member that no line names falls through to the plain form, as the peers do it.
+// the plain forms. A member of the query that is none of S3's is not looked at, as the peers do it; one that is S3's
+// never falls through to the plain form: DELETE of an object's annotation must not delete the object.
 #include "s3/request.h"
 
 // clang-format off
 #define GET_UNSET(sub_) \
 	{ "Get " sub_, HTTP_GET, S3_BUCKET, sub_, NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_bucket_unset }
-#define PUT_LATER(sub_) \
-	{ "Put " sub_, HTTP_PUT, S3_BUCKET, sub_, NULL, AUTH_OWN, S3_BODY_SMALL, false, NULL, s3_not_implemented }
 #define DELETE_UNSET(sub_) \
 	{ "Delete " sub_, HTTP_DELETE, S3_BUCKET, sub_, NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_bucket_unset_delete }
-#define LATER(method_, level_, sub_, rights_) \
-	{ sub_, method_, level_, sub_, NULL, rights_, S3_BODY_SMALL, false, NULL, s3_not_implemented }
 
 static const struct s3_op ops[] = {
 	{ "ListBuckets", HTTP_GET, S3_SERVICE, NULL, NULL, 0, S3_BODY_NONE, false, NULL, s3_service_list },
@@ -32,15 +29,9 @@ static const struct s3_op ops[] = {
 	GET_UNSET("accelerate"), GET_UNSET("encryption"),
 	GET_UNSET("logging"), GET_UNSET("replication"),
 	GET_UNSET("website"),
-	LATER(HTTP_GET, S3_BUCKET, "analytics", AUTH_OWN), LATER(HTTP_GET, S3_BUCKET, "inventory", AUTH_OWN),
-	LATER(HTTP_GET, S3_BUCKET, "metrics", AUTH_OWN), LATER(HTTP_GET, S3_BUCKET, "intelligent-tiering", AUTH_OWN),
 
 	{ "PutBucketTagging", HTTP_PUT, S3_BUCKET, "tagging", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_bucket_tags_put },
 	{ "PutBucketAcl", HTTP_PUT, S3_BUCKET, "acl", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_bucket_acl_put },
-	PUT_LATER("accelerate"), PUT_LATER("analytics"), PUT_LATER("encryption"),
-	PUT_LATER("intelligent-tiering"), PUT_LATER("inventory"),
-	PUT_LATER("metrics"), PUT_LATER("replication"),
-	PUT_LATER("website"),
 
 	{ "DeleteBucketTagging", HTTP_DELETE, S3_BUCKET, "tagging", NULL, AUTH_OWN, S3_BODY_NONE, true, NULL, s3_bucket_tags_delete },
 	DELETE_UNSET("encryption"),
@@ -79,7 +70,6 @@ static const struct s3_op ops[] = {
 	{ "GetObjectAttributes", HTTP_GET, S3_OBJECT, "attributes", NULL, AUTH_READ, S3_BODY_NONE, false, NULL, s3_object_attributes },
 	{ "GetObjectRetention", HTTP_GET, S3_OBJECT, "retention", NULL, AUTH_READ, S3_BODY_NONE, false, NULL, s3_retention_get },
 	{ "GetObjectLegalHold", HTTP_GET, S3_OBJECT, "legal-hold", NULL, AUTH_READ, S3_BODY_NONE, false, NULL, s3_hold_get },
-	LATER(HTTP_GET, S3_OBJECT, "torrent", AUTH_READ),
 	{ "GetObject", HTTP_GET, S3_OBJECT, NULL, NULL, AUTH_READ, S3_BODY_NONE, false, NULL, s3_object_get },
 	{ "HeadObject", HTTP_HEAD, S3_OBJECT, NULL, NULL, AUTH_READ, S3_BODY_NONE, false, NULL, s3_object_head },
 
@@ -98,13 +88,38 @@ static const struct s3_op ops[] = {
 
 	{ "CreateMultipartUpload", HTTP_POST, S3_OBJECT, "uploads", NULL, AUTH_WRITE, S3_BODY_SMALL, true, NULL, s3_upload_create },
 	{ "CompleteMultipartUpload", HTTP_POST, S3_OBJECT, "uploadId", NULL, AUTH_WRITE, S3_BODY_SMALL, true, NULL, s3_upload_complete },
-	LATER(HTTP_POST, S3_OBJECT, "restore", AUTH_WRITE), LATER(HTTP_POST, S3_OBJECT, "select", AUTH_READ),
 };
 
 static const struct s3_op none = {
 	"none", HTTP_OTHER, S3_SERVICE, NULL, NULL, 0, S3_BODY_NONE, false, NULL, s3_not_allowed
 };
+static const struct s3_op later[] = {
+	[S3_BUCKET] = { "later", HTTP_OTHER, S3_BUCKET, NULL, NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_not_implemented },
+	[S3_OBJECT] = { "later", HTTP_OTHER, S3_OBJECT, NULL, NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_not_implemented },
+};
+
+// Members that name an operation: Amazon S3 API Reference, Actions.
+static const char *const members[] = {
+	"abac", "accelerate", "acl", "analytics", "annotation", "attributes", "cors", "delete", "encryption",
+	"intelligent-tiering", "inventory", "legal-hold", "lifecycle", "location", "logging", "metadataAnnotationTable",
+	"metadataConfiguration", "metadataInventoryTable", "metadataJournalTable", "metadataTable", "metrics",
+	"notification", "object-lock", "ownershipControls", "policy", "policyStatus", "publicAccessBlock",
+	"renameObject", "replication", "requestPayment", "restore", "retention", "select", "session", "tagging",
+	"torrent", "uploads", "versioning", "versions", "website",
+};
 // clang-format on
+
+// For a request that no line with a member fits.
+static const struct s3_op *plain(const struct s3_req *q, enum s3_level level,
+				 const struct s3_op *op)
+{
+	struct span ignored;
+
+	for (size_t i = 0; i < ARRAY_LEN(members) && level != S3_SERVICE; i++)
+		if (http_query(q->http, members[i], &ignored))
+			return &later[level];
+	return op;
+}
 
 const struct s3_op *s3_route(const struct s3_req *q)
 {
@@ -122,7 +137,7 @@ const struct s3_op *s3_route(const struct s3_req *q)
 		if (op->method == method && op->level == level &&
 		    (!op->sub || http_query(q->http, op->sub, &ignored)) &&
 		    (!op->header || http_header(q->http, op->header).p))
-			return op;
+			return op->sub ? op : plain(q, level, op);
 	}
-	return &none;
+	return plain(q, level, &none);
 }
