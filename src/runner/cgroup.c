@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const names[CGROUP_KINDS] = { "memory", "cpu", "cpuacct", "pids" };
+static const char *const names[CGROUP_KINDS] = { "memory", "cpu", "cpuacct", "pids", "freezer" };
 
 enum { TEXT_MAX = 1 << 20, CPU_PERIOD_US = 100000, VALUE_MAX = 4096, KEPT_BYTES_MAX = 1 << 20 };
 
@@ -152,6 +152,14 @@ static bool same_dir(int a, int b)
 	       x.st_ino == y.st_ino;
 }
 
+static void use_unified(struct cgroup_base *b, enum cgroup_kind k, int mine)
+{
+	if (b->at[k].dir >= 0)
+		return;
+	b->at[k].dir = fcntl(mine, F_DUPFD_CLOEXEC, 3);
+	b->at[k].v2 = true;
+}
+
 // Version 2: our group needs the controllers switched on in its parent, which must hold no processes of its
 // own (unless it is the root of the tree); so the runner itself moves into a leaf first.
 static void open_unified(struct cgroup_base *b, const char *name, struct span mountinfo,
@@ -165,10 +173,10 @@ static void open_unified(struct cgroup_base *b, const char *name, struct span mo
 	if (own < 0)
 		return;
 	for (int k = 0; k < CGROUP_KINDS; k++)
-		if (b->at[k].dir < 0 && k != CGROUP_CPUACCT &&
+		if (b->at[k].dir < 0 &&
 		    has_word(get(own, "cgroup.controllers", text), ' ', names[k]))
 			any = true;
-	if (!any)
+	if (!any && b->at[CGROUP_FREEZER].dir >= 0)
 		return;
 	mine = make_dir(own, name);
 	if (mine < 0)
@@ -176,7 +184,7 @@ static void open_unified(struct cgroup_base *b, const char *name, struct span mo
 	for (int k = 0; k < CGROUP_KINDS; k++) {
 		char on[32];
 
-		if (b->at[k].dir >= 0 || k == CGROUP_CPUACCT ||
+		if (b->at[k].dir >= 0 ||
 		    !has_word(get(own, "cgroup.controllers", text), ' ', names[k]))
 			continue;
 		snprintf(on, sizeof(on), "+%s", names[k]);
@@ -189,14 +197,13 @@ static void open_unified(struct cgroup_base *b, const char *name, struct span mo
 		}
 		if (put(mine, "cgroup.subtree_control", on) < 0)
 			continue;
-		b->at[k].dir = fcntl(mine, F_DUPFD_CLOEXEC, 3);
-		b->at[k].v2 = true;
+		use_unified(b, (enum cgroup_kind)k, mine);
 	}
-	// cpu.stat is there in every group, with or without a controller.
-	if (b->at[CGROUP_CPUACCT].dir < 0) {
-		b->at[CGROUP_CPUACCT].dir = fcntl(mine, F_DUPFD_CLOEXEC, 3);
-		b->at[CGROUP_CPUACCT].v2 = true;
-	}
+	// cpu.stat and cgroup.freeze are there in every group, with or without a controller.
+	if (any)
+		use_unified(b, CGROUP_CPUACCT, mine);
+	if (faccessat(mine, "cgroup.freeze", W_OK, 0) == 0)
+		use_unified(b, CGROUP_FREEZER, mine);
 }
 
 void cgroup_open(struct cgroup_base *b, const char *name, struct span mountinfo, struct span self)
@@ -296,6 +303,7 @@ static int limit_one(const struct cgroup_base *b, const struct cgroup_job *j, en
 	case CGROUP_PIDS:
 		return l->pids_max ? put_u64(dir, "pids.max", l->pids_max) : 0;
 	case CGROUP_CPUACCT:
+	case CGROUP_FREEZER:
 	case CGROUP_KINDS:
 		break;
 	}
@@ -309,7 +317,7 @@ int cgroup_job_make(const struct cgroup_base *b, const char *name, const struct 
 	out->limits = *l;
 	snprintf(out->name, sizeof(out->name), "%s", name);
 	for (int k = 0; k < CGROUP_KINDS; k++) {
-		if (b->at[k].dir < 0)
+		if (b->at[k].dir < 0 || (k == CGROUP_FREEZER && !l->freezer))
 			continue;
 		if (b->at[k].alias == k) {
 			out->dir[k] = make_dir(b->at[k].dir, name);
@@ -363,12 +371,43 @@ void cgroup_job_usage(const struct cgroup_base *b, const struct cgroup_job *j,
 						       : get_u64(c, "cpuacct.usage") / 1000;
 }
 
+// The folder that freezes the job, or -1.
+static int freezer_of(const struct cgroup_base *b, const struct cgroup_job *j)
+{
+	if (!j->limits.freezer || b->at[CGROUP_FREEZER].dir < 0)
+		return -1;
+	return j->dir[b->at[CGROUP_FREEZER].alias];
+}
+
+static int set_frozen(const struct cgroup_base *b, int dir, bool on)
+{
+	return b->at[CGROUP_FREEZER].v2 ? put(dir, "cgroup.freeze", on ? "1" : "0")
+					: put(dir, "freezer.state", on ? "FROZEN" : "THAWED");
+}
+
+int cgroup_job_freeze(const struct cgroup_base *b, const struct cgroup_job *j, struct err *e)
+{
+	int dir = freezer_of(b, j);
+
+	if (dir < 0)
+		return err_set(e, ERR_UNSUPPORTED, "there is no freezer control group");
+	return set_frozen(b, dir, true) < 0 ? err_sys(e, ERR_IO, errno, "freeze") : 0;
+}
+
+void cgroup_job_thaw(const struct cgroup_base *b, const struct cgroup_job *j)
+{
+	int dir = freezer_of(b, j);
+
+	if (dir >= 0)
+		(void)set_frozen(b, dir, false);
+}
+
 bool cgroup_job_reset(const struct cgroup_base *b, const struct cgroup_job *j)
 {
 	char text[VALUE_MAX];
 
 	for (int k = 0; k < CGROUP_KINDS; k++)
-		if (b->at[k].dir >= 0 &&
+		if (b->at[k].dir >= 0 && (k != CGROUP_FREEZER || j->limits.freezer) &&
 		    (b->at[k].v2 || (b->at[k].alias == k && get(j->dir[k], "tasks", text).n)))
 			return false;
 	if (b->at[CGROUP_MEMORY].dir >= 0) {
@@ -393,6 +432,18 @@ void cgroup_job_close(struct cgroup_job *j)
 	j->unified = -1;
 }
 
+// What a shim that was killed left frozen could not die.
+static void thaw_left(const struct cgroup_base *b, const char *name)
+{
+	auto_fd int dir = b->at[CGROUP_FREEZER].dir < 0
+				  ? -1
+				  : openat(b->at[CGROUP_FREEZER].dir, name,
+					   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir >= 0)
+		(void)set_frozen(b, dir, false);
+}
+
 bool cgroup_remove(const struct cgroup_base *b, const char *name)
 {
 	bool gone = true;
@@ -401,6 +452,8 @@ bool cgroup_remove(const struct cgroup_base *b, const char *name)
 		if (b->at[k].dir >= 0 && b->at[k].alias == k &&
 		    unlinkat(b->at[k].dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			gone = false;
+	if (!gone)
+		thaw_left(b, name);
 	return gone;
 }
 
@@ -411,8 +464,10 @@ static bool in_use(int parent, const char *name)
 	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
 }
 
-void cgroup_sweep(const struct cgroup_base *b)
+bool cgroup_sweep(const struct cgroup_base *b)
 {
+	bool gone = true;
+
 	for (int k = 0; k < CGROUP_KINDS; k++) {
 		int fd = b->at[k].dir < 0 || b->at[k].alias != k
 				 ? -1
@@ -426,7 +481,8 @@ void cgroup_sweep(const struct cgroup_base *b)
 		}
 		while ((d = readdir(list)))
 			if (d->d_type == DT_DIR && d->d_name[0] != '.' && !in_use(fd, d->d_name))
-				cgroup_remove(b, d->d_name);
+				gone = cgroup_remove(b, d->d_name) && gone;
 		closedir(list);
 	}
+	return gone;
 }

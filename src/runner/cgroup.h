@@ -12,7 +12,14 @@
 #include <stdint.h>
 
 enum { CGROUP_NAME_MAX = 48 };
-enum cgroup_kind { CGROUP_MEMORY, CGROUP_CPU, CGROUP_CPUACCT, CGROUP_PIDS, CGROUP_KINDS };
+enum cgroup_kind {
+	CGROUP_MEMORY,
+	CGROUP_CPU,
+	CGROUP_CPUACCT,
+	CGROUP_PIDS,
+	CGROUP_FREEZER, // for the jobs that want it
+	CGROUP_KINDS
+};
 
 // Zeroed with dir = -1 everywhere is "none".
 struct cgroup_base {
@@ -27,6 +34,7 @@ struct cgroup_limits {
 	uint64_t memory_bytes; // 0 = none
 	uint32_t cpu_millis;
 	uint32_t pids_max;
+	bool freezer; // it may be frozen, where that can be
 };
 
 struct cgroup_usage {
@@ -43,7 +51,7 @@ struct cgroup_job {
 };
 #define CGROUP_JOB_NONE                                                                            \
 	{                                                                                          \
-		.dir = { -1, -1, -1, -1 }, .enter = { -1, -1, -1, -1 }, .unified = -1              \
+		.dir = { -1, -1, -1, -1, -1 }, .enter = { -1, -1, -1, -1, -1 }, .unified = -1      \
 	}
 
 // Finds the hierarchies from the texts of /proc/self/mountinfo and /proc/self/cgroup and makes the group
@@ -60,13 +68,19 @@ must_check int cgroup_job_make(const struct cgroup_base *b, const char *name,
 must_check int cgroup_job_enter(const struct cgroup_job *j, struct err *e);
 void cgroup_job_usage(const struct cgroup_base *b, const struct cgroup_job *j,
 		      struct cgroup_usage *out);
+// Nothing in it runs until it is thawed. With version 1 a signal that kills waits for that, too. ERR_UNSUPPORTED: there
+// is no freezer here, or the groups were made without; ERR_IO.
+must_check int cgroup_job_freeze(const struct cgroup_base *b, const struct cgroup_job *j,
+				 struct err *e);
+void cgroup_job_thaw(const struct cgroup_base *b, const struct cgroup_job *j);
 // After the end: makes the groups as if new, for another job with the same limits. False when they cannot be:
 // version 2 keeps its counts, and memory that the job left in the page cache would be the next one's.
 bool cgroup_job_reset(const struct cgroup_base *b, const struct cgroup_job *j);
 void cgroup_job_close(struct cgroup_job *j);
 
-// Removes the groups of that name. False while something in them is still dying: try again soon.
+// Removes the groups of that name, and thaws what is left in them. False while something in them is still dying: try
+// again soon.
 bool cgroup_remove(const struct cgroup_base *b, const char *name);
 
-// Removes all groups that nobody has in use.
-void cgroup_sweep(const struct cgroup_base *b);
+// Removes all groups that nobody has in use. False while something in them is still dying.
+bool cgroup_sweep(const struct cgroup_base *b);

@@ -289,7 +289,7 @@ static void on_start(struct runner *r, const struct proto_start *m, const int *f
 	struct err e = { 0 };
 	// One more process for pid 1, which is ours.
 	const struct cgroup_limits limits = { m->memory_bytes, m->cpu_millis,
-					      m->pids_max ? m->pids_max + 1 : 0 };
+					      m->pids_max ? m->pids_max + 1 : 0, m->freezer };
 	struct cgroup_job group = CGROUP_JOB_NONE;
 	char name[JOBDIR_NAME_MAX];
 	int dir, net = -1;
@@ -476,13 +476,19 @@ static void on_note(struct runner *r)
 	}
 }
 
+static void sweep_soon(struct runner *r)
+{
+	r->sweep_ns = clock_mono_ns() + SWEEP_MS * NS_PER_MS;
+}
+
 static void shim_ended(struct runner *r, struct job *j, int status)
 {
 	if (status == SHIM_CLEAN || status == SHIM_GROUP_REMOVED) {
 		world_net_put(&r->world, j->net);
 		j->net = -1;
 	} else {
-		r->sweep_ns = clock_mono_ns() + SWEEP_MS * NS_PER_MS;
+		cgroup_job_thaw(&r->world.cgroups, &j->group); // else what is frozen never dies
+		sweep_soon(r);
 	}
 	world_group_put(&r->world, &j->group, status == SHIM_CLEAN);
 }
@@ -548,7 +554,7 @@ static void look_at_adopted(struct runner *r)
 				job_started(r, j, started);
 			continue;
 		}
-		r->sweep_ns = clock_mono_ns() + SWEEP_MS * NS_PER_MS;
+		sweep_soon(r);
 		job_ended(r, j);
 	}
 }
@@ -584,7 +590,8 @@ static int adopt_all(struct runner *r, struct err *e)
 			close(dir);
 	}
 	closedir(list);
-	cgroup_sweep(&r->world.cgroups);
+	if (!cgroup_sweep(&r->world.cgroups))
+		sweep_soon(r);
 	if (r->jobs.count)
 		log_info("runner", "found %zu running jobs", r->jobs.count);
 	return 0;
@@ -706,7 +713,8 @@ static void turn(struct runner *r)
 		hang_up(r);
 	if (r->sweep_ns && clock_mono_ns() >= r->sweep_ns) {
 		r->sweep_ns = 0;
-		cgroup_sweep(&r->world.cgroups);
+		if (!cgroup_sweep(&r->world.cgroups))
+			sweep_soon(r);
 	}
 }
 

@@ -201,6 +201,8 @@ int proto_check_start(const struct proto_start *m, size_t n, struct err *e)
 		return bad(e, "port");
 	if (m->shell > 1 || (m->shell && (m->warm || m->port)))
 		return bad(e, "shell");
+	if (m->freezer > 1 || (m->freezer && !m->warm && !m->port))
+		return bad(e, "freezer");
 	if (!amounts_ok(m))
 		return bad(e, "limit");
 	for (uint32_t i = 0; i < m->input_count; i++) {

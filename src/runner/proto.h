@@ -14,7 +14,7 @@
 
 enum {
 	PROTO_MAGIC = 0x4f534352,
-	PROTO_VERSION = 12,
+	PROTO_VERSION = 13,
 	PROTO_JOB_MAX = 80,   // with the NUL
 	PROTO_IMAGE_MAX = 80, // with the NUL
 	PROTO_NAME_MAX = 256,
@@ -126,6 +126,8 @@ struct proto_start {
 	// 1: a person's shell. It runs /oscar/shell/start.sh on three passed streams, which come behind the folders: ends
 	// of pipes, or a terminal, which it controls. It has no log, and a door, with which it ends.
 	uint32_t shell;
+	// 1: it may be frozen while it is idle, as runner/warm.h and runner/door.h say; only with `warm` or `port`.
+	uint32_t freezer;
 	struct proto_input input[]; // only those that there are travel; behind them the mounts
 };
 

@@ -48,6 +48,7 @@ static void kill_now(struct shim *s)
 {
 	if (!s->killed)
 		sys_pidfd_signal(s->box.pidfd, SIGKILL);
+	shim_thaw(s); // frozen it would not die; after the signal, so that it does nothing else
 	s->killed = true;
 	s->kill_ns = 0;
 }
@@ -64,6 +65,7 @@ void shim_end(struct shim *s, enum jobdir_outcome why, int64_t grace_ms, const c
 		return;
 	}
 	sys_pidfd_signal(s->box.pidfd, SIGTERM);
+	shim_thaw(s);
 	s->kill_ns = clock_mono_ns() + ms(grace_ms);
 }
 

@@ -20,7 +20,7 @@ struct shim {
 	bool log_full;
 	int64_t deadline_ns, kill_ns, look_ns, door_ns; // monotonic, 0 = none
 	uint32_t ending; // enum jobdir_outcome of our own will, 0 = none yet
-	bool killed, reaped, reported, ready;
+	bool killed, reaped, reported, ready, frozen;
 	int status;	    // of the script, as wait() gives it
 	struct rusage used; // of the sandbox, without control groups
 	struct jobdir_exit exit;
@@ -65,6 +65,11 @@ void shim_progress_turn(struct shim *s, struct pollfd *p);
 void shim_progress_rest(struct shim *s);   // all that is left, now
 void shim_progress_log(struct shim *s);	   // its last words, as a line in the log
 void shim_progress_forget(struct shim *s); // the next call begins without
+
+// shimfreeze.c: nothing of the sandbox runs until it is thawed, which ending it does, too. ERR_UNSUPPORTED: there is no
+// freezer; ERR_CONFLICT: it ends; ERR_IO.
+must_check int shim_freeze(struct shim *s, struct err *e);
+void shim_thaw(struct shim *s);
 
 // shimwarm.c: until pid 1 is dead.
 void warm_serve(struct shim *s, int listener);

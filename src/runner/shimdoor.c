@@ -82,13 +82,21 @@ static void daemon_gone(struct shim *s, struct pollfd *daemon)
 
 static void serve_daemon(struct shim *s, struct pollfd *daemon)
 {
-	struct err e = { 0 };
+	struct err e = { 0 }, why = { 0 };
 	int asked = door_asked(daemon->fd, &e), bad = 0;
 
-	if (asked > 0) {
+	if (asked == DOOR_DIAL) {
+		shim_thaw(s);
 		auto_fd int fd = connect_inside(s->job->start->port);
 
-		bad = door_answer(daemon->fd, fd, fd < 0 ? errno : 0, &e);
+		bad = door_answer(daemon->fd, DOOR_DIAL, fd, fd < 0 ? errno : 0, &e);
+	} else if (asked == DOOR_FREEZE) {
+		int sys = shim_freeze(s, &why) == 0	? 0
+			  : why.code == ERR_UNSUPPORTED ? EOPNOTSUPP
+			  : why.sys			? why.sys
+							: EBUSY;
+
+		bad = door_answer(daemon->fd, DOOR_FREEZE, -1, sys, &e);
 	}
 	if (asked < 0 || bad < 0)
 		daemon_gone(s, daemon);

@@ -25,6 +25,9 @@ static void set_outcome(struct shim *s, const struct cgroup_usage *u)
 			 (unsigned long long)(s->job->start->memory_bytes >> 20));
 	} else if (s->ending) {
 		return;
+	} else if (!s->reported && !x->started_wall_ns && s->job->start->warm) {
+		x->outcome = JOBDIR_LOST; // it may run in the next one
+		snprintf(x->reason, sizeof(x->reason), "lost: the kept sandbox ended");
 	} else if (!s->reported && !x->started_wall_ns) {
 		x->outcome = JOBDIR_SETUP_FAILED;
 		snprintf(x->reason, sizeof(x->reason), "the sandbox ended before the script began");

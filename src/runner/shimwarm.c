@@ -80,6 +80,7 @@ static int begin_call(struct warm *w, const int fds[static 3], struct err *e)
 	struct shim *s = w->shim;
 	auto_fd int out = -1, err = -1;
 
+	shim_thaw(s);
 	forget_call(s);
 	s->log = fds[2];
 	shim_log_begin(s);
@@ -95,6 +96,15 @@ static int begin_call(struct warm *w, const int fds[static 3], struct err *e)
 	return warm_send(s->box.calls, &m, (const int[]){ fds[0], fds[1], out, err }, 4, e);
 }
 
+// Where that cannot be it stays as it is, unsaid: the runner's limits say so.
+static void freeze(struct warm *w)
+{
+	struct err ignored = { 0 };
+
+	if (shim_freeze(w->shim, &ignored) == 0)
+		tell(w, WARM_FROZEN, true);
+}
+
 static void take_driver(struct warm *w)
 {
 	struct shim *s = w->shim;
@@ -105,6 +115,8 @@ static void take_driver(struct warm *w)
 
 	if (got > 0 && m.kind == WARM_CANCEL && w->busy) {
 		shim_cancel(s);
+	} else if (got > 0 && m.kind == WARM_FREEZE && !w->busy && s->ready) {
+		freeze(w);
 	} else if (got > 0 && m.kind == WARM_CALL) {
 		if (w->busy || !s->ready)
 			shim_end(s, JOBDIR_STOPPED, 0, "two calls at once");

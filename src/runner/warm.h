@@ -1,7 +1,7 @@
 // runner/warm: what the driver and the shim of a kept sandbox say to each other, over the socket `call` in the
 // sandbox's folder (SEQPACKET, one message a packet, host byte order, both on one machine).
-// Order: the driver connects once; then for each call CALL, perhaps CANCEL, and back STARTED and ENDED. The shim ends
-// its sandbox when the driver hangs up. Descriptors travel with CALL: what the script reads on standard input, its
+// Order: the driver connects once; then for each call CALL, perhaps CANCEL, and back STARTED and ENDED. Between two
+// calls FREEZE, and back FROZEN, where that can be. The shim ends its sandbox when the driver hangs up. Descriptors travel with CALL: what the script reads on standard input, its
 // environment (NUL-terminated strings), the log to append to. The shim passes the first two on to pid 1 of the
 // sandbox with the pipes for what the script prints, by the same form.
 // Threads: safe. SPDX-License-Identifier: Apache-2.0
@@ -17,6 +17,8 @@ enum warm_kind {
 	WARM_CANCEL,   // the call that runs
 	WARM_STARTED,  // exit.started_wall_ns
 	WARM_ENDED,    // exit; reusable
+	WARM_FREEZE,   // it is idle: nothing in it shall run before the next CALL
+	WARM_FROZEN,   // it is so
 };
 
 struct warm_message {

@@ -179,6 +179,8 @@ static void name_limits(struct world *w)
 		add_limit(w, "memory is watched ten times a second, not held: no control group");
 	if (w->cgroups.at[CGROUP_CPU].dir < 0)
 		add_limit(w, "cpu is limited to whole cores");
+	if (w->cgroups.at[CGROUP_FREEZER].dir < 0)
+		add_limit(w, "idle sandboxes are not frozen: no control group");
 	add_limit(w, "output is checked four times a second");
 }
 
@@ -315,7 +317,7 @@ int world_group_get(struct world *w, const struct cgroup_limits *l, struct cgrou
 		const struct cgroup_limits *has = &w->groups[i].limits;
 
 		if (has->memory_bytes != l->memory_bytes || has->cpu_millis != l->cpu_millis ||
-		    has->pids_max != l->pids_max)
+		    has->pids_max != l->pids_max || has->freezer != l->freezer)
 			continue;
 		*out = w->groups[i];
 		memmove(&w->groups[i], &w->groups[i + 1],

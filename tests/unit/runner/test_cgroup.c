@@ -57,7 +57,7 @@ static void assert_text(const char *path, const char *want)
 	assert_string_equal(b.p ? b.p : "", want);
 }
 
-static const struct cgroup_limits limits = { UINT64_C(64) << 20, 250, 33 };
+static const struct cgroup_limits limits = { UINT64_C(64) << 20, 250, 33, true };
 
 // In a real hierarchy the files come with the folder; here they are put there before.
 static void version_2_gets_its_limits(void **state unused_arg)
@@ -71,10 +71,11 @@ static void version_2_gets_its_limits(void **state unused_arg)
 	put("u/user/cgroup.controllers", "cpuset cpu io memory pids\n");
 	put("u/user/cgroup.subtree_control", "");
 	put("u/user/own/cgroup.subtree_control", "");
+	put("u/user/own/cgroup.freeze", "0");
 	for (int i = 0; i < 6; i++) {
 		static const char *const files[] = { "memory.max",	 "memory.swap.max",
 						     "memory.oom.group", "cpu.max",
-						     "pids.max",	 "cgroup.procs" };
+						     "pids.max",	 "cgroup.freeze" };
 		auto_free char *path = mem_printf("u/user/own/j.1/%s", files[i]);
 
 		put(path, "");
@@ -101,6 +102,10 @@ static void version_2_gets_its_limits(void **state unused_arg)
 	assert_int_equal(u.memory_peak_bytes, 12345);
 	assert_int_equal(u.oom_kills, 3);
 	assert_int_equal(u.cpu_us, 777);
+	assert_int_equal(cgroup_job_freeze(&b, &j, &e), 0);
+	assert_text("u/user/own/j.1/cgroup.freeze", "1");
+	cgroup_job_thaw(&b, &j);
+	assert_text("u/user/own/j.1/cgroup.freeze", "0");
 	cgroup_job_close(&j);
 	cgroup_close(&b);
 }
@@ -156,6 +161,8 @@ static void a_mixed_machine_takes_each_where_it_is(void **state unused_arg)
 	assert_int_equal(u.oom_kills, 2);
 	assert_int_equal(u.cpu_us, 5000);
 	assert_false(cgroup_job_reset(&b, &j)); // the pids are counted by version 2
+	assert_int_equal(cgroup_job_freeze(&b, &j, &e), -1);
+	assert_int_equal(e.code, ERR_UNSUPPORTED);
 	cgroup_job_close(&j);
 	cgroup_close(&b);
 }
@@ -193,6 +200,57 @@ static void clean_groups_serve_again(void **state unused_arg)
 		assert_int_equal(cgroup_job_reset(&b, &j), rows[i].clean);
 	}
 	assert_text("m/own/j.1/memory.max_usage_in_bytes", "07"); // here the rest stays
+	cgroup_job_close(&j);
+	cgroup_close(&b);
+}
+
+// Only jobs that ask for it get the freezer's; beside version 1 that of version 2 needs no controller.
+static void what_is_idle_can_be_frozen(void **state unused_arg)
+{
+	const struct cgroup_limits plain = { 0 }, freezer = { .freezer = true };
+	struct cgroup_base b;
+	struct cgroup_job j;
+	struct err e = { 0 };
+	char mounts[300];
+
+	put("f/own/j.1/tasks", "");
+	put("f/own/j.1/freezer.state", "");
+	snprintf(mounts, sizeof(mounts), "35 31 0:32 / %s/f rw - cgroup cgroup rw,freezer\n", top);
+	cgroup_open(&b, "own", span_of(mounts), SPAN("6:freezer:/\n"));
+	assert_int_equal(cgroup_job_make(&b, "j.1", &plain, &j, &e), 0);
+	assert_int_equal(cgroup_job_freeze(&b, &j, &e), -1);
+	assert_int_equal(e.code, ERR_UNSUPPORTED);
+	cgroup_job_close(&j);
+	assert_int_equal(cgroup_job_make(&b, "j.1", &freezer, &j, &e), 0);
+	assert_int_equal(cgroup_job_enter(&j, &e), 0);
+	assert_text("f/own/j.1/tasks", "0");
+	put("f/own/j.1/tasks", "");
+	assert_int_equal(cgroup_job_freeze(&b, &j, &e), 0);
+	assert_text("f/own/j.1/freezer.state", "FROZEN");
+	cgroup_job_thaw(&b, &j);
+	assert_text("f/own/j.1/freezer.state", "THAWED");
+	assert_true(cgroup_job_reset(&b, &j));
+	// What a dead shim left is thawed, or it could not be removed: here never, for a file is in it.
+	put("f/own/j.1/freezer.state", "FROZEN");
+	cgroup_job_close(&j);
+	assert_false(cgroup_sweep(&b));
+	assert_text("f/own/j.1/freezer.state", "THAWED");
+	cgroup_close(&b);
+
+	put("u/cgroup.controllers", "hugetlb\n");
+	put("u/own/cgroup.freeze", "0");
+	put("u/own/j.1/cgroup.freeze", "0");
+	snprintf(mounts, sizeof(mounts), "37 31 0:34 / %s/u rw,relatime - cgroup2 none rw\n", top);
+	cgroup_open(&b, "own", span_of(mounts), SPAN("0::/\n"));
+	assert_true(b.at[CGROUP_FREEZER].v2);
+	assert_int_equal(b.at[CGROUP_CPUACCT].dir, -1);
+	assert_int_equal(cgroup_job_make(&b, "j.1", &plain, &j, &e), 0);
+	assert_int_equal(j.unified, -1);
+	cgroup_job_close(&j);
+	assert_int_equal(cgroup_job_make(&b, "j.1", &freezer, &j, &e), 0);
+	assert_true(j.unified >= 0); // born inside
+	assert_int_equal(cgroup_job_freeze(&b, &j, &e), 0);
+	assert_text("u/own/j.1/cgroup.freeze", "1");
 	cgroup_job_close(&j);
 	cgroup_close(&b);
 }
@@ -236,7 +294,7 @@ static void leftovers_are_swept(void **state unused_arg)
 	auto_fd int lock = open(held, O_RDONLY | O_DIRECTORY);
 
 	assert_int_equal(flock(lock, LOCK_EX), 0);
-	cgroup_sweep(&b);
+	assert_true(cgroup_sweep(&b));
 	auto_free char *gone = mem_printf("%s/s/own/gone.1", top);
 	auto_free char *kept = mem_printf("%s/s/own/keep.1", top);
 
@@ -253,6 +311,7 @@ int main(void)
 		IN_PLACE(version_2_gets_its_limits),
 		IN_PLACE(a_mixed_machine_takes_each_where_it_is),
 		IN_PLACE(clean_groups_serve_again),
+		IN_PLACE(what_is_idle_can_be_frozen),
 		IN_PLACE(a_machine_without_them_has_none),
 		IN_PLACE(leftovers_are_swept),
 	};

@@ -48,6 +48,16 @@ static void a_good_start_passes(void **state unused_arg)
 	assert_int_equal(proto_check_start(m, sizeof(*m), &e), 0);
 	m->port = 65536;
 	assert_int_equal(proto_check_start(m, sizeof(*m), &e), -1);
+	m->port = 80; // what may be frozen is a server or kept
+	m->freezer = 1;
+	assert_int_equal(proto_check_start(m, sizeof(*m), &e), 0);
+	m->port = 0;
+	assert_int_equal(proto_check_start(m, sizeof(*m), &e), -1);
+	m->warm = 1;
+	assert_int_equal(proto_check_start(m, sizeof(*m), &e), 0);
+	m->freezer = 2;
+	assert_int_equal(proto_check_start(m, sizeof(*m), &e), -1);
+	m->freezer = m->warm = 0;
 	m->port = 80; // a server is no kept sandbox, and never on the machine's own network
 	m->warm = 1;
 	assert_int_equal(proto_check_start(m, sizeof(*m), &e), -1);
