@@ -53,6 +53,11 @@ struct exec_keep {
 	int64_t service, revision, owner;
 	unsigned count;	 // at most; calls beyond run as others
 	int64_t idle_ms; // then it ends
+	int64_t freeze_ms; // then nothing in it runs until its next call, where that can be; 0 = never
+};
+
+struct exec_kept {
+	unsigned busy, idle, frozen; // each is one of them
 };
 
 // A folder of the machine that the script sees, read-only.
@@ -111,6 +116,7 @@ struct exec_spec {
 	// The script is a server that listens at this port of its own loopback, and runs until it is ended; 0 = a job.
 	// Its log keeps what came last. Only with EXEC_NETWORK_NONE.
 	uint16_t port;
+	bool freeze;			// with `port`: freeze() may be asked for
 	const struct exec_keep *keep;	// NULL = a sandbox of its own
 	const struct exec_shell *shell; // NULL = none; without `port` and `keep`
 };
@@ -216,6 +222,13 @@ struct exec_ops {
 	// Another connection to its port, the caller's, which does not block. May take a second; one caller at a time for
 	// each door. ERR_UNAVAILABLE: nobody listens; ERR_BUSY, ERR_TIMEOUT: it, or the way to it, does not answer.
 	must_check int (*dial)(struct exec_driver *d, int door, struct err *e);
+
+	// Until the next dial() nothing of the server runs, at once. ERR_UNSUPPORTED where that cannot be; ERR_UNAVAILABLE,
+	// ERR_TIMEOUT, ERR_IO. NULL where it never can.
+	must_check int (*freeze)(struct exec_driver *d, int door, struct err *e);
+
+	// How many kept sandboxes there are now. NULL where none are kept.
+	void (*count_kept)(struct exec_driver *d, struct exec_kept *out);
 
 	void (*capacity)(struct exec_driver *d, struct exec_capacity *out);
 

@@ -74,6 +74,7 @@ must_check int box_connect(int dir, const char *name, struct err *e);
 must_check int box_open_door(struct exec_driver *base, const char *id, unsigned attempt,
 			     struct err *e);
 must_check int box_dial(struct exec_driver *base, int door, struct err *e);
+must_check int box_freeze(struct exec_driver *base, int door, struct err *e);
 
 // submit.c: the operation of exec.h.
 must_check int box_submit(struct exec_driver *base, const struct exec_spec *s, struct err *e);

@@ -39,6 +39,11 @@ int box_open_door(struct exec_driver *base, const char *id, unsigned attempt, st
 	return got;
 }
 
+int box_freeze(struct exec_driver *base unused_arg, int door, struct err *e)
+{
+	return door_freeze(door, e);
+}
+
 int box_dial(struct exec_driver *base unused_arg, int door, struct err *e)
 {
 	return door_dial(door, e);

@@ -42,6 +42,7 @@ static int set_limits(struct proto_start *m, const struct exec_spec *s, struct e
 	m->grace_ms = s->grace_ms;
 	m->warm = s->keep != NULL;
 	m->port = s->port;
+	m->freezer = s->keep ? s->keep->freeze_ms > 0 : s->freeze;
 	m->shell = s->shell != NULL;
 	m->network = s->network == EXEC_NETWORK_HOST  ? PROTO_NETWORK_HOST
 		     : s->network == EXEC_NETWORK_NAT ? PROTO_NETWORK_NAT

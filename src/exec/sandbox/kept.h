@@ -60,5 +60,6 @@ bool kept_gone(struct kept_pool *p, const char *id, const struct jobdir_exit *x)
 size_t kept_poll(struct kept_pool *p, struct pollfd out[static KEPT_MAX]);
 void kept_turn(struct kept_pool *p, const struct pollfd *polled, size_t n);
 bool kept_ending(struct kept_pool *p, char id[static PROTO_JOB_MAX]);
-// When (monotonic) the next idle one is to be ended, 0 = none.
+void kept_count(struct kept_pool *p, struct exec_kept *out);
+// When (monotonic) the next idle one is to be frozen or ended, 0 = none.
 int64_t kept_due(struct kept_pool *p);

@@ -123,6 +123,11 @@ static void sandbox_retire(struct exec_driver *base, int64_t service)
 	box_wake(d);
 }
 
+static void sandbox_count_kept(struct exec_driver *base, struct exec_kept *out)
+{
+	kept_count(&self(base)->kept, out);
+}
+
 static int sandbox_cancel(struct exec_driver *base, const char *id, unsigned attempt, struct err *e)
 {
 	struct sandbox_driver *d = self(base);
@@ -414,6 +419,8 @@ static const struct exec_ops ops = {
 	.retire = sandbox_retire,
 	.open_door = box_open_door,
 	.dial = box_dial,
+	.freeze = box_freeze,
+	.count_kept = sandbox_count_kept,
 	.capacity = sandbox_capacity,
 	.close = sandbox_close,
 };

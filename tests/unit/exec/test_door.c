@@ -172,6 +172,107 @@ static void a_full_log_begins_anew(void **state)
 	assert_int_equal(b->driver->ops->forget(b->driver, "talks", 1, &e), 0);
 }
 
+// Counts for ever, in a file that can be looked at from outside; and answers.
+static const char worker[] =
+	"exec python3 -u -c '\n"
+	"import os, socketserver, threading\n"
+	"def work():\n"
+	"    out = os.open(\"/oscar/output/n\", os.O_WRONLY | os.O_CREAT)\n"
+	"    n = 0\n"
+	"    while True: n += 1; os.pwrite(out, b\"%d\" % n, 0)\n"
+	"threading.Thread(target=work, daemon=True).start()\n"
+	"class H(socketserver.StreamRequestHandler):\n"
+	"    def handle(self):\n"
+	"        for line in self.rfile: self.wfile.write(line)\n"
+	"class S(socketserver.ThreadingTCPServer): allow_reuse_address = True\n"
+	"S((\"127.0.0.1\", 8000), H).serve_forever()'\n";
+
+static char *work_of(struct bed *b, const char *job)
+{
+	auto_free char *path = mem_printf("%s/jobs/%s.1/oscar/output/n", b->data, job);
+	auto_buf struct buf text;
+	struct err e = { 0 };
+
+	buf_init(&text, 100);
+	if (file_read_path(AT_FDCWD, path, &text, &e) < 0)
+		fail_msg("%s", e.msg);
+	return buf_take(&text);
+}
+
+static bool works(struct bed *b, const char *job, int tries)
+{
+	auto_free char *before = work_of(b, job);
+
+	for (int i = 0; i < tries; i++) {
+		bed_pause_ms(10);
+		auto_free char *after = work_of(b, job);
+
+		if (strcmp(before, after) != 0)
+			return true;
+	}
+	return false;
+}
+
+// False where this machine cannot.
+static bool frozen(struct bed *b, int door)
+{
+	struct err e = { 0 };
+
+	if (b->driver->ops->freeze(b->driver, door, &e) == 0)
+		return true;
+	assert_int_equal(e.code, ERR_UNSUPPORTED);
+	return false;
+}
+
+static void a_frozen_server_does_nothing_until_it_is_asked(void **state)
+{
+	struct bed *b = *state;
+	struct exec_spec s = bed_spec("rests", worker);
+	struct bed_event ev;
+	struct err e = { 0 };
+
+	if (!b)
+		skip();
+	s.port = 8000;
+	s.timeout_ms = 0;
+	s.freeze = true;
+	auto_fd int door = open_door(b, &s);
+	auto_fd int one = dial(b, door);
+
+	ask(one, "first\n");
+	assert_true(works(b, s.job, 500));
+	if (!frozen(b, door))
+		skip();
+	assert_true(frozen(b, door));		  // again is the same
+	for (int i = 0; works(b, s.job, 10); i++) // it may take a moment until it stands still
+		assert_true(i < 50);
+	auto_fd int two = dial(b, door);
+
+	ask(two, "second\n");
+	ask(one, "third\n");
+	assert_true(works(b, s.job, 500));
+	assert_true(frozen(b, door));
+	assert_int_equal(b->driver->ops->cancel(b->driver, s.job, 1, &e), 0);
+	bed_wait(b, s.job, 1, true, &ev);
+	assert_outcome(ev.result, EXEC_CANCELLED);
+	bed_forget(b, s.job);
+
+	// Not without being said at the start; over its time, frozen or not, it ends.
+	s.job = "awake";
+	s.freeze = false;
+	auto_fd int other = open_door(b, &s);
+
+	assert_false(frozen(b, other));
+	s.job = "late";
+	s.freeze = true;
+	s.timeout_ms = 1500;
+	auto_fd int third = open_door(b, &s);
+
+	assert_true(frozen(b, third));
+	bed_wait(b, s.job, 1, true, &ev);
+	assert_outcome(ev.result, EXEC_TIMEOUT);
+}
+
 static void a_server_on_the_machines_network_is_refused(void **state)
 {
 	struct bed *b = *state;
@@ -192,6 +293,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_server_ends_when_its_door_is_closed),
 		cmocka_unit_test(a_second_visitor_finds_no_door),
 		cmocka_unit_test(a_full_log_begins_anew),
+		cmocka_unit_test(a_frozen_server_does_nothing_until_it_is_asked),
 		cmocka_unit_test(a_server_on_the_machines_network_is_refused),
 	};
 

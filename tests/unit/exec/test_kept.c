@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kept sandboxes as the driver sees them, with the test as their shim: what comes first does not matter.
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "exec/sandbox/kept.h"
@@ -76,6 +77,7 @@ static int teardown(void **state)
 // A call takes a new one, whose folder and socket are there then.
 static void begin(struct place *p)
 {
+	static const char *const folders[] = { "oscar", "oscar/output" };
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	bool fresh;
 
@@ -83,6 +85,11 @@ static void begin(struct place *p)
 	assert_true(fresh);
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s/%s.1", p->path, p->id);
 	assert_int_equal(mkdir(a.sun_path, 0700), 0);
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+		auto_free char *path = mem_printf("%s/%s.1/%s", p->path, p->id, folders[i]);
+
+		assert_int_equal(mkdir(path, 0700), 0);
+	}
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s/%s.1/" WARM_SOCKET, p->path, p->id);
 	p->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	assert_int_equal(bind(p->listener, (struct sockaddr *)&a, sizeof(a)), 0);
@@ -150,6 +157,76 @@ static void ready_before_it_is_laid_out(void **state)
 	assert_true(call_came(p));
 }
 
+static bool came(struct place *p, enum warm_kind kind)
+{
+	struct warm_message m;
+	struct err e = { 0 };
+
+	return warm_receive(p->shim, &m, NULL, 0, &e) > 0 && m.kind == kind;
+}
+
+static void say(struct place *p, enum warm_kind kind)
+{
+	struct warm_message m = { .magic = WARM_MAGIC, .kind = kind, .reusable = 1 };
+	struct err e = { 0 };
+
+	assert_int_equal(warm_send(p->shim, &m, NULL, 0, &e), 0);
+	turn(p);
+}
+
+static struct exec_kept counted(struct place *p)
+{
+	struct exec_kept n;
+
+	kept_count(&p->pool, &n);
+	return n;
+}
+
+// It is told so when it is due, once; the next call comes all the same.
+static void an_idle_one_is_frozen(void **state)
+{
+	struct place *p = *state;
+	char folder[JOBDIR_NAME_MAX], id[PROTO_JOB_MAX];
+	bool fresh;
+
+	p->key.freeze_ms = 40;
+	begin(p);
+	kept_ready(&p->pool, p->id);
+	prepare(p);
+	turn(p);
+	assert_true(call_came(p));
+	poll(NULL, 0, 60);
+	turn(p);
+	assert_false(came(p, WARM_FREEZE)); // it is busy
+	say(p, WARM_ENDED);
+	assert_string_equal(p->ended, CALL);
+	assert_int_equal(counted(p).busy, 1); // its call is not collected yet
+	assert_true(kept_forget(&p->pool, CALL, folder));
+	assert_int_equal(counted(p).idle, 1);
+	turn(p);
+	assert_false(came(p, WARM_FREEZE));
+	assert_true(kept_due(&p->pool) - clock_mono_ns() <= 40 * NS_PER_MS);
+	poll(NULL, 0, 60);
+	turn(p);
+	assert_true(came(p, WARM_FREEZE));
+	turn(p);
+	assert_false(came(p, WARM_FREEZE));
+	assert_true(kept_due(&p->pool) - clock_mono_ns() > 50 * NS_PER_S); // its end
+	assert_int_equal(counted(p).frozen, 0);				   // not known yet
+	say(p, WARM_FROZEN);
+	assert_int_equal(counted(p).frozen, 1);
+	assert_int_equal(counted(p).idle, 0);
+	assert_true(kept_take(&p->pool, &p->spec, CALL, id, &fresh));
+	assert_false(fresh);
+	assert_string_equal(id, p->id);
+	say(p, WARM_FROZEN); // too late
+	assert_int_equal(counted(p).frozen, 0);
+	prepare(p);
+	turn(p);
+	assert_true(call_came(p));
+	assert_int_equal(counted(p).busy, 1);
+}
+
 // A shim that is not there: the sandbox is to be ended, and then its call is told.
 static void nobody_listens(void **state)
 {
@@ -178,6 +255,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(laid_out_before_it_is_ready, setup, teardown),
 		cmocka_unit_test_setup_teardown(ready_before_it_is_laid_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_idle_one_is_frozen, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_listens, setup, teardown),
 	};
 
