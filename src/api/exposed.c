@@ -29,10 +29,10 @@ json_t *exposed_json(struct req *q, const struct service_def *d)
 	json_t *v;
 
 	expose_look(q->api->o.expose, d->id, &s);
-	v = json_pack("{s:s,s:s,s:s,s:i,s:i,s:s}", "service_name", d->fdl->name, "namespace",
+	v = json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:s}", "service_name", d->fdl->name, "namespace",
 		      "oscar-svc", "state", state_word(&s, d->fdl->expose.min), "active_instances",
-		      (int)s.ready, "affected_instances", (int)(s.ready + s.starting),
-		      "resource_kind", "exposed_service");
+		      (int)s.ready, "frozen_instances", (int)s.frozen, "affected_instances",
+		      (int)(s.ready + s.starting), "resource_kind", "exposed_service");
 	if (!s.ready && s.reason[0])
 		json_object_set_new(v, "reason", json_string(s.reason));
 	json_time(v, "last_transition_time", s.changed_ns);

@@ -90,6 +90,12 @@ static void add_dispatch(struct req *q, struct buf *b)
 		b,
 		"oscar_memory_bytes{kind=\"total\"} %llu\noscar_memory_bytes{kind=\"used\"} %llu\n",
 		(unsigned long long)u.memory_total, (unsigned long long)u.memory_used);
+	family(b, "oscar_kept_sandboxes", "gauge", "Sandboxes that stay for the next calls.");
+	buf_printf(
+		b,
+		"oscar_kept_sandboxes{state=\"busy\"} %u\noscar_kept_sandboxes{state=\"idle\"} %u\n"
+		"oscar_kept_sandboxes{state=\"frozen\"} %u\n",
+		u.kept.busy, u.kept.idle, u.kept.frozen);
 	add_histogram(b, "oscar_job_wait_seconds",
 		      "From a job's event to its script's first instruction, since the start.",
 		      &f->wait);
@@ -107,6 +113,8 @@ static void add_servers(struct req *q, struct buf *b)
 	family(b, "oscar_servers", "gauge", "Instances of exposed services.");
 	buf_printf(b, "oscar_servers{state=\"ready\"} %u\noscar_servers{state=\"starting\"} %u\n",
 		   t.ready, t.starting);
+	one(b, "oscar_servers_frozen", "gauge",
+	    "Of those that are ready, frozen until their next request.", t.frozen);
 	one(b, "oscar_server_requests_waiting", "gauge",
 	    "Requests to exposed services that wait for an instance.", t.waiting);
 	one(b, "oscar_server_requests_total", "counter",

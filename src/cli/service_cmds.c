@@ -257,6 +257,10 @@ int cli_service_deployment(struct cli *c, struct err *e)
 		cli_table_add(&t, cli_text(line, "timestamp"));
 		cli_table_add(&t, cli_text(line, "message"));
 	}
+	if (json_integer_value(json_object_get(state, "frozen_instances"))) {
+		cli_table_add(&t, "now");
+		cli_table_add(&t, "frozen until the next request");
+	}
 	if (*cli_text(state, "reason")) {
 		cli_table_add(&t, "now");
 		cli_table_add(&t, cli_text(state, "reason"));

@@ -577,6 +577,10 @@ void dispatch_close(struct dispatch *d)
 
 void dispatch_usage(struct dispatch *d, struct dispatch_usage *out)
 {
+	struct exec_kept kept = { 0 };
+
+	if (d->driver && d->driver->ops->count_kept)
+		d->driver->ops->count_kept(d->driver, &kept);
 	auto_lock held = lock_hold(&d->lock);
 
 	*out = (struct dispatch_usage){ .active = (unsigned)d->active.count,
@@ -584,6 +588,7 @@ void dispatch_usage(struct dispatch *d, struct dispatch_usage *out)
 					.cpu_millis_total = d->capacity.cpu_millis,
 					.memory_used = d->used.memory_bytes,
 					.memory_total = d->capacity.memory_bytes,
+					.kept = kept,
 					.driver = d->driver ? d->driver->ops->name : "none" };
 	memcpy(out->limits, d->capacity.limits, sizeof(out->limits));
 }

@@ -103,9 +103,10 @@ char *dispatch_server_id(struct dispatch *d, char out[static EXEC_JOB_ID_MAX]);
 must_check int dispatch_server_start(struct dispatch *d, const struct service_def *def,
 				     const char *id, struct err *e);
 void dispatch_server_end(struct dispatch *d, const char *id);
-// As open_door(), dial() and open_log() of exec.h.
+// As open_door(), dial(), freeze() and open_log() of exec.h.
 must_check int dispatch_server_door(struct dispatch *d, const char *id, struct err *e);
 must_check int dispatch_server_dial(struct dispatch *d, int door, struct err *e);
+must_check int dispatch_server_freeze(struct dispatch *d, int door, struct err *e);
 must_check int dispatch_server_log(struct dispatch *d, const char *id, struct err *e);
 // After `ended`: its log and folder go.
 void dispatch_server_forget(struct dispatch *d, const char *id);
@@ -206,7 +207,8 @@ struct dispatch_usage {
 	unsigned active;
 	uint32_t cpu_millis_used, cpu_millis_total;
 	uint64_t memory_used, memory_total;
-	char limits[256]; // what the driver cannot limit, "" = nothing
+	char limits[256];      // what the driver cannot limit, "" = nothing
+	struct exec_kept kept; // sandboxes that stay for the next calls
 	const char *driver;
 };
 void dispatch_usage(struct dispatch *d, struct dispatch_usage *out);

@@ -156,6 +156,7 @@ static int submit(struct dispatch *d, const struct service_def *def, const char 
 	spec.script = script;
 	spec.event = SPAN("");
 	spec.port = f->expose.port;
+	spec.freeze = f->freeze_after_s > 0;
 	return d->driver->ops->submit(d->driver, &spec, e);
 }
 
@@ -189,6 +190,13 @@ int dispatch_server_door(struct dispatch *d, const char *id, struct err *e)
 int dispatch_server_dial(struct dispatch *d, int door, struct err *e)
 {
 	return d->driver->ops->dial(d->driver, door, e);
+}
+
+int dispatch_server_freeze(struct dispatch *d, int door, struct err *e)
+{
+	return d->driver->ops->freeze ? d->driver->ops->freeze(d->driver, door, e)
+				      : err_set(e, ERR_UNSUPPORTED, "runtime %s freezes no servers",
+						d->driver->ops->name);
 }
 
 int dispatch_server_log(struct dispatch *d, const char *id, struct err *e)

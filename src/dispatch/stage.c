@@ -92,7 +92,8 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 					.revision = j->row.revision,
 					.owner = j->row.owner,
 					.count = f->keep_warm,
-					.idle_ms = f->idle_stop_s * 1000 };
+					.idle_ms = f->idle_stop_s * 1000,
+					.freeze_ms = f->freeze_after_s * 1000 };
 	auto_spec struct spec_draft draft = { .env_count = 0 };
 	auto_inputs struct inputs inputs = { .n = 0 };
 	struct exec_spec spec;

@@ -110,11 +110,12 @@ void expose_close(struct expose *x)
 
 // ---- looking and ordering ------------------------------------------------------------------------------
 
-static void count(const struct outlet *o, unsigned *ready, unsigned *starting)
+static void count(const struct outlet *o, unsigned *ready, unsigned *starting, unsigned *frozen)
 {
 	for (const struct instance *i = o->instances; i; i = i->next) {
 		*ready += i->state == I_READY && !i->ended;
 		*starting += i->state == I_STARTS;
+		*frozen += i->frozen && i->state == I_READY && !i->ended;
 	}
 }
 
@@ -124,7 +125,7 @@ void expose_totals(struct expose *x, struct expose_totals *out)
 
 	*out = (struct expose_totals){ .requests = x->requests };
 	for (const struct outlet *o = x->outlets; o; o = o->next) {
-		count(o, &out->ready, &out->starting);
+		count(o, &out->ready, &out->starting, &out->frozen);
 		out->waiting += o->waiting;
 	}
 }
@@ -139,7 +140,7 @@ void expose_look(struct expose *x, int64_t service, struct expose_state *out)
 		return;
 	*out = o->told;
 	out->stopped = o->stopped;
-	count(o, &out->ready, &out->starting);
+	count(o, &out->ready, &out->starting, &out->frozen);
 }
 
 void expose_order(struct expose *x, const struct service_def *def, enum expose_order order)

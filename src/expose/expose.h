@@ -1,7 +1,8 @@
 // expose: services that run servers. Starts, watches and ends their instances, and passes requests to
 // /system/services/NAME/exposed/… on to them, with bodies streamed both ways.
 // Purpose: an instance is a server of dispatch's: it takes room beside jobs for as long as it runs. Between
-//   expose.min_scale and max_scale of them run: one more when all are full and requests wait, one less after idle_stop
+//   expose.min_scale and max_scale of them run: one more when all are full and requests wait; one that has no request for
+//   freeze_after seconds is frozen until the next; one less after idle_stop
 //   seconds without a request; with min_scale 0 the first one begins with the first request. One that ended by itself
 //   begins again, after a pause that doubles.
 // Owner: struct expose owns the instances, the connections into them and the requests on their way. Threads: one for
@@ -44,6 +45,7 @@ void expose_close(struct expose *x);
 
 struct expose_state {
 	unsigned ready, starting; // instances
+	unsigned frozen;	  // of those that are ready
 	bool stopped;		  // by order
 	char reason[256];	  // why the last one ended or could not begin; "" = none did
 	int64_t changed_ns; // when an instance last began, became ready or ended (wall); 0 = never
@@ -53,7 +55,7 @@ void expose_look(struct expose *x, int64_t service, struct expose_state *out);
 
 // Of all services, and the requests since this process began.
 struct expose_totals {
-	unsigned ready, starting, waiting;
+	unsigned ready, starting, frozen, waiting;
 	uint64_t requests;
 };
 void expose_totals(struct expose *x, struct expose_totals *out);

@@ -206,6 +206,7 @@ static void dial_for(struct instance *i, struct expose *x, struct exchange *q)
 {
 	struct err e = { 0 };
 
+	i->frozen = false;
 	pthread_mutex_unlock(&x->lock);
 	q->conn = (struct conn){ dispatch_server_dial(x->o.dispatch, i->door, &e), false };
 	if (q->conn.fd >= 0) {
@@ -236,6 +237,33 @@ static void invite(struct instance *i)
 	}
 }
 
+static void close_idle(struct instance *i)
+{
+	while (i->idle_count)
+		file_close(i->idle[--i->idle_count].fd);
+}
+
+// Without a connection to it every request asks for one, and the shim thaws it before it makes one.
+static void rest(struct instance *i, struct expose *x)
+{
+	struct err e = { 0 };
+	int bad;
+
+	i->freeze = false;
+	if (i->active || i->end)
+		return;
+	close_idle(i);
+	i->frozen = true;
+	pthread_mutex_unlock(&x->lock);
+	bad = dispatch_server_freeze(x->o.dispatch, i->door, &e);
+	if (bad)
+		log_warn("expose", "%s: instance %s is not frozen: %s", i->def->fdl->name, i->id,
+			 e.msg);
+	pthread_mutex_lock(&x->lock);
+	i->unfreezable = bad;
+	i->frozen = i->frozen && !bad;
+}
+
 static void serve(struct instance *i, struct expose *x)
 {
 	struct outlet *o = i->outlet;
@@ -255,6 +283,8 @@ static void serve(struct instance *i, struct expose *x)
 			dial_for(i, x, q);
 		else if (i->ended || (i->end && (!i->active || clock_mono_ns() >= i->drain_by_ns)))
 			return;
+		else if (i->freeze)
+			rest(i, x);
 		else
 			lock_wait(&i->wake, &x->lock, i->end ? i->drain_by_ns : 0);
 	}
@@ -274,12 +304,6 @@ struct conn instance_take_idle(struct instance *i)
 		file_close(c.fd);
 	}
 	return (struct conn){ -1, false };
-}
-
-static void close_idle(struct instance *i)
-{
-	while (i->idle_count)
-		file_close(i->idle[--i->idle_count].fd);
 }
 
 // Its requests go to others, or begin to wait for one.
@@ -386,6 +410,12 @@ void instance_start(struct outlet *o, struct expose *x)
 	x->instances++;
 	note(o, NULL);
 	lock_thread_start(&i->thread, "expose-server", instance_main, i);
+}
+
+void instance_freeze(struct instance *i)
+{
+	i->freeze = true;
+	pthread_cond_signal(&i->wake);
 }
 
 void instance_end(struct instance *i, struct expose *x, bool at_once)

@@ -1,5 +1,6 @@
 // private: what the files of expose share.
-//   expose.c: life, looking and ordering; scale.c: how many instances, and which service has what; instance.c: one
+//   expose.c: life, looking and ordering; scale.c: which service has what instances, as
+//   plan.c decides; instance.c: one
 //   instance from its start to its end; exchange.c: a request on http's loops; upstream.c: the sockets that a request
 //   waits for, answers, and requests that take too long; forward.c: heads.
 // Who has a request: http's loop while it is not suspended; else the queue or the set of sockets in which it is, from
@@ -78,6 +79,8 @@ struct instance {
 	// [lock]
 	enum instance_state state;
 	bool submitted, started, ended, end;
+	// To be frozen, is frozen: it has no connection then, and making one thaws it; it cannot be.
+	bool freeze, frozen, unfreezable;
 	struct exec_result result;
 	unsigned active; // requests that have it
 	struct conn idle[IDLE_CONNS];
@@ -169,6 +172,8 @@ void instance_free(struct instance *i); // after its thread ended; the lock is n
 void instance_end(struct instance *i, struct expose *x, bool at_once);
 // With the lock held: a connection that waits for use, or fd < 0.
 struct conn instance_take_idle(struct instance *i);
+// With the lock held: nothing in it shall run until its next request, if none comes before.
+void instance_freeze(struct instance *i);
 void instance_dispatch_events(struct expose *x);
 
 // ---- scale.c -------------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "expose/plan.h"
 #include "expose/private.h"
 
-enum { LOOK_MS = 1000, FAILED_MAX = 64, SUCCESSOR_S = 10 };
+enum { LOOK_MS = 1000, FAILED_MAX = 64 };
 
 // ---- outlets, with the lock held -----------------------------------------------------------------------
 
@@ -49,15 +50,20 @@ bool scale_takes(const struct instance *i)
 	return i->state == I_READY && !i->end && !i->ended && i->active < i->def->fdl->expose.calls;
 }
 
+// One of an older revision serves until there is one of the newest. One that is frozen stays so if another is as idle.
+static bool is_better(const struct instance *a, const struct instance *b)
+{
+	if (a->def->revision != b->def->revision)
+		return a->def->revision > b->def->revision;
+	return a->active != b->active ? a->active < b->active : !a->frozen && b->frozen;
+}
+
 struct instance *scale_pick(const struct outlet *o)
 {
 	struct instance *best = NULL;
 
-	// One of an older revision serves until there is one of the newest.
 	for (struct instance *i = o->instances; i; i = i->next)
-		if (scale_takes(i) &&
-		    (!best || i->def->revision > best->def->revision ||
-		     (i->def->revision == best->def->revision && i->active < best->active)))
+		if (scale_takes(i) && (!best || is_better(i, best)))
 			best = i;
 	return best;
 }
@@ -138,16 +144,6 @@ static bool is_off(const struct outlet *o)
 	return o->deleted || o->paused || o->stopped || !o->def->fdl->expose.port || o->x->closing;
 }
 
-// Those that begin will take these requests.
-static unsigned starting(const struct outlet *o)
-{
-	unsigned n = 0;
-
-	for (const struct instance *i = o->instances; i; i = i->next)
-		n += i->state == I_STARTS && !i->end && i->def->revision == o->def->revision;
-	return n;
-}
-
 static unsigned alive(const struct outlet *o)
 {
 	unsigned n = 0;
@@ -158,35 +154,9 @@ static unsigned alive(const struct outlet *o)
 	return n;
 }
 
-static unsigned wanted(const struct outlet *o)
+static void start_more(struct expose *x, struct outlet *o, unsigned n)
 {
-	const struct fdl_expose *ex = &o->def->fdl->expose;
-	unsigned now = alive(o), more, sum;
-
-	if (is_off(o))
-		return 0;
-	// As many more as those that wait would fill beside those that begin.
-	more = (o->waiting + ex->calls - 1) / ex->calls;
-	more = more > starting(o) ? more - starting(o) : 0;
-	sum = now + more > ex->min ? now + more : ex->min;
-	return sum < ex->max ? sum : ex->max;
-}
-
-static void earlier(int64_t *next, int64_t at)
-{
-	if (at < *next)
-		*next = at;
-}
-
-static void start_more(struct expose *x, struct outlet *o, int64_t now, int64_t *next)
-{
-	unsigned want = wanted(o);
-
-	for (unsigned n = alive(o); n < want; n++) {
-		if (now < o->retry_ns) {
-			earlier(next, o->retry_ns);
-			return;
-		}
+	for (; n; n--) {
 		if (x->instances >= x->o.instances_max) {
 			snprintf(o->told.reason, sizeof(o->told.reason),
 				 "there are %u instances already, and no more are allowed",
@@ -197,38 +167,50 @@ static void start_more(struct expose *x, struct outlet *o, int64_t now, int64_t 
 	}
 }
 
-// What replaces an old one shall be there first, unless that takes too long: there may be no room for both.
-static bool has_successor(const struct outlet *o)
+static struct plan_instance view(const struct outlet *o, const struct instance *i)
 {
-	const struct instance *i = scale_pick(o);
-
-	return !o->def->fdl->expose.min || (i && i->def->revision == o->def->revision) ||
-	       clock_wall_ns() - o->def->changed_ns > SUCCESSOR_S * NS_PER_S;
+	return (struct plan_instance){
+		.state = i->end || i->ended || i->state == I_LEAVES || i->state == I_GONE
+				 ? PLAN_LEAVES
+			 : i->state == I_STARTS ? PLAN_STARTS
+						: PLAN_READY,
+		.old = i->def->revision != o->def->revision,
+		.rests = i->freeze || i->frozen || i->unfreezable,
+		.active = i->active,
+		.idle_since_ns = i->idle_ns,
+	};
 }
 
-// Old revisions, all of a service that is off, and those that were idle for long enough.
-static void end_some(struct expose *x, struct outlet *o, int64_t now, int64_t *next)
+// Looks at a service, and does what is planned for it.
+static void adjust(struct expose *x, struct outlet *o, int64_t now, int64_t *next)
 {
-	int64_t idle_ns = o->def->fdl->idle_stop_s * NS_PER_S;
-	unsigned n = alive(o);
+	const struct fdl_service *f = o->def->fdl;
+	const struct plan_service s = {
+		.off = is_off(o),
+		.min = f->expose.min,
+		.max = f->expose.max,
+		.calls = f->expose.calls,
+		.waiting = o->waiting,
+		.idle_stop_ns = f->idle_stop_s * NS_PER_S,
+		.freeze_after_ns = f->freeze_after_s * NS_PER_S,
+		.retry_ns = o->retry_ns,
+		.changed_ago_ns = clock_wall_ns() - o->def->changed_ns,
+	};
+	auto_free struct plan_instance *views = mem_alloc((o->count + 1) * sizeof(*views));
+	struct plan plan;
+	size_t n = 0;
 
-	for (struct instance *i = o->instances; i; i = i->next) {
-		bool old = i->def->revision != o->def->revision;
-
-		if (i->end || i->state == I_LEAVES || i->state == I_GONE)
-			continue;
-		if (is_off(o) || (old && (i->state == I_STARTS || has_successor(o))))
+	for (const struct instance *i = o->instances; i; i = i->next)
+		views[n++] = view(o, i);
+	plan = plan_make(&s, views, n, now, *next);
+	*next = plan.look_ns;
+	n = 0;
+	for (struct instance *i = o->instances; i; i = i->next, n++)
+		if (views[n].action == PLAN_END)
 			instance_end(i, x, o->deleted || x->closing);
-		else if (old || i->state != I_READY || i->active || o->waiting ||
-			 n <= o->def->fdl->expose.min)
-			continue;
-		else if (now - i->idle_ns < idle_ns)
-			earlier(next, i->idle_ns + idle_ns);
-		else {
-			instance_end(i, x, false);
-			n--;
-		}
-	}
+		else if (views[n].action == PLAN_FREEZE)
+			instance_freeze(i);
+	start_more(x, o, plan.start);
 }
 
 static const char *why_none(const struct outlet *o, int64_t now)
@@ -316,8 +298,7 @@ static int64_t round_trip(struct expose *x)
 	size_t n = 0;
 
 	for (struct outlet *o = x->outlets; o && !gone; o = o->next) {
-		start_more(x, o, now, &next);
-		end_some(x, o, now, &next);
+		adjust(x, o, now, &next);
 		n += give_up(o, now, failed + n, FAILED_MAX - n);
 		gone = reap(x, o);
 	}

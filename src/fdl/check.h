@@ -23,7 +23,7 @@ must_check int fdl_check_service(struct fdl_check *c);
 must_check int fdl_check_resources(struct fdl_check *c); // cpu, memory, storage, time, pids, gpus
 must_check int fdl_check_retry(struct fdl_check *c);
 must_check int fdl_check_keep(struct fdl_check *c);  // of jobs that are over
-must_check int fdl_check_queue(struct fdl_check *c); // and what is kept warm
+must_check int fdl_check_queue(struct fdl_check *c); // and what is kept warm, after what is exposed
 must_check int fdl_check_ios(struct fdl_check *c);   // input and output
 must_check int fdl_check_group(struct fdl_check *c, const json_t *group, bool is_input,
 			       struct fdl_io *out);   // of one input

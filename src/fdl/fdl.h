@@ -123,6 +123,7 @@ struct fdl_service {
 	uint64_t log_bytes_max;	   // `log_limit`, 0 = the cluster's default
 	uint32_t keep_warm;	   // sandboxes kept for calls, 0 = none
 	int64_t idle_stop_s;	   // how long, without a call; at least 1
+	int64_t freeze_after_s; // then nothing in an idle one runs; less than idle_stop_s; 0 = never
 	struct fdl_expose expose;
 	uint32_t pids_max;    // 0 = the cluster's default
 	uint32_t gpus;	      // `enable_gpu`: 1

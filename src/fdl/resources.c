@@ -8,7 +8,8 @@ enum {
 	MEMORY_MIN = 1024 * 1024,
 	CPU_MILLIS_MAX = 1000 * 1000,
 	PIDS_MAX = 65536,
-	IDLE_STOP_S = 300
+	IDLE_STOP_S = 300,
+	FREEZE_AFTER_S = 30
 };
 
 // An unset or empty quantity becomes `unset` in the document, when one is given.
@@ -89,23 +90,47 @@ int fdl_check_resources(struct fdl_check *c)
 	return 0;
 }
 
+// What would end anyway may as well stand still before; a server that is always there may be at work unasked.
+static int64_t freezes_by_default(const struct fdl_service *s)
+{
+	if ((s->expose.port && s->expose.min) || s->idle_stop_s <= FREEZE_AFTER_S)
+		return 0;
+	return FREEZE_AFTER_S;
+}
+
+static int check_idle(struct fdl_check *c)
+{
+	struct fdl_service *s = c->s;
+	int64_t warm = 0, stop = IDLE_STOP_S, freeze;
+
+	if (fdl_check_whole(c, NULL, "keep_warm", 0, FDL_KEEP_WARM_MAX, &warm) < 0 ||
+	    fdl_check_whole(c, NULL, "idle_stop", 1, FDL_TIMEOUT_MAX_S, &stop) < 0)
+		return -1;
+	s->keep_warm = (uint32_t)warm;
+	s->idle_stop_s = stop;
+	freeze = freezes_by_default(s);
+	if (fdl_check_whole(c, NULL, "freeze_after", 0, FDL_TIMEOUT_MAX_S, &freeze) < 0)
+		return -1;
+	if (freeze >= stop)
+		return err_set(c->e, ERR_INVALID, "must be less than idle_stop, which is %lld",
+			       (long long)stop);
+	s->freeze_after_s = freeze;
+	return 0;
+}
+
 int fdl_check_queue(struct fdl_check *c)
 {
-	int64_t max = 0, concurrency = 0, priority = 0, weight = 1, warm = 0, idle = IDLE_STOP_S;
+	int64_t max = 0, concurrency = 0, priority = 0, weight = 1;
 
 	if (fdl_check_whole(c, "queue", "max", 0, FDL_QUEUE_MAX, &max) < 0 ||
 	    fdl_check_whole(c, "queue", "concurrency", 0, FDL_QUEUE_MAX, &concurrency) < 0 ||
 	    fdl_check_whole(c, "queue", "priority", -FDL_PRIORITY_MAX, FDL_PRIORITY_MAX,
 			    &priority) < 0 ||
-	    fdl_check_whole(c, "queue", "weight", 1, FDL_WEIGHT_MAX, &weight) < 0 ||
-	    fdl_check_whole(c, NULL, "keep_warm", 0, FDL_KEEP_WARM_MAX, &warm) < 0 ||
-	    fdl_check_whole(c, NULL, "idle_stop", 1, FDL_TIMEOUT_MAX_S, &idle) < 0)
+	    fdl_check_whole(c, "queue", "weight", 1, FDL_WEIGHT_MAX, &weight) < 0)
 		return -1;
 	c->s->queue_max = (uint64_t)max;
 	c->s->concurrency = (uint32_t)concurrency;
 	c->s->priority = (int32_t)priority;
 	c->s->weight = (uint32_t)weight;
-	c->s->keep_warm = (uint32_t)warm;
-	c->s->idle_stop_s = idle;
-	return 0;
+	return check_idle(c);
 }

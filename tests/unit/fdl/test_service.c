@@ -90,7 +90,7 @@ static void our_own_keys_have_their_fields(void **state unused_arg)
 			   "\"backoff_seconds\":5,\"on\":[\"oom\",\"lost\"]},\"network\":\"host\","
 			   "\"ephemeral_storage_request\":\"1Gi\",\"pids\":64,\"runtime\":\"fake\","
 			   "\"log_limit\":\"1Mi\",\"upload_on_failure\":true,\"keep_warm\":3,"
-			   "\"idle_stop\":9"));
+			   "\"idle_stop\":9,\"freeze_after\":4"));
 	auto_fdl_service struct fdl_service *plain = parse(WITH(""));
 	auto_fdl_service struct fdl_service *nat = parse(WITH(",\"network\":\"nat\""));
 
@@ -111,6 +111,8 @@ static void our_own_keys_have_their_fields(void **state unused_arg)
 	assert_int_equal(s->idle_stop_s, 9);
 	assert_int_equal(plain->keep_warm, 0);
 	assert_int_equal(plain->idle_stop_s, 300);
+	assert_int_equal(s->freeze_after_s, 4);
+	assert_int_equal(plain->freeze_after_s, 30);
 }
 
 static void paths_are_trimmed_and_split(void **state unused_arg)

@@ -1,0 +1,78 @@
+"""kill -9 while sandboxes are frozen: a signal that kills waits there for the thaw, for which somebody has to care."""
+import os
+
+import pytest
+
+from eyes import e2e, groups, mounts, parts
+
+KEYS = {"cpu": "0.2", "memory": "64Mi", "input": [], "output": [], "freeze_after": 1}
+SERVER = """exec python3 -u -c '
+import http.server, threading
+def work():
+    while True: pass
+threading.Thread(target=work, daemon=True).start()
+http.server.ThreadingHTTPServer(("127.0.0.1", 8123), http.server.SimpleHTTPRequestHandler).serve_forever()'"""
+
+
+def frozen(daemon):
+    text = daemon.call("GET", "/metrics", 200).text
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines()
+               if line.startswith(("oscar_servers_frozen ", 'oscar_kept_sandboxes{state="frozen"}')))
+
+
+@pytest.fixture
+def daemon():
+    d = e2e.Daemon()
+    d.create("serves", SERVER, expose={"api_port": 8123, "max_scale": 1}, **KEYS)
+    d.create("called", "echo well", keep_warm=1, **KEYS)
+    ask(d)
+    e2e.wait_for("two frozen", lambda: frozen(d) == 2, 20)
+    yield d
+    d.close()
+
+
+def ask(d):
+    e2e.wait_for("a server", lambda: e2e.requests.get(d.api + "/system/services/serves/exposed/", timeout=30).status_code == 200, 30)
+    assert d.call("POST", "/run/called", 200, data="x").text == "well\n"
+
+
+def kill(there, *roles):
+    for role in roles:
+        assert there[role], role
+        for pid in there[role]:
+            try:
+                os.kill(pid, 9)
+            except ProcessLookupError:
+                pass  # it ended with the one before
+
+
+def gone(pids):
+    return not any(os.path.isdir(f"/proc/{p}") for p in pids)
+
+
+@pytest.mark.parametrize("roles", [("shim",), ("runner", "shim"), ("init",), ("script",)])
+def test_what_dies_frozen_is_gone_and_begins_anew(daemon, roles):
+    there = parts(daemon)
+    kill(there, *roles)
+    if "shim" in roles:
+        e2e.wait_for("their end", lambda: gone(there["init"] + there["script"]), 20)
+    ask(daemon)
+    e2e.wait_for("two frozen", lambda: frozen(daemon) == 2, 20)
+    assert gone(there[roles[-1]])
+
+
+@pytest.mark.parametrize("roles", [(), ("runner",), ("shim",), ("keeper", "runner", "shim")])
+def test_nothing_is_left_after_the_daemon_died(daemon, roles):
+    there = parts(daemon)
+    daemon.kill()
+    kill(there, *roles)
+    daemon.start()  # where even who keeps the runner was killed, the next one cleans up
+    e2e.wait_for("the end of all", lambda: gone(there["shim"] + there["init"] + there["script"]), 30)
+    ask(daemon)
+    e2e.wait_for("two frozen", lambda: frozen(daemon) == 2, 20)
+    assert len(parts(daemon)["init"]) == 2
+    data = daemon.data
+    daemon.leave()
+    e2e.wait_for("the end of all processes", lambda: not any(parts(daemon).values()), 30)
+    assert not groups(daemon) and not mounts(daemon), data
+    daemon.start()
