@@ -48,7 +48,7 @@ def servers_now(d, state):
 
 def measure(d, kind, state, rounds, services):
     names = [f"{kind}{i}" for i in range(services)]
-    keys = {"input": [], "output": [], "cpu": "0.01", "memory": "32Mi", "idle_stop": 600, **STATES[state]}
+    keys = {"input": [], "output": [], "cpu": "0.1", "memory": "32Mi", "idle_stop": 600, **STATES[state]}
     if kind == "kept":
         keys["keep_warm"] = 1
     else:
