@@ -180,6 +180,18 @@ void registry_remove(struct services *s, const char *name)
 	pthread_rwlock_unlock(&s->lock);
 }
 
+struct service_def *registry_find(struct services *s, struct span name)
+{
+	struct service_def *d;
+
+	pthread_rwlock_rdlock(&s->lock);
+	d = map_get(&s->by_name, name);
+	if (d)
+		service_def_ref(d);
+	pthread_rwlock_unlock(&s->lock);
+	return d;
+}
+
 int registry_load(struct services *s, struct err *e)
 {
 	struct db_conn *c = db_reader(s->o.db, e);

@@ -46,6 +46,17 @@ must_check int service_def_load(struct services *s, struct db_conn *c, int64_t i
 must_check int registry_put(struct services *s, struct db_conn *c, struct service_def *d,
 			    struct err *e);
 void registry_remove(struct services *s, const char *name);
+
+// The current definition of that name (a reference), NULL when there is none.
+struct service_def *registry_find(struct services *s, struct span name);
+// May they see it?
+bool service_visible(const struct service_caller *who, const struct service_def *d);
+// ERR_NOT_FOUND.
+int service_missing(struct span name, struct err *e);
+// What they may change; `verb` is what they want to do with it. ERR_NOT_FOUND, ERR_DENIED.
+must_check int service_own(struct services *s, const struct service_caller *who, struct span name,
+			   const char *verb, struct service_def **out, struct err *e);
+
 // flow.c
 must_check int flow_load(struct services *s, struct db_conn *c, struct err *e);
 void flow_forget(struct services *s, int64_t service);

@@ -12,7 +12,7 @@ from conftest import ROOT
 GROWING = ("jobs", "events", "payloads", "attempts", "job_logs", "objects", "contents", "segments", "files", "bodies",
            "input_group_members", "notify_events")
 MEANT = {
-    "service/service.c": "a service is deleted",
+    "service/remove.c": "a service is deleted",
     "store/blocks.c": "damage is told",
     "store/check.c": "oscar check reads everything",
     "store/store.c": "files that are known to be bad, by their own index",
