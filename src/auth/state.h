@@ -39,7 +39,12 @@ struct auth {
 // Under the lock.
 struct user *user_named(struct auth *a, struct span name);
 struct user *user_numbered(struct auth *a, int64_t id);
+struct user *user_insert(struct auth *a, const struct auth_user *pub, const char *password);
+void user_free(struct auth *a, struct user *u); // with its keys; it is in no list any more
+void keys_drop_of(struct auth *a, const struct user *u);
+void grant_put(struct auth *a, const struct grant_key *key, unsigned rights); // 0 = none any more
 void key_insert(struct auth *a, struct span access, struct span secret, struct user *u);
+// No lock.
 int key_check(const char *access, const char *secret, struct err *e);
 
 // iam.c: read all of it from the database, outside the lock, and put it in place.

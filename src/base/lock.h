@@ -1,4 +1,4 @@
-// lock: pthread mutex and condition with scope exit. Order of locks: docs/dev/locks.md. No lock is held
+// lock: pthread mutex, read-write lock and condition with scope exit. Order of locks: docs/dev/locks.md. No lock is held
 // across I/O or a callback.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -21,6 +21,24 @@ static inline void lock_drop(lock_held *m)
 		pthread_mutex_unlock(*m);
 }
 #define auto_lock at_scope_exit(lock_drop) unused_arg lock_held
+
+// Likewise for readers, or the one writer: `auto_rwlock held = lock_read(&a->lock);`
+typedef pthread_rwlock_t *rwlock_held;
+static inline rwlock_held lock_read(pthread_rwlock_t *l)
+{
+	pthread_rwlock_rdlock(l);
+	return l;
+}
+static inline rwlock_held lock_write(pthread_rwlock_t *l)
+{
+	pthread_rwlock_wrlock(l);
+	return l;
+}
+static inline void rwlock_drop(rwlock_held *l)
+{
+	pthread_rwlock_unlock(*l);
+}
+#define auto_rwlock at_scope_exit(rwlock_drop) unused_arg rwlock_held
 
 // A condition that waits on the monotonic clock.
 void lock_cond_init(pthread_cond_t *c);
