@@ -201,7 +201,7 @@ void minio_config_get(struct s3_req *q)
 	else if (!shown)
 		buf_printf(&b, "notify_%s enable=off\n", l.kind);
 	if (!http_replied(q->http))
-		minio_send_sealed(q, buf_span(&b));
+		minio_send_sealed_text(q, buf_span(&b));
 }
 
 // What `mc admin config set ALIAS notify_webhook` shows.
