@@ -152,18 +152,24 @@ void file_begin_writing(int fd, off_t at, off_t n)
 	sync_file_range(fd, at, n, SYNC_FILE_RANGE_WRITE);
 }
 
-int file_read_path(int dir, const char *path, struct buf *b, struct err *e)
+int file_read_all(int fd, struct buf *b, struct err *e)
 {
-	auto_fd int fd = file_open(dir, path, O_RDONLY, 0, e);
 	char chunk[16384];
 	ssize_t k;
 
-	if (fd < 0)
-		return -1;
 	while ((k = file_read_full(fd, chunk, sizeof(chunk), e)) > 0)
 		if (!buf_add(b, chunk, (size_t)k))
-			return err_set(e, ERR_LIMIT, "%s is larger than %zu bytes", path, b->max);
-	return k < 0 ? err_wrap(e, "%s", path) : 0;
+			return err_set(e, ERR_LIMIT, "it is larger than %zu bytes", b->max);
+	return k < 0 ? -1 : 0;
+}
+
+int file_read_path(int dir, const char *path, struct buf *b, struct err *e)
+{
+	auto_fd int fd = file_open(dir, path, O_RDONLY, 0, e);
+
+	if (fd < 0)
+		return -1;
+	return file_read_all(fd, b, e) < 0 ? err_wrap(e, "%s", path) : 0;
 }
 
 static int sync_folder_of(int dir, const char *path, struct err *e)

@@ -55,6 +55,8 @@ must_check int file_datasync(int fd, struct err *e); // fdatasync
 // Asks the disk to begin with these bytes, so that a later sync has less to wait for. Only a hint.
 void file_begin_writing(int fd, off_t at, off_t n);
 
+// Appends the rest of the file to b; ERR_LIMIT when it is larger than b allows.
+must_check int file_read_all(int fd, struct buf *b, struct err *e);
 // Appends the whole file to b; ERR_LIMIT when it is larger than b allows.
 must_check int file_read_path(int dir, const char *path, struct buf *b, struct err *e);
 
