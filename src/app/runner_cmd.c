@@ -20,20 +20,23 @@ static void become_program(struct arena *mem, const struct runner_options *o)
 	if (!slash)
 		return;
 	*slash = '\0';
-	char *argv[] = { (char *)"oscar",
-			 (char *)"runner",
-			 (char *)"--data",
-			 (char *)o->data_dir,
-			 (char *)"--user",
-			 arena_printf(mem, "%u", o->user),
-			 (char *)"--group",
-			 arena_printf(mem, "%u", o->group),
-			 (char *)"--idle-ms",
-			 arena_printf(mem, "%lld", (long long)o->idle_ms),
-			 o->oci_runtime ? (char *)"--oci-runtime" : NULL,
-			 (char *)o->oci_runtime,
-			 NULL };
+	char *argv[12 + 2 * RUNNER_CDI_MAX + 1] = {
+		(char *)"oscar",     (char *)"runner",
+		(char *)"--data",    (char *)o->data_dir,
+		(char *)"--user",    arena_printf(mem, "%u", o->user),
+		(char *)"--group",   arena_printf(mem, "%u", o->group),
+		(char *)"--idle-ms", arena_printf(mem, "%lld", (long long)o->idle_ms)
+	};
+	size_t count = 10;
 
+	if (o->oci_runtime) {
+		argv[count++] = (char *)"--oci-runtime";
+		argv[count++] = (char *)o->oci_runtime;
+	}
+	for (unsigned i = 0; i < o->cdi_count; i++) {
+		argv[count++] = (char *)"--cdi-dir";
+		argv[count++] = (char *)o->cdi[i];
+	}
 	execv(arena_printf(mem, "%s/oscar-runner", self), argv);
 }
 

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/span.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -67,6 +68,9 @@ struct exec_mount {
 	int folder;	    // open for reading, borrowed
 };
 
+// Devices of the machine that a job has for itself: "vendor.com/class=name", each of those that devices() tells of.
+enum { EXEC_DEVICES_MAX = 16 };
+
 // A person at work in the sandbox of a job: instead of the job's script, which lies where it always does, another one
 // runs, with these streams, borrowed: ends of pipes, or three times a terminal, which becomes its controlling one. The
 // event is a file, and not what comes in. It has no log; it ends with its door, as servers do, and by cancel() at once
@@ -99,6 +103,8 @@ struct exec_spec {
 	size_t input_count;
 	const struct exec_mount *mounts;
 	size_t mount_count;
+	const char *const *devices;
+	size_t device_count; // then `keep` is nothing: a sandbox with devices ends with its job
 	// For INPUT_FILE_PATH: the name of an input, "" = their folder, NULL = none; then the target of a mount may be it.
 	const char *input_file;
 	const char *input_mount;
@@ -161,6 +167,7 @@ struct exec_capacity {
 	char limits[256]; // "" when every limit holds; else what does not ("no memory limit: …")
 };
 
+struct arena;
 struct exec_driver;
 
 struct exec_ops {
@@ -231,6 +238,12 @@ struct exec_ops {
 	void (*count_kept)(struct exec_driver *d, struct exec_kept *out);
 
 	void (*capacity)(struct exec_driver *d, struct exec_capacity *out);
+
+	// The devices that jobs can have, none of which is a part of another, in an order that stays: names in the arena.
+	// False: they are what they were when *stamp, at first 0, was set. NULL where there are none, or they are only
+	// counted (exec_capacity.gpus).
+	bool (*devices)(struct exec_driver *d, struct arena *a, uint64_t *stamp,
+			const char *const **names, size_t *n);
 
 	// stop_jobs: end every job first (they end with EXEC_LOST for the next life); else they go on.
 	void (*close)(struct exec_driver *d, bool stop_jobs);

@@ -2,6 +2,7 @@
 // The child between clone and its first script: builds the root file system, then gives up every right.
 // Only our own code has run up to here, with rights over nothing but its own namespaces.
 #include "base/file.h"
+#include "runner/dev.h"
 #include "runner/rootfs.h"
 #include "runner/sandbox.h"
 #include "runner/sys.h"
@@ -57,7 +58,8 @@ static int build_root(const struct sandbox *s, struct err *e)
 
 	if (rootfs_begin(s, e) < 0)
 		return -1;
-	if (rootfs_show("/dev", "dev", e) < 0 ||
+	if (layer_attach(s->devices.places, s->devices.place_count, s->tree_root >= 0, e) < 0 ||
+	    dev_attach(s, "dev", e) < 0 ||
 	    rootfs_tmpfs("dev/shm", sandbox_shm_bytes(s), own, own, e) < 0 ||
 	    rootfs_tmpfs("tmp", sandbox_scratch_bytes(s), own, own, e) < 0 ||
 	    mount_proc(s->world, e) < 0 || rootfs_fill(s, own, own, e) < 0)
@@ -71,7 +73,8 @@ static int build_root(const struct sandbox *s, struct err *e)
 static int become_user(const struct sandbox *s, struct err *e)
 {
 	const struct proto_start *m = s->start;
-	gid_t groups[PROTO_GROUPS_MAX];
+	gid_t groups[PROTO_GROUPS_MAX + DEVICE_GROUPS_MAX];
+	unsigned n = 0;
 	char c;
 
 	if (read(s->go, &c, 1) != 1)
@@ -81,9 +84,11 @@ static int become_user(const struct sandbox *s, struct err *e)
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		return err_sys(e, ERR_IO, errno, "make a control group namespace");
 	for (unsigned i = 0; i < sandbox_groups(s); i++)
-		groups[i] = m->groups[i];
+		groups[n++] = m->groups[i];
+	for (unsigned i = 0; i < s->devices.group_count; i++)
+		groups[n++] = s->devices.inside[i];
 	if (setresgid(m->gid, m->gid, m->gid) < 0 ||
-	    (setgroups(sandbox_groups(s), groups) < 0 && !s->world->rootless) ||
+	    (setgroups(n, groups) < 0 && !s->world->rootless) ||
 	    setresuid(m->uid, m->uid, m->uid) < 0)
 		return err_sys(e, ERR_IO, errno, "become user %u of the sandbox", m->uid);
 	return 0;

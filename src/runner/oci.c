@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "runner/dev.h"
 #include "runner/program.h"
 #include "runner/rootfs.h"
 #include "runner/sys.h"
@@ -122,18 +123,22 @@ static int make_trees(const struct sandbox *s, int *root, int *dev, struct err *
 	const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE;
 	const struct world *w = s->world;
 	const uint32_t group = w->idmap < 0 ? w->group : w->base;
+	const bool own = s->start->device_count > 0;
 
 	if (setns(w->root, CLONE_NEWNS) < 0 || unshare(CLONE_NEWNS) < 0)
 		return err_sys(e, ERR_IO, errno, "enter the sandbox's root");
 	if (rootfs_begin(s, e) < 0)
 		return -1;
 	if (check_folders(e) < 0 ||
-	    rootfs_tmpfs("/dev/shm", sandbox_shm_bytes(s), w->base, group, e) < 0 ||
+	    layer_attach(s->devices.places, s->devices.place_count, s->tree_root >= 0, e) < 0 ||
+	    (own && dev_attach(s, "dev", e) < 0) ||
+	    rootfs_tmpfs(own ? "dev/shm" : "/dev/shm", sandbox_shm_bytes(s), w->base, group, e) <
+		    0 ||
 	    rootfs_tmpfs("tmp", sandbox_scratch_bytes(s), w->base, group, e) < 0 ||
 	    rootfs_fill(s, w->base, group, e) < 0)
 		return s->tree_root < 0 ? -1 : err_wrap(e, "the image cannot be used");
 	*root = open_tree(AT_FDCWD, "/new", flags);
-	*dev = open_tree(AT_FDCWD, "/dev", flags);
+	*dev = open_tree(AT_FDCWD, own ? "dev" : "/dev", flags);
 	return *root < 0 || *dev < 0 ? err_sys(e, ERR_IO, errno, "take the sandbox's root") : 0;
 }
 

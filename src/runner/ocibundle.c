@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// ocibundle: config.json for an OCI runtime. No text of others is in it: what a service says goes to pid 1.
+// ocibundle: config.json for an OCI runtime. No text of others is in it but names of device nodes: what a service says
+// goes to pid 1.
+#include "base/mem.h"
+#include "codec/json.h"
 #include "runner/oci.h"
 #include "runner/sandbox.h"
 
@@ -27,6 +30,10 @@ static void put_maps(const struct sandbox *s, struct buf *b)
 		buf_printf(b, entry, m->groups[i], group + 1 + i, 1);
 		root = root || m->groups[i] == 0;
 	}
+	for (unsigned i = 0; i < s->devices.group_count; i++) {
+		buf_add_char(b, ',');
+		buf_printf(b, entry, s->devices.inside[i], s->devices.groups[i], 1);
+	}
 	if (!root && !w->rootless) {
 		buf_add_char(b, ',');
 		buf_printf(b, entry, 0, w->setup_id, 1);
@@ -47,6 +54,8 @@ static void put_process(const struct sandbox *s, struct buf *b)
 		   OCI_FD_SELF, m->uid, m->gid);
 	for (unsigned i = 0; i < sandbox_groups(s); i++)
 		buf_printf(b, "%s%u", i ? "," : "", m->groups[i]);
+	for (unsigned i = 0; i < s->devices.group_count; i++)
+		buf_printf(b, "%s%u", i || sandbox_groups(s) ? "," : "", s->devices.inside[i]);
 	buf_add_str(b, "]},\"capabilities\":{");
 	for (size_t i = 0; i < ARRAY_LEN(sets); i++)
 		buf_printf(b, "%s\"%s\":[]", i ? "," : "", sets[i]);
@@ -56,32 +65,40 @@ static void put_process(const struct sandbox *s, struct buf *b)
 // What is below the root already needs no line here.
 static void put_bind(struct buf *b, const char *where, const char *options)
 {
-	buf_printf(b,
-		   ",{\"destination\":\"%s\",\"type\":\"bind\",\"source\":\"" OCI_BUNDLE
-		   "%s\",\"options\":[%s]}",
-		   where, where, options);
+	auto_free char *source = mem_printf(OCI_BUNDLE "%s", where);
+
+	buf_add_str(b, ",{\"destination\":");
+	codec_json_write_string(span_of(where), CODEC_JSON_PLAIN, b);
+	buf_add_str(b, ",\"type\":\"bind\",\"source\":");
+	codec_json_write_string(span_of(source), CODEC_JSON_PLAIN, b);
+	buf_printf(b, ",\"options\":[%s]}", options);
 }
 
-// Without root rights the nodes of the template are mounts themselves, and crun does not take along what is mounted
+// Without root rights the nodes in /dev are mounts themselves, and crun does not take along what is mounted
 // below a folder.
-static void put_nodes(struct buf *b)
+static void put_nodes(const struct devices *d, struct buf *b)
 {
 	static const char *const names[] = { "/dev/null",   "/dev/zero",    "/dev/full",
 					     "/dev/random", "/dev/urandom", "/dev/tty" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		put_bind(b, names[i], "\"bind\",\"nosuid\"");
+	for (size_t i = 0; i < d->node_count; i++) {
+		auto_free char *name = mem_printf("/dev/%s", d->nodes[i].name);
+
+		put_bind(b, name, "\"bind\",\"nosuid\"");
+	}
 }
 
-static void put_mounts(const struct world *w, struct buf *b)
+static void put_mounts(const struct sandbox *s, struct buf *b)
 {
 	buf_add_str(b,
 		    "\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\","
 		    "\"options\":[\"nosuid\",\"nodev\",\"noexec\"]}");
 	put_bind(b, "/dev", "\"rbind\",\"ro\",\"nosuid\"");
 	put_bind(b, "/dev/shm", "\"bind\",\"nosuid\",\"nodev\"");
-	if (w->rootless)
-		put_nodes(b);
+	if (s->world->rootless)
+		put_nodes(&s->devices, b);
 	buf_add_str(b, "]");
 }
 
@@ -101,7 +118,7 @@ int oci_config(const struct sandbox *s, struct buf *b, struct err *e)
 	buf_add_str(b, "{\"ociVersion\":\"1.0.2\",");
 	put_process(s, b);
 	buf_add_str(b, ",\"root\":{\"path\":\"rootfs\"},\"hostname\":\"oscar\",");
-	put_mounts(s->world, b);
+	put_mounts(s, b);
 	// No network namespace: the runtime is in that of the job.
 	buf_add_str(b, ",\"linux\":{\"namespaces\":[{\"type\":\"user\"},{\"type\":\"mount\"},"
 		       "{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},"

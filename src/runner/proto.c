@@ -2,6 +2,7 @@
 #include "runner/proto.h"
 
 #include "base/span.h"
+#include "codec/cdi.h"
 
 #include <string.h>
 
@@ -176,12 +177,30 @@ static bool mounts_ok(const struct proto_start *m)
 	return true;
 }
 
+// Each once: a device is not to be waited for by who has it.
+static bool devices_ok(const struct proto_start *m)
+{
+	const struct proto_device *d = proto_devices(m);
+
+	for (uint32_t i = 0; i < m->device_count; i++) {
+		ptrdiff_t n = text_len(d[i].name, sizeof(d[i].name));
+
+		if (n < 1 || !cdi_name_ok(span_make(d[i].name, (size_t)n)))
+			return false;
+		for (uint32_t k = 0; k < i; k++)
+			if (strcmp(d[k].name, d[i].name) == 0)
+				return false;
+	}
+	return true;
+}
+
 int proto_check_start(const struct proto_start *m, size_t n, struct err *e)
 {
 	if (n < sizeof(*m) || m->input_count > PROTO_INPUTS_MAX ||
-	    m->mount_count > PROTO_MOUNTS_MAX ||
+	    m->mount_count > PROTO_MOUNTS_MAX || m->device_count > PROTO_DEVICES_MAX ||
 	    n != sizeof(*m) + m->input_count * sizeof(m->input[0]) +
-			    m->mount_count * sizeof(struct proto_mount))
+			    m->mount_count * sizeof(struct proto_mount) +
+			    m->device_count * sizeof(struct proto_device))
 		return bad(e, "size");
 	if (!proto_job_ok(m->job))
 		return bad(e, "job");
@@ -217,12 +236,19 @@ int proto_check_start(const struct proto_start *m, size_t n, struct err *e)
 		if (in->content[0] && (in->size || in->mtime_ns))
 			return bad(e, "input size or time");
 	}
+	if (!devices_ok(m))
+		return bad(e, "device");
 	return mounts_ok(m) ? 0 : bad(e, "mount");
 }
 
 const struct proto_mount *proto_mounts(const struct proto_start *m)
 {
 	return (const struct proto_mount *)(const void *)(m->input + m->input_count);
+}
+
+const struct proto_device *proto_devices(const struct proto_start *m)
+{
+	return (const struct proto_device *)(const void *)(proto_mounts(m) + m->mount_count);
 }
 
 uint32_t proto_files(const struct proto_start *m)

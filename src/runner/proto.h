@@ -14,7 +14,7 @@
 
 enum {
 	PROTO_MAGIC = 0x4f534352,
-	PROTO_VERSION = 13,
+	PROTO_VERSION = 14,
 	PROTO_JOB_MAX = 80,   // with the NUL
 	PROTO_IMAGE_MAX = 80, // with the NUL
 	PROTO_NAME_MAX = 256,
@@ -26,6 +26,8 @@ enum {
 	PROTO_FILES_MAX = PROTO_INPUTS_MAX + PROTO_MOUNTS_MAX + PROTO_STREAMS,
 	PROTO_TEXT_MAX = 256,
 	PROTO_GROUPS_MAX = 32,
+	PROTO_DEVICES_MAX = 16,
+	PROTO_DEVICE_MAX = 256, // with the NUL
 };
 
 enum proto_kind {
@@ -100,6 +102,11 @@ struct proto_mount {
 		[PROTO_PATH_MAX]; // below /mnt; neither the same as, nor above or below, another's
 };
 
+// A device of the machine: "vendor.com/class=name" (codec/cdi.h). What it is, the runner knows.
+struct proto_device {
+	char name[PROTO_DEVICE_MAX];
+};
+
 struct proto_start {
 	struct proto_head head;
 	char job[PROTO_JOB_MAX];
@@ -128,13 +135,16 @@ struct proto_start {
 	uint32_t shell;
 	// 1: it may be frozen while it is idle, as runner/warm.h and runner/door.h say; only with `warm` or `port`.
 	uint32_t freezer;
-	struct proto_input input[]; // only those that there are travel; behind them the mounts
+	uint32_t device_count;
+	// Only those that there are travel; behind them mounts and devices.
+	struct proto_input input[];
 };
 
 enum {
 	PROTO_PACKET_MAX = sizeof(struct proto_start) +
 			   PROTO_INPUTS_MAX * sizeof(struct proto_input) +
-			   PROTO_MOUNTS_MAX * sizeof(struct proto_mount)
+			   PROTO_MOUNTS_MAX * sizeof(struct proto_mount) +
+			   PROTO_DEVICES_MAX * sizeof(struct proto_device)
 };
 
 struct proto_head proto_head(enum proto_kind kind);
@@ -148,8 +158,9 @@ must_check int proto_check_hello(const struct proto_hello *m, size_t n, struct e
 must_check int proto_check_about(const struct proto_about *m, size_t n, struct err *e);
 must_check int proto_check_start(const struct proto_start *m, size_t n, struct err *e);
 must_check int proto_check_give(const struct proto_give *m, size_t n, struct err *e);
-// Of a message that passed: how many descriptors come with it, and how many of them for inputs; its mounts.
+// Of a message that passed: how many descriptors come with it, and how many of them for inputs; its mounts, its devices.
 uint32_t proto_files(const struct proto_start *m);
 uint32_t proto_input_files(const struct proto_start *m);
 const struct proto_mount *proto_mounts(const struct proto_start *m);
+const struct proto_device *proto_devices(const struct proto_start *m);
 must_check int proto_check_welcome(struct proto_welcome *m, size_t n, struct err *e);

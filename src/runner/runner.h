@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+enum { RUNNER_CDI_MAX = 8 };
+
 struct runner_options {
 	const char *data_dir; // made by the daemon's user; its jobs/ and run/ are made when missing
 	uid_t user;	      // the daemon's; rootless: must be our own
@@ -24,6 +26,9 @@ struct runner_options {
 	const char *oci_runtime;
 	const char *
 		self; // the program that is pid 1 in its containers, linked statically; NULL = this one
+	const char
+		*cdi[RUNNER_CDI_MAX]; // folders of specifications of devices (codec/cdi_folder.h)
+	unsigned cdi_count;
 	bool supervise; // stay as a parent that starts the runner again when a signal killed it
 };
 
@@ -40,7 +45,9 @@ struct runner_spawn_options {
 	const char *data_dir;
 	uid_t user;
 	const char *oci_runtime; // as in runner_options
-	int64_t wait_ms;	 // until it listens; 0 = 10000
+	const char *const *cdi;	 // likewise; at most RUNNER_CDI_MAX
+	unsigned cdi_count;
+	int64_t wait_ms; // until it listens; 0 = 10000
 };
 
 // Starts `EXE runner --data DIR --user UID`, detached from this process, and returns when it listens; at once

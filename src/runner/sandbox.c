@@ -55,6 +55,7 @@ void sandbox_release(struct sandbox *s)
 		file_close(s->mounts[i]);
 		s->mounts[i] = -1;
 	}
+	devices_release(&s->devices);
 	mem_free(s->inputs);
 	mem_free(s->env);
 	mem_free(s->env_text);
@@ -262,13 +263,16 @@ static int put_maps(const struct sandbox *s, pid_t pid, struct err *e)
 	auto_buf struct buf users, groups;
 
 	buf_init(&users, 64);
-	buf_init(&groups, 64 * (1 + PROTO_GROUPS_MAX));
+	buf_init(&groups, 64 * (1 + PROTO_GROUPS_MAX + DEVICE_GROUPS_MAX));
 	if (!buf_printf(&users, "%u %u %u\n", m->uid, w->base, m->uid ? 1 : w->count) ||
 	    !buf_printf(&groups, "%u %u %u\n", m->gid, group,
 			m->gid || sandbox_groups(s) ? 1 : w->count))
 		return err_set(e, ERR_BUG, "the maps of ids are too long");
 	for (unsigned i = 0; i < sandbox_groups(s); i++)
 		if (!buf_printf(&groups, "%u %u 1\n", m->groups[i], group + 1 + i))
+			return err_set(e, ERR_BUG, "the map of groups is too long");
+	for (unsigned i = 0; i < s->devices.group_count; i++)
+		if (!buf_printf(&groups, "%u %u 1\n", s->devices.inside[i], s->devices.groups[i]))
 			return err_set(e, ERR_BUG, "the map of groups is too long");
 	return put_map(pid, "uid_map", buf_span(&users), e) < 0
 		       ? -1
@@ -336,8 +340,8 @@ static int launch(struct sandbox *s, struct sandbox_parent *p, struct err *e)
 int sandbox_start(struct sandbox *s, int jobdir, struct sandbox_parent *p, struct err *e)
 {
 	*p = (struct sandbox_parent){ -1, -1, -1, -1, -1, -1 };
-	if (open_mounts(s, jobdir, e) < 0 || open_host_files(s, e) < 0 ||
-	    read_env(s, jobdir, e) < 0 ||
+	if (devices_open(&s->devices, s->world, s->start, e) < 0 || open_mounts(s, jobdir, e) < 0 ||
+	    open_host_files(s, e) < 0 || read_env(s, jobdir, e) < 0 ||
 	    secrets_take(s->world, jobdir, &s->secrets, &s->secrets_size, e) < 0 ||
 	    open_streams(s, jobdir, p, e) < 0)
 		return -1;

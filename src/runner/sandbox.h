@@ -3,6 +3,7 @@
 // becomes pid 1 of the sandbox, which starts the script and reaps.
 // Owns: what struct sandbox holds. Threads: one. SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include "runner/device.h"
 #include "runner/proto.h"
 #include "runner/world.h"
 
@@ -51,6 +52,7 @@ struct sandbox {
 	const int *folders;	      // passed for the mounts, borrowed
 	const int *streams;	      // passed for a shell; they become `std`
 	int mounts[PROTO_MOUNTS_MAX]; // detached, -1 = none
+	struct devices devices;
 	uint64_t
 		copied; // bit i: input i was copied, so that it stays as it was. Also after the release
 	char *env_text; // the strings of `env`

@@ -56,18 +56,21 @@ static no_return void become_runner(const struct runner_spawn_options *o, int fa
 {
 	const char *exe = o->exe ? o->exe : "/proc/self/exe";
 	char user[16];
-	char *const argv[] = { (char *)"oscar",
-			       (char *)"runner",
-			       (char *)"--data",
-			       (char *)o->data_dir,
-			       (char *)"--user",
-			       user,
-			       o->oci_runtime ? (char *)"--oci-runtime" : NULL,
-			       (char *)o->oci_runtime,
-			       NULL };
+	char *argv[8 + 2 * RUNNER_CDI_MAX + 1] = { (char *)"oscar",  (char *)"runner",
+						   (char *)"--data", (char *)o->data_dir,
+						   (char *)"--user", user };
+	size_t n = 6;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), sys;
 	sigset_t none;
 
+	if (o->oci_runtime) {
+		argv[n++] = (char *)"--oci-runtime";
+		argv[n++] = (char *)o->oci_runtime;
+	}
+	for (unsigned i = 0; i < o->cdi_count && i < RUNNER_CDI_MAX; i++) {
+		argv[n++] = (char *)"--cdi-dir";
+		argv[n++] = (char *)o->cdi[i];
+	}
 	sigemptyset(&none);
 	snprintf(user, sizeof(user), "%u", o->user);
 	sys_signals_default();

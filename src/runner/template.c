@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/span.h"
+#include "runner/dev.h"
 #include "runner/nat.h"
 #include "runner/sys.h"
 
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 // Of the host's /etc, what programs need to run and what no secret is kept in. Only what everybody may read
@@ -44,15 +44,6 @@ static const struct {
 	{ "hostname", "oscar\n" },
 	{ "resolv.conf", "" },
 	{ "resolv.nat", NAT_RESOLV_CONF },
-};
-
-static const struct {
-	const char *name;
-	unsigned minor;
-	unsigned major;
-} nodes[] = {
-	{ "null", 3, 1 },   { "zero", 5, 1 },	 { "full", 7, 1 },
-	{ "random", 8, 1 }, { "urandom", 9, 1 }, { "tty", 0, 5 },
 };
 
 static const char *const stamped[] = { "/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs" };
@@ -202,36 +193,11 @@ static int bind_read_only(const char *from, const char *to, uint64_t flags, stru
 	return 0;
 }
 
-static int make_dev(const char *top, bool real, struct err *e)
+static int make_dev(bool real, struct err *e)
 {
-	for (size_t i = 0; i < ARRAY_LEN(nodes); i++) {
-		auto_free char *path = mem_printf("%s/dev/%s", top, nodes[i].name);
-		auto_free char *host = mem_printf("/dev/%s", nodes[i].name);
+	auto_fd int dev = file_open(AT_FDCWD, "/tmp/dev", O_RDONLY | O_DIRECTORY, 0, e);
 
-		// chmod, for the umask takes away what everybody needs.
-		if (real &&
-		    (mknod(path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) < 0 ||
-		     chmod(path, 0666) < 0))
-			return err_sys(e, ERR_IO, errno, "make %s", path);
-		if (real)
-			continue;
-		if (make_file(AT_FDCWD, path, SPAN(""), e) < 0)
-			return -1;
-		if (mount(host, path, NULL, MS_BIND, NULL) < 0)
-			return err_sys(e, ERR_IO, errno, "bind %s", host);
-	}
-	auto_free char *dev = mem_printf("%s/dev", top);
-	auto_fd int fd = file_open(AT_FDCWD, dev, O_DIRECTORY, 0, e);
-
-	if (fd < 0)
-		return -1;
-	if (symlinkat("/proc/self/fd", fd, "fd") < 0 ||
-	    symlinkat("/proc/self/fd/0", fd, "stdin") < 0 ||
-	    symlinkat("/proc/self/fd/1", fd, "stdout") < 0 ||
-	    symlinkat("/proc/self/fd/2", fd, "stderr") < 0 || mkdirat(fd, "shm", 01777) < 0 ||
-	    mkdirat(fd, "pts", 0755) < 0)
-		return err_sys(e, ERR_IO, errno, "fill %s", dev);
-	return 0;
+	return dev < 0 ? -1 : dev_fill(dev, real, e);
 }
 
 // Shows one folder of the host's root as it is there: a link stays a link.
@@ -294,7 +260,9 @@ static int make_host(const char *top, const char *data_dir, struct err *e)
 // machine has, and then becomes the root; the host's mounts are let go.
 static int build(const char *data_dir, bool real, struct err *e)
 {
-	static const char *const dirs[] = { "host", "dev", "proc", "new", "empty", "etc" };
+	static const char *const dirs[] = {
+		"host", "dev", "proc", "new", "etc", "empty", "layers"
+	};
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_sys(e, ERR_IO, errno, "make mounts private");
@@ -306,7 +274,7 @@ static int build(const char *data_dir, bool real, struct err *e)
 		if (make_dir(path, e) < 0)
 			return -1;
 	}
-	if (make_dev("/tmp", real, e) < 0 || make_host("/tmp", data_dir, e) < 0)
+	if (make_dev(real, e) < 0 || make_host("/tmp", data_dir, e) < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_LEN(etc_made); i++) {
 		auto_free char *path = mem_printf("/tmp/etc/%s", etc_made[i].name);

@@ -3,6 +3,7 @@
 //   /host   root file system of image "host": /usr and the like read-only, a chosen part of /etc
 //   /dev    device nodes   /proc  the host's (the kernel wants to see one before it mounts another)
 //   /new    empty, where the root of a sandbox is put together   /empty  /etc  small generated files
+//   /layers empty, for runner/layer
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/err.h"

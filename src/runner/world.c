@@ -220,6 +220,8 @@ int world_open(struct world *w, const struct runner_options *o, struct err *e)
 		w->cgroups.at[k].dir = -1;
 	if (!real)
 		return err_sys(e, ERR_IO, errno, "find %s", o->data_dir);
+	w->cdi = o->cdi;
+	w->cdi_count = o->cdi_count;
 	w->rootless = geteuid() != 0;
 	if (w->rootless && become_root(o, e) < 0)
 		return -1;

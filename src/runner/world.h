@@ -30,7 +30,9 @@ struct world {
 	int root;  // mount namespace the sandboxes are cloned from (runner/template.h)
 	int64_t stamps[WORLD_STAMPS]; // of the host's /etc when `root` was made
 	struct filter filter;
-	struct oci oci; // makes the sandboxes, if there is one
+	struct oci oci;		// makes the sandboxes, if there is one
+	const char *const *cdi; // folders of specifications of devices, borrowed
+	unsigned cdi_count;
 	struct cgroup_base cgroups;
 	struct world_mask masks[WORLD_MASKS_MAX];
 	unsigned mask_count;

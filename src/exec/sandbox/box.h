@@ -5,6 +5,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/map.h"
+#include "codec/cdi_folder.h"
 #include "exec/sandbox/kept.h"
 #include "exec/sandbox/sandbox.h"
 #include "exec/sandbox/spares.h"
@@ -38,6 +39,8 @@ struct sandbox_driver {
 	struct exec_ops ops; // base's
 	uint32_t runtime;    // enum proto_runtime, for the runner
 	char *data_dir, *node;
+	char *cdi[CDI_FOLDERS_MAX];
+	unsigned cdi_count;
 	int jobs_dir, wake;
 	unsigned jobs_max;
 	int (*respawn)(void *owner, struct err *e);
@@ -78,6 +81,13 @@ must_check int box_freeze(struct exec_driver *base, int door, struct err *e);
 
 // submit.c: the operation of exec.h.
 must_check int box_submit(struct exec_driver *base, const struct exec_spec *s, struct err *e);
+
+// device.c: the operation of exec.h; and what a job with devices has in its environment: *out is *s with that, in the
+// arena. ERR_INVALID when there is no such device any more.
+bool box_devices(struct exec_driver *base, struct arena *a, uint64_t *stamp,
+		 const char *const **names, size_t *n);
+must_check int box_device_env(struct sandbox_driver *d, struct arena *a, const struct exec_spec *s,
+			      struct exec_spec *out, struct err *e);
 
 // tell.c: the thread alone, without the lock, for callbacks are made.
 void box_tell_started(struct sandbox_driver *d, struct job *j, int64_t wall_ns);

@@ -62,6 +62,17 @@ static bool bound(const struct exec_input *in)
 	return in->content || in->file;
 }
 
+static int fill_devices(struct proto_start *m, const struct exec_spec *s, struct err *e)
+{
+	struct proto_device *out = (struct proto_device *)(const void *)proto_devices(m);
+
+	for (size_t i = 0; i < s->device_count; i++)
+		if (copy_field(out[i].name, sizeof(out[i].name), s->devices[i], "a device's name",
+			       e) < 0)
+			return -1;
+	return 0;
+}
+
 // Behind the inputs, of which there are as many as are bound.
 static int fill_mounts(struct proto_start *m, const struct exec_spec *s, struct err *e)
 {
@@ -72,7 +83,8 @@ static int fill_mounts(struct proto_start *m, const struct exec_spec *s, struct 
 			       "a mount's place", e) < 0)
 			return -1;
 	m->mount_count = (uint32_t)s->mount_count;
-	return 0;
+	m->device_count = (uint32_t)s->device_count;
+	return fill_devices(m, s, e);
 }
 
 static int fill(struct proto_start *m, const struct exec_spec *s, struct err *e)
@@ -159,8 +171,11 @@ int files_message(const struct exec_spec *s, struct proto_start **out, size_t *s
 		return err_set(e, ERR_LIMIT, "more than %d inputs", PROTO_INPUTS_MAX);
 	if (s->mount_count > PROTO_MOUNTS_MAX)
 		return err_set(e, ERR_LIMIT, "more than %d mounts", PROTO_MOUNTS_MAX);
+	if (s->device_count > PROTO_DEVICES_MAX)
+		return err_set(e, ERR_LIMIT, "more than %d devices", PROTO_DEVICES_MAX);
 	*size = sizeof(*m) + count * sizeof(m->input[0]) +
-		s->mount_count * sizeof(struct proto_mount);
+		s->mount_count * sizeof(struct proto_mount) +
+		s->device_count * sizeof(struct proto_device);
 	m = mem_zalloc(*size);
 	if (fill(m, s, e) < 0)
 		return -1;

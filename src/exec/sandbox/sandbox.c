@@ -379,6 +379,8 @@ static void sandbox_close(struct exec_driver *base, bool stop_jobs)
 	file_close(d->jobs_dir);
 	pthread_cond_destroy(&d->changed);
 	pthread_mutex_destroy(&d->lock);
+	for (unsigned i = 0; i < d->cdi_count; i++)
+		mem_free(d->cdi[i]);
 	mem_free(d->data_dir);
 	mem_free(d->node);
 	mem_free(d);
@@ -422,6 +424,7 @@ static const struct exec_ops ops = {
 	.freeze = box_freeze,
 	.count_kept = sandbox_count_kept,
 	.capacity = sandbox_capacity,
+	.devices = box_devices,
 	.close = sandbox_close,
 };
 
@@ -461,6 +464,8 @@ int exec_sandbox_open(struct exec_driver **out, const struct exec_sandbox_option
 	if (uname(&host) < 0)
 		host.nodename[0] = '\0';
 	d->node = mem_strndup(host.nodename, strnlen(host.nodename, EXEC_NODE_MAX - 1));
+	for (; d->cdi_count < o->cdi_count && d->cdi_count < CDI_FOLDERS_MAX; d->cdi_count++)
+		d->cdi[d->cdi_count] = mem_strdup(o->cdi[d->cdi_count]);
 	d->jobs_dir = file_take(&jobs);
 	spares_init(&d->spares, d->jobs_dir);
 	d->kept = (struct kept_pool){ .owner = d, .started = kept_started, .ended = kept_ended };

@@ -10,7 +10,10 @@
 struct exec_sandbox_options {
 	const char *data_dir; // absolute; ours to write
 	bool oci; // an OCI runtime makes the sandboxes; the runner was started for that, too
-	bool any_runtime;   // only to end jobs, whoever made their sandboxes
+	bool any_runtime; // only to end jobs, whoever made their sandboxes
+	const char *const
+		*cdi; // folders of specifications of devices, of which the runner was told, too
+	unsigned cdi_count;
 	unsigned jobs_max;  // submitted and not ended, at once; 0 = 4096. Above: ERR_BUSY
 	int64_t connect_ms; // open waits so long for the runner; 0 = 2000
 	// Called from the driver's thread while no runner answers, at growing pauses; may be NULL. For instance

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // submit: a job goes to the runner, or into a kept sandbox.
+#include "base/arena.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -111,10 +112,17 @@ int box_submit(struct exec_driver *base, const struct exec_spec *s, struct err *
 {
 	struct sandbox_driver *d = (struct sandbox_driver *)base;
 	struct exec_spec single = *s;
+	auto_arena struct arena mem = { 0 };
 	char name[JOBDIR_NAME_MAX];
 
 	if (box_name(s->job, s->attempt, name, e) < 0)
 		return -1;
+	if (s->device_count) {
+		if (box_device_env(d, &mem, s, &single, e) < 0)
+			return -1;
+		single.keep = NULL;
+		return submit(d, &single, name, e);
+	}
 	if (s->keep) {
 		auto_lock held = lock_hold(&d->lock);
 

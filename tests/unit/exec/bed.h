@@ -2,6 +2,7 @@
 // process that keeps the rights the test was started with, and a driver whose events can be waited for.
 // Started by root, the test itself goes on as an ordinary user, as the daemon does.
 // BED_OCI=crun (or runc) has an OCI runtime make the sandboxes; BED_OCI_SELF names oscar-runner then.
+// BED_CDI names a folder of specifications of devices.
 // A test program's main() is: if (bed_is_runner(argc, argv)) return bed_runner(argc, argv); …
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -50,7 +51,8 @@ struct bed {
 	int helper; // socket to the process with the rights
 	pid_t helper_pid;
 	bool supervised;
-	bool root; // so was the test started, and so the runner is
+	bool root;	 // so was the test started, and so the runner is
+	const char *cdi; // folder of specifications of devices, for the driver
 	struct exec_driver *driver;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -75,6 +77,8 @@ static inline int bed_runner(int argc, char **argv)
 
 	if (argc < 6)
 		return 2;
+	if ((o.cdi[0] = getenv("BED_CDI")))
+		o.cdi_count = 1;
 	o.data_dir = argv[3];
 	o.user = (uid_t)strtoul(argv[5], NULL, 10);
 	o.group = (gid_t)o.user;
@@ -243,7 +247,9 @@ static inline void bed_open_driver(struct bed *b)
 {
 	struct exec_sandbox_options o = { .data_dir = b->data,
 					  .connect_ms = 5000,
-					  .oci = getenv("BED_OCI") };
+					  .oci = getenv("BED_OCI"),
+					  .cdi = &b->cdi,
+					  .cdi_count = b->cdi != NULL };
 	struct exec_events ev = bed_events(b);
 	struct err e = { 0 };
 
@@ -286,6 +292,7 @@ static inline struct bed *bed_open(bool supervised)
 	check(mkdtemp(b->data));
 	b->supervised = supervised;
 	b->root = geteuid() == 0;
+	b->cdi = getenv("BED_CDI");
 	b->user = geteuid() ? geteuid() : BED_USER;
 	if (geteuid() == 0)
 		check(chown(b->data, BED_USER, BED_USER) == 0);
