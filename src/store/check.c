@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "store/blocks.h"
+#include "store/listed.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -36,14 +37,7 @@ static void say(const struct checking *k, const char *fmt, ...)
 
 // ---- content files -------------------------------------------------------------------------------------
 
-struct listed {
-	int64_t id;
-	uint64_t size;
-	struct span sums;
-	bool bad;
-};
-
-static int check_file(const struct checking *k, const struct listed *f, struct err *e)
+static int check_file(const struct checking *k, const struct listed_file *f, struct err *e)
 {
 	struct err why = { 0 };
 	bool right = blocks_verify(k->store, f->id, f->size, f->sums, NULL, NULL, &why) > 0;
@@ -70,26 +64,10 @@ static int check_files(const struct checking *k, struct err *e)
 	int n = PAGE;
 
 	while (n == PAGE) {
-		struct db_conn *c = db_reader(k->store->db, e);
 		auto_arena struct arena mem = { 0 };
-		struct listed page[PAGE];
-		int got = -1;
+		struct listed_file page[PAGE];
 
-		n = 0;
-		if (c) {
-			auto_query struct db_stmt *q =
-				db_query(c,
-					 "SELECT id,size,crcs,bad FROM files WHERE id>?1 ORDER BY "
-					 "id LIMIT 16",
-					 DB_ARGS(db_int(after)), e);
-
-			while ((got = q ? db_step(q, e) : -1) > 0)
-				page[n++] = (struct listed){ db_col_int(q, 0),
-							     (uint64_t)db_col_int(q, 1),
-							     arena_span(&mem, db_col_span(q, 2)),
-							     db_col_int(q, 3) };
-		}
-		if (got < 0)
+		if (listed_files(k->store->db, after, PAGE, &mem, page, &n, e) < 0)
 			return -1;
 		for (int i = 0; i < n; i++)
 			if (check_file(k, &page[i], e) < 0)

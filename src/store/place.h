@@ -39,7 +39,7 @@ struct place *place_find(struct store *s, int64_t bucket);
 // Has the place look now.
 void place_wake(struct store *s, int64_t bucket);
 
-// ---- index.c -------------------------------------------------------------------------------------------
+// ---- scan.c, look.c, differences.c ---------------------------------------------------------------------
 
 struct watch;
 // Compares all of the directory with the index and writes the differences. `w` hears of each folder; NULL is fine.
@@ -52,6 +52,8 @@ int64_t place_mtime(const struct stat *st);
 void place_etag(const struct stat *st, char out[static STORE_ETAG_MAX]);
 // A file that nobody writes to any more, as far as can be told without hearing that it was closed.
 bool place_settled(const struct place *p, const struct stat *st, int64_t now_ns);
+// Says of another file that it is complete, and is no object itself.
+bool place_is_sentinel(const struct place *p, struct span key);
 
 // ---- watch.c -------------------------------------------------------------------------------------------
 
