@@ -10,9 +10,13 @@
 
 #include <sys/types.h>
 
-// ---- options.c -----------------------------------------------------------------------------------------
+// ---- serve_options.c -----------------------------------------------------------------------------------
 
-enum { DIRECTORY_ROOTS_MAX = 16, REGISTRY_NAMES_MAX = 16, SERVE_MOUNTS_MAX = 32 };
+enum {
+	DIRECTORY_ROOTS_MAX = 16,
+	REGISTRY_NAMES_MAX = 16,
+	SERVE_MOUNTS_MAX = 32,
+};
 
 struct serve_options {
 	const char *data; // absolute
@@ -56,14 +60,11 @@ struct serve_options {
 
 // 0 = go on, 1 = done (help was asked for), -1 = wrong usage (the text is on stderr).
 int serve_options_parse(int argc, char **argv, struct arena *mem, struct serve_options *out);
-int stop_options_run(int argc, char **argv);
 
-// The data folder when none is named: /var/lib/oscar for root, else the XDG state folder.
-const char *default_data_dir(struct arena *mem);
-// An absolute path without needing it to exist. NULL when the working directory is unknown.
-const char *absolute_path(struct arena *mem, const char *path);
-// ERR_NOT_FOUND, or ERR_IO with why it cannot be told.
-must_check int must_exist(const char *path, struct err *e);
+// ---- stop.c --------------------------------------------------------------------------------------------
+
+// `oscar stop`
+int stop_options_run(int argc, char **argv);
 
 // ---- mounts.c ------------------------------------------------------------------------------------------
 
@@ -143,6 +144,13 @@ must_check int data_lock(const char *data, int *fd, struct err *e);
 int check_run(int argc, char **argv); // the exit status
 
 // ---- place.c -------------------------------------------------------------------------------------------
+
+// The data folder when none is named: /var/lib/oscar for root, else the XDG state folder.
+const char *default_data_dir(struct arena *mem);
+// An absolute path without needing it to exist. NULL when the working directory is unknown.
+const char *absolute_path(struct arena *mem, const char *path);
+// ERR_NOT_FOUND, or ERR_IO with why it cannot be told.
+must_check int must_exist(const char *path, struct err *e);
 
 // The folders of an installation, for commands that work on them without a daemon; as `oscar serve` names them.
 struct place {
