@@ -126,7 +126,12 @@ static void stream_log(struct req *q, const struct queue_job *j, bool follow, un
 	int fd = dispatch_log(q->api->o.dispatch, j->id, j->attempt, &e);
 
 	if (fd < 0) {
-		reply_text(q, 200, ""); // nothing was printed yet
+		if (j->attempt && j->attempt <= j->logs_gone)
+			reply_text(q, 410,
+				   "the log was removed: logs are kept for less time than jobs "
+				   "(keep.logs of the service, --keep-log-days of the server)");
+		else
+			reply_text(q, 200, ""); // nothing was printed yet
 		return;
 	}
 	l = mem_zalloc(sizeof(*l));

@@ -140,6 +140,8 @@ json_t *req_job_json(struct req *q, const struct queue_job *j)
 	json_time(v, "created", j->created_ns);
 	json_time(v, "started", j->started_ns);
 	json_time(v, "finished", j->ended_ns);
+	if (j->attempt && j->attempt <= j->logs_gone)
+		json_object_set_new(v, "log_removed", json_true());
 	if (j->exit_code >= 0)
 		json_object_set_new(v, "exit_code", json_integer(j->exit_code));
 	if (j->state == QUEUE_RUNNING &&

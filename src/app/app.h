@@ -44,6 +44,7 @@ struct serve_options {
 	unsigned connections, address_max, head_s, body_rate;
 	unsigned head_max;
 	unsigned keep_jobs, keep_job_days; // 0 = all, for ever
+	unsigned keep_log_days;		   // 0 = as long as their jobs
 	unsigned keep_feed;		   // 0 = as dispatch has it
 	unsigned jobs_max;		   // at once; 0 = as dispatch has it
 	unsigned instances_max;		   // of exposed services; 0 = as expose has it

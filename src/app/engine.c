@@ -155,6 +155,7 @@ static int open_dispatch(struct daemon *d, struct err *e)
 				      .active_max = d->o->jobs_max,
 				      .keep_jobs = d->o->keep_jobs,
 				      .keep_jobs_s = (int64_t)d->o->keep_job_days * 24 * 3600,
+				      .keep_logs_s = (int64_t)d->o->keep_log_days * 24 * 3600,
 				      .keep_feed = d->o->keep_feed,
 				      .cpu_millis_max = d->o->cpu_millis_max,
 				      .memory_bytes_max = d->o->memory_bytes_max,

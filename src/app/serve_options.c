@@ -72,6 +72,7 @@ static const char serve_help[] =
 	"  --keep-jobs N         finished jobs that are kept with their logs (default 1000000,\n"
 	"                        0: all)\n"
 	"  --keep-job-days N     and for how long (default 30, 0: for ever)\n"
+	"  --keep-log-days N     their logs, when these shall go before (default: with them)\n"
 	"  --keep-feed N         entries of the event feed that are kept (default 1000000)\n"
 	"  --log-level LEVEL     debug, info, warn or error (default info)\n"
 	"\n"
@@ -225,6 +226,7 @@ static const struct rule {
 	{ "max-image-files", NUMBER, AT(image_files_max), 1, 100000000, NULL },
 	{ "keep-jobs", NUMBER, AT(keep_jobs), 0, 2000000000, NULL },
 	{ "keep-job-days", NUMBER, AT(keep_job_days), 0, 36500, NULL },
+	{ "keep-log-days", NUMBER, AT(keep_log_days), 0, 36500, NULL },
 	{ "keep-feed", NUMBER, AT(keep_feed), 1, 2000000000, NULL },
 #undef AT
 };

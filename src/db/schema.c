@@ -291,6 +291,12 @@
 	" flags INTEGER NOT NULL);"                                                                \
 	"CREATE INDEX traces_id ON traces(id, run);"
 
+// queue: of which attempts the logs were removed before the job; see queue/logs.c.
+#define LOGS_GONE                                                                                  \
+	"ALTER TABLE jobs ADD COLUMN logs_gone INTEGER NOT NULL DEFAULT 0;"                        \
+	"CREATE INDEX jobs_logged ON jobs(service, ended_ns) WHERE state>=4 AND "                  \
+	"logs_gone<attempt;"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
@@ -310,5 +316,6 @@ const char *const schema_migrations[] = {
 	INPUT_GROUPS,
 	RUN_GROUPS,
 	TRACES,
+	LOGS_GONE,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

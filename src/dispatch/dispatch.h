@@ -50,8 +50,9 @@ struct dispatch_options {
 	int64_t lease_ms;	// renewed while a job is active; 0 = 60,000
 	int64_t call_young_ms;	// calls that last longer are recorded before they end; 0 = 1,000
 	unsigned lost_attempts; // tries of a job whose engine lost it; 0 = 5
-	// Retention of finished jobs with logs and events, and of the feed; 0 = for ever, any number, 1,000,000.
-	int64_t keep_jobs_s;
+	// Retention of finished jobs with logs and events, and of the feed; 0 = for ever, any number, 1,000,000; of logs
+	// apart from that, 0 = as long as their jobs.
+	int64_t keep_jobs_s, keep_logs_s;
 	uint64_t keep_jobs;
 	int64_t keep_feed;
 	int64_t retain_ms; // between two looks; 0 = 5,000

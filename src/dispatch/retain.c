@@ -22,6 +22,12 @@ static int trim_feed(struct db_conn *c, void *arg, struct err *e)
 	return feed_trim(c, d->o.keep_feed, FEED_TRIM, e);
 }
 
+static void remove_files(struct dispatch *d, const struct queue_old *old, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		dispatch_log_remove(d, old[i].job, old[i].attempts);
+}
+
 // True when there may be more.
 static bool forget_some(struct dispatch *d, const struct service_keep *k, struct err *e)
 {
@@ -31,14 +37,29 @@ static bool forget_some(struct dispatch *d, const struct service_keep *k, struct
 
 	if (queue_old(d->o.queue, k->service, before, k->jobs, old, &n, e) < 0)
 		return false;
-	for (size_t i = 0; i < n; i++)
-		dispatch_log_remove(d, old[i].job, old[i].attempts);
+	remove_files(d, old, n);
 	return n && queue_forget(d->o.queue, old, n, e) == 0;
+}
+
+// Logs that go before their jobs do, likewise.
+static bool forget_some_logs(struct dispatch *d, const struct service_keep *k, struct err *e)
+{
+	struct queue_old old[QUEUE_OLD_MAX];
+	size_t n;
+
+	if (!k->logs_s || queue_log_old(d->o.queue, k->service,
+					clock_wall_ns() - k->logs_s * NS_PER_S, old, &n, e) < 0)
+		return false;
+	remove_files(d, old, n);
+	return n && queue_log_forget(d->o.queue, old, n, e) == 0;
 }
 
 static void forget_all(struct dispatch *d, const struct service_keep *k, struct err *e)
 {
 	while (forget_some(d, k, e) && chore_rest(&d->retain, PAUSE_MS * NS_PER_MS))
+		;
+	while (!e->code && !d->retain.stop && forget_some_logs(d, k, e) &&
+	       chore_rest(&d->retain, PAUSE_MS * NS_PER_MS))
 		;
 }
 
@@ -59,7 +80,8 @@ static void *retain_main(void *arg)
 	struct dispatch *d = arg;
 
 	while (chore_rest(&d->retain, (d->o.retain_ms ? d->o.retain_ms : PASS_MS) * NS_PER_MS)) {
-		const struct service_keep all = { 0, d->o.keep_jobs, d->o.keep_jobs_s };
+		const struct service_keep all = { 0, d->o.keep_jobs, d->o.keep_jobs_s,
+						  d->o.keep_logs_s };
 		struct err e = { 0 };
 
 		forget_all(d, &all, &e);

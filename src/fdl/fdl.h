@@ -32,7 +32,7 @@ enum {
 	FDL_CALLS_MAX = 1000,		// expose.concurrency
 	FDL_QUEUE_MAX = 1000000000,	// queue.max, queue.concurrency
 	FDL_KEEP_JOBS_MAX = 1000000000, // keep.jobs
-	FDL_KEEP_DAYS_MAX = 36500,	// keep.days
+	FDL_KEEP_DAYS_MAX = 36500,	// keep.days, keep.logs
 	FDL_PRIORITY_MAX = 100,
 	FDL_WEIGHT_MAX = 1000,
 };
@@ -136,6 +136,7 @@ struct fdl_service {
 	// `keep`: of its jobs that are over, at most so many and for so long; 0 = as the server keeps them.
 	uint64_t keep_jobs;
 	int64_t keep_s;
+	int64_t keep_logs_s;	  // and their logs only for so long
 	uint32_t retry_attempts;  // attempts in all, 0 = the cluster's default, 1 = never again
 	uint32_t retry_backoff_s; // before the second attempt, doubled for each further one
 	unsigned retry_on;	  // bits of fdl_retry_on, 0 = the cluster's default

@@ -19,12 +19,14 @@ static int read_one(struct fdl_check *c, const char *name, int64_t max, int64_t 
 
 int fdl_check_keep(struct fdl_check *c)
 {
-	int64_t jobs = 0, days = 0;
+	int64_t jobs = 0, days = 0, logs = 0;
 
 	if (read_one(c, "jobs", FDL_KEEP_JOBS_MAX, &jobs) < 0 ||
-	    read_one(c, "days", FDL_KEEP_DAYS_MAX, &days) < 0)
+	    read_one(c, "days", FDL_KEEP_DAYS_MAX, &days) < 0 ||
+	    read_one(c, "logs", FDL_KEEP_DAYS_MAX, &logs) < 0)
 		return -1;
 	c->s->keep_jobs = (uint64_t)jobs;
 	c->s->keep_s = days * 24 * 3600;
+	c->s->keep_logs_s = logs * 24 * 3600;
 	return 0;
 }

@@ -173,6 +173,7 @@ static const struct fdl_field queue_fields[] = {
 static const struct fdl_field keep_fields[] = {
 	{ "jobs", FDL_INT, FDL_OMIT, NULL },
 	{ "days", FDL_INT, FDL_OMIT, NULL },
+	{ "logs", FDL_INT, FDL_OMIT, NULL },
 	{ 0 },
 };
 

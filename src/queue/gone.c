@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// gone: deleting jobs that are over, and their logs while they are kept.
+// gone: deleting jobs that are over.
 #include "base/mem.h"
 #include "queue/row.h"
 
@@ -69,6 +69,11 @@ int queue_delete(struct queue *q, int64_t job, struct err *e)
 
 // ---- retention -----------------------------------------------------------------------------------------
 
+struct queue_old queue_old_from_row(struct db_stmt *s)
+{
+	return (struct queue_old){ db_col_int(s, 0), (unsigned)db_col_int(s, 1), db_col_int(s, 2) };
+}
+
 // The oldest of one final state, at most `limit`.
 static int oldest(struct db_conn *c, int64_t service, enum queue_state state, struct queue_old *out,
 		  size_t limit, size_t *n, struct err *e)
@@ -84,8 +89,7 @@ static int oldest(struct db_conn *c, int64_t service, enum queue_state state, st
 	int got;
 
 	while ((got = s ? db_step(s, e) : -1) > 0)
-		out[(*n)++] = (struct queue_old){ db_col_int(s, 0), (unsigned)db_col_int(s, 1),
-						  db_col_int(s, 2) };
+		out[(*n)++] = queue_old_from_row(s);
 	return got;
 }
 
@@ -122,20 +126,15 @@ int queue_old(struct queue *q, int64_t service, int64_t before_ns, uint64_t keep
 	return 0;
 }
 
-struct forgetting {
-	const struct queue_old *jobs;
-	size_t n;
-};
-
 static int forget(struct db_conn *c, void *arg, struct err *e)
 {
-	const struct forgetting *f = arg;
+	const struct old_jobs *old = arg;
 
-	for (size_t i = 0; i < f->n; i++) {
+	for (size_t i = 0; i < old->n; i++) {
 		auto_arena struct arena mem = { 0 };
 		struct queue_job j;
 
-		if (job_find_in(c, f->jobs[i].job, &mem, &j, e) < 0) {
+		if (job_find_in(c, old->at[i].job, &mem, &j, e) < 0) {
 			if (e->code != ERR_NOT_FOUND)
 				return -1;
 			continue;
@@ -151,36 +150,7 @@ static int forget(struct db_conn *c, void *arg, struct err *e)
 
 int queue_forget(struct queue *q, const struct queue_old *jobs, size_t n, struct err *e)
 {
-	struct forgetting f = { jobs, n };
+	struct old_jobs old = { jobs, n };
 
-	return db_write(q->db, forget, &f, e);
-}
-
-// ---- logs ----------------------------------------------------------------------------------------------
-
-int queue_log_put_in(struct db_conn *c, int64_t job, unsigned attempt, struct span log,
-		     struct err *e)
-{
-	return db_exec(c, "INSERT OR REPLACE INTO job_logs(job,attempt,data) VALUES(?1,?2,?3)",
-		       DB_ARGS(db_int(job), db_int(attempt), db_blob(log)), e) < 0
-		       ? -1
-		       : 0;
-}
-
-int queue_log_get(struct queue *q, int64_t job, unsigned attempt, struct arena *mem,
-		  struct span *out, struct err *e)
-{
-	struct db_conn *c = db_reader(q->db, e);
-	auto_query struct db_stmt *s = NULL;
-	int got;
-
-	if (!c)
-		return -1;
-	s = db_query(c, "SELECT data FROM job_logs WHERE job=?1 AND attempt=?2",
-		     DB_ARGS(db_int(job), db_int(attempt)), e);
-	got = s ? db_step(s, e) : -1;
-	if (got <= 0)
-		return got ? -1 : err_set(e, ERR_NOT_FOUND, "no log of this attempt");
-	*out = arena_span(mem, db_col_span(s, 0));
-	return 0;
+	return db_write(q->db, forget, &old, e);
 }

@@ -77,6 +77,7 @@ struct queue_job {
 	enum queue_state state;
 	unsigned attempt;	  // 0 = never leased
 	unsigned attempts_before; // those before it was sent again; they count no more
+	unsigned logs_gone; // the logs of attempts up to this one were removed, for they were old
 	bool sync;
 	int priority;
 	int64_t run;
@@ -289,3 +290,11 @@ must_check int queue_log_put_in(struct db_conn *c, int64_t job, unsigned attempt
 				struct err *e);
 must_check int queue_log_get(struct queue *q, int64_t job, unsigned attempt, struct arena *mem,
 			     struct span *out, struct err *e);
+
+// Retention of logs alone: jobs (of a service; 0 = of all) that ended before `before_ns` and whose logs were not removed
+// yet, the oldest first of each service; *n = 0: nothing is due.
+must_check int queue_log_old(struct queue *q, int64_t service, int64_t before_ns,
+			     struct queue_old out[static QUEUE_OLD_MAX], size_t *n, struct err *e);
+// Their jobs stay and say so (logs_gone). The caller removed the files.
+must_check int queue_log_forget(struct queue *q, const struct queue_old *jobs, size_t n,
+				struct err *e);

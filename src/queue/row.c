@@ -40,6 +40,7 @@ static void job_from_row(struct db_stmt *s, struct arena *mem, struct queue_job 
 		.version = db_col_int(s, 21),
 		.key = arena_span(mem, db_col_span(s, 22)),
 		.attempts_before = (unsigned)db_col_int(s, 23),
+		.logs_gone = (unsigned)db_col_int(s, 24),
 	};
 	snprintf(j->service_name, sizeof(j->service_name), SPAN_FMT, SPAN_ARG(db_col_span(s, 2)));
 	snprintf(j->reason, sizeof(j->reason), SPAN_FMT, SPAN_ARG(db_col_span(s, 17)));

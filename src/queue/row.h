@@ -44,7 +44,7 @@ void limits_release(struct queue *q);
 	"SELECT j.id,j.uuid,coalesce(s.name,'deleted'),j.service,j.revision,j.owner,j.state,"      \
 	"j.attempt,j.sync,j.priority,j.run,j.depth,j.run_after_ns,j.created_ns,j.started_ns,"      \
 	"j.ended_ns,coalesce(j.exit_code,-1),j.reason,j.outputs,v.trigger,v.bucket,v.version,v."   \
-	"key,j.attempts_before "                                                                   \
+	"key,j.attempts_before,j.logs_gone "                                                       \
 	"FROM jobs j LEFT JOIN services s ON s.id=j.service "                                      \
 	"LEFT JOIN events v ON v.id=(SELECT min(id) FROM events WHERE job=j.id) "
 
@@ -65,6 +65,13 @@ must_check int job_find_in(struct db_conn *c, int64_t id, struct arena *mem, str
 			   struct err *e);
 // A queued job more or less in its lane.
 must_check int job_lane_in(struct db_conn *c, const struct queue_job *j, int64_t by, struct err *e);
+// What a write about old jobs gets.
+struct old_jobs {
+	const struct queue_old *at;
+	size_t n;
+};
+// Of the columns id, attempt, ended_ns.
+struct queue_old queue_old_from_row(struct db_stmt *s);
 // Moves a job in the counts and lanes and tells the feed; the caller writes the row.
 must_check int job_move_in(struct db_conn *c, struct queue_job *j, enum queue_state to,
 			   const char *reason, struct err *e);

@@ -239,9 +239,11 @@ void service_keeps(struct services *s, struct arena *mem, struct service_keep **
 	while (map_next(&s->by_name, &at, NULL, &value)) {
 		const struct service_def *d = value;
 
-		if (d->fdl->keep_jobs || d->fdl->keep_s)
-			(*out)[(*n)++] =
-				(struct service_keep){ d->id, d->fdl->keep_jobs, d->fdl->keep_s };
+		const struct fdl_service *f = d->fdl;
+
+		if (f->keep_jobs || f->keep_s || f->keep_logs_s)
+			(*out)[(*n)++] = (struct service_keep){ d->id, f->keep_jobs, f->keep_s,
+								f->keep_logs_s };
 	}
 	pthread_rwlock_unlock(&s->lock);
 }

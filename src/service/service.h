@@ -169,8 +169,9 @@ must_check int service_manifest_files(struct store *st, const struct fdl_io *io,
 // Services that say themselves what is kept of their jobs.
 struct service_keep {
 	int64_t service;
-	uint64_t jobs; // 0 = any number
-	int64_t s;     // 0 = for ever
+	uint64_t jobs;	// 0 = any number
+	int64_t s;	// 0 = for ever
+	int64_t logs_s; // their logs, 0 = as long as they
 };
 void service_keeps(struct services *s, struct arena *mem, struct service_keep **out, size_t *n);
 

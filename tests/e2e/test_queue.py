@@ -1,6 +1,8 @@
 """The queue as users see it: pausing, limits, push-back, what jobs took."""
+import contextlib
 import os
 import pathlib
+import sqlite3
 import subprocess
 import time
 
@@ -230,6 +232,38 @@ def test_old_jobs_go_and_new_ones_stay():
         assert len(logs) == 3
     finally:
         d.close()
+
+
+def test_logs_go_before_their_jobs(fresh):
+    d = fresh
+    d.create("brief", "echo number; head -c 40000 /dev/zero | tr '\\0' x", output=[], keep={"logs": 2})
+    d.create("small", "echo small", output=[], keep={"logs": 1})
+    d.create("stays", "echo stays", output=[])
+    for name in ("brief", "small", "stays"):
+        call(d, name)
+        d.settled(name, 1)
+    d.leave()
+    with contextlib.closing(sqlite3.connect(f"{d.data}/oscar.db")) as db:
+        db.execute("UPDATE jobs SET ended_ns = ended_ns - ?", (int(2.5 * 86400 * 1e9),))
+        db.commit()
+    d.start()
+    jobs = {name: d.jobs(name)[0]["name"] for name in ("brief", "small", "stays")}
+    wait_for("two logs to go", lambda: d.detail(jobs["brief"]).get("log_removed") and d.detail(jobs["small"]).get("log_removed"), 20)
+    assert "log_removed" not in d.detail(jobs["stays"]) and d.joblog(jobs["stays"]) == "stays\n"
+    for name in ("brief", "small"):
+        assert "the log was removed" in d.call("GET", f"/system/jobs/{jobs[name]}/log", 410).text
+        assert "the log was removed" in d.call("GET", f"/system/logs/{name}/{jobs[name]}", 410).text
+        assert d.detail(jobs[name])["state"] == "succeeded"
+        assert "the log was removed" in conftest.run_cli(d, "logs", jobs[name], check=False).stderr
+    assert not [p for p in (pathlib.Path(d.data) / "logs").rglob("*") if p.is_file()]
+    body = {"name": "wrong", "image": "host", "script": "true", "keep": {"logs": 0}}
+    assert "keep.logs: want 1 to 36500" in d.call("POST", "/system/services", 400, json=body).text
+    # The server's own bound is for services that say nothing.
+    d.leave()
+    d.options += ["--keep-log-days", "1"]
+    d.start()
+    wait_for("the last log to go", lambda: d.detail(jobs["stays"]).get("log_removed"), 20)
+    assert "the log was removed" in d.call("GET", f"/system/jobs/{jobs['stays']}/log", 410).text
 
 
 def test_a_service_keeps_fewer_jobs(daemon):

@@ -195,6 +195,73 @@ static void services_keep_less(void **state)
 	wait_finished(b, 1);
 }
 
+static bool log_gone(struct bed *b, int64_t job, unsigned attempts)
+{
+	struct queue_job j;
+	struct err e = { 0 };
+
+	assert_int_equal(queue_job_get(b->place.queue, job, &b->place.mem, &j, &e), 0);
+	if (j.logs_gone != attempts)
+		return false;
+	return !attempts || dispatch_log(b->d, job, attempts, &e) < 0;
+}
+
+static void wait_gone(struct bed *b, int64_t job, unsigned attempts)
+{
+	int64_t deadline = clock_mono_ns() + BED_WAIT_S * NS_PER_S;
+
+	while (!log_gone(b, job, attempts)) {
+		if (clock_mono_ns() > deadline)
+			fail_msg("the log of job %lld stays", (long long)job);
+		usleep(5000);
+	}
+}
+
+// Small ones, which are rows, and large ones, which are files; jobs stay.
+static void logs_go_before_their_jobs(void **state)
+{
+	struct bed *b = *state;
+	int64_t small[3], large[2], other, fails;
+	struct err e = { 0 };
+
+	b->world = exec_fake_world_new();
+	bed_service(b, "small", "print", ",'keep':{'logs':1}");
+	bed_service(b, "large", "print-much", ",'keep':{'logs':2,'days':9}");
+	bed_service(b, "other", "print", "");
+	bed_service(b, "fails", "fail", ",'keep':{'logs':1}");
+	b->o.retain_ms = 20;
+	bed_start(b);
+	run_some(b, "small", QUEUE_SUCCEEDED, small, 3);
+	run_some(b, "large", QUEUE_SUCCEEDED, large, 2);
+	run_some(b, "other", QUEUE_SUCCEEDED, &other, 1);
+	run_some(b, "fails", QUEUE_FAILED, &fails, 1);
+	bed_wait_idle(b);
+	clock_wall_shift((24 * 3600 + 1) * NS_PER_S);
+	for (int i = 0; i < 3; i++)
+		wait_gone(b, small[i], 1);
+	wait_gone(b, fails, 1);
+	assert_true(log_gone(b, large[0], 0) && log_gone(b, other, 0));
+	assert_true(log_is(b, other, "printed\n"));
+	assert_int_equal(log_files(b), 2);
+	// One that is sent again has a log again, until that is old.
+	assert_int_equal(queue_redrive(b->place.queue, fails, &e), 0);
+	bed_wait(b, fails, QUEUE_FAILED);
+	bed_wait_idle(b);
+	assert_true(log_gone(b, fails, 1));
+	clock_wall_shift((2 * 24 * 3600 + 5) * NS_PER_S);
+	wait_gone(b, fails, 2);
+	for (int i = 0; i < 2; i++)
+		wait_gone(b, large[i], 1);
+	assert_int_equal(log_files(b), 0);
+	// What the server says is for all, also for a service that is not there any more.
+	bed_stop(b, false);
+	b->o.keep_logs_s = 60;
+	bed_reopen(b);
+	wait_gone(b, other, 1);
+	clock_wall_shift(0);
+	assert_int_equal(finished(b), 7);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, bed_setup, bed_teardown)
@@ -203,6 +270,7 @@ int main(void)
 		CASE(the_newest_jobs_are_kept_with_their_logs),
 		CASE(old_jobs_go_and_what_was_sent_again_stays),
 		CASE(services_keep_less),
+		CASE(logs_go_before_their_jobs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
