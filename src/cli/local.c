@@ -100,6 +100,15 @@ static int take_mounts(struct local *l, struct err *e)
 	return 0;
 }
 
+// Who runs this has a way out anyway; only a machine that has not what it takes shall not fail for what nobody asked for.
+static bool wants_nat(const struct fdl_file *fdl)
+{
+	for (size_t i = 0; i < fdl->count; i++)
+		if (fdl->entries[i].service->network_nat)
+			return true;
+	return false;
+}
+
 static int prepare(struct local *l, struct err *e)
 {
 	struct cli *c = l->c;
@@ -113,6 +122,7 @@ static int prepare(struct local *l, struct err *e)
 	    fdl_file_read(c->words[0], &l->fdl, e) < 0 || cli_fdl_loops(l->fdl, e) < 0 ||
 	    choose_first(l, e) < 0)
 		return -1;
+	l->server.nat = wants_nat(l->fdl);
 	for (size_t i = 1; i < c->word_count; i++)
 		if (check_file(l, c->words[i], e) < 0)
 			return -1;

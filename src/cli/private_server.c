@@ -20,6 +20,7 @@
 extern char **environ;
 
 enum { READY_MS = 30000, STOP_MS = 20000, PASSWORD_LEN = 32, ENV_ADDED = 4 };
+enum { ARGS_MAX = 10 + 2 * PRIVATE_SERVER_MOUNTS_MAX + 1 };
 
 // A folder that lies on a disk, not in a memory file system: whole data sets pass through it.
 static int make_folder(struct cli *c, const char *what, const char **out, struct err *e)
@@ -71,7 +72,7 @@ static char **make_environment(struct cli *c)
 static int spawn(struct cli *c, struct private_server *s, int *ready, struct err *e)
 {
 	// Who runs this may use the machine's network anyway.
-	char *argv[9 + 2 * PRIVATE_SERVER_MOUNTS_MAX + 1] = {
+	char *argv[ARGS_MAX] = {
 		"oscar",       "serve",	      "--data",	     (char *)s->dir,   "--listen",
 		"127.0.0.1:0", "--s3-listen", "127.0.0.1:0", "--host-network",
 	};
@@ -80,11 +81,16 @@ static int spawn(struct cli *c, struct private_server *s, int *ready, struct err
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
 	sigset_t defaults;
+	size_t n = 0;
 	int ends[2], got;
 
+	while (argv[n])
+		n++;
+	if (s->nat)
+		argv[n++] = "--nat";
 	for (size_t i = 0; i < s->mount_count; i++) {
-		argv[9 + 2 * i] = "--mount";
-		argv[10 + 2 * i] = (char *)s->mounts[i];
+		argv[n++] = "--mount";
+		argv[n++] = (char *)s->mounts[i];
 	}
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(e, ERR_IO, errno, "pipe");

@@ -15,6 +15,7 @@ struct private_server {
 	const char
 		*mounts[PRIVATE_SERVER_MOUNTS_MAX]; // NAME=/FOLDER, as `serve --mount` takes them
 	size_t mount_count;
+	bool nat; // services may say `network: nat`
 	// Set by private_server_start():
 	pid_t pid; // 0 = none
 	const char *dir;

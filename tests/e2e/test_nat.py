@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import contract
-from conftest import Daemon, wait_for
+from conftest import OSCAR, Daemon, wait_for
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
@@ -145,6 +145,30 @@ def test_kept_sandboxes_have_one_too(networked):
     assert networked.call("POST", "/run/kept", 200, data="x").text == f"{OUTSIDE}:8000 a page of outside\n"
     networked.call("DELETE", "/system/services/kept", 204)
     wait_for("the end of its network", lambda: not slirps(networked))
+
+
+def test_services_that_are_tried_locally_have_one(machine, tmp_path):
+    (tmp_path / "fdl.yaml").write_text(f"""functions:
+  oscar:
+  - local:
+      name: out
+      image: host
+      cpu: '0.5'
+      memory: 128Mi
+      network: nat
+      script: |
+        python3 -c 'import urllib.request
+        for where in "{OUTSIDE}", "{MACHINE}":
+            try: print(urllib.request.urlopen("http://%s:8000/" % where, timeout=5).read().decode().strip())
+            except OSError as e: print(where, "is not reached")' > "$TMP_OUTPUT_DIR/said"
+      input: [{{storage_provider: minio.default, path: out/in}}]
+      output: [{{storage_provider: minio.default, path: out/out}}]
+""")
+    (tmp_path / "x").write_text("x")
+    done = subprocess.run([str(OSCAR), "run", "--local", "--output-dir", "r", "fdl.yaml", "x"], cwd=tmp_path, capture_output=True,
+                          text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "r/out/out/said").read_text() == f"a page of outside\n{MACHINE} is not reached\n"
 
 
 @pytest.mark.parametrize("end", ["cancel", "kill"])
