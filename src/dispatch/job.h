@@ -93,15 +93,35 @@ int64_t job_number(const char *id);
 // What a job of the service takes from the machine.
 struct fair_size job_size(const struct service_def *def);
 
-// dispatch.c, with the lock held: makes a job active and takes the definition over; finds an active one or NULL;
-// hands one to the workers; asks the driver to end one (the lock is given up for the call).
+// ---- job.c ---------------------------------------------------------------------------------------------
+
+// With the lock held: makes a job active and takes the definition over; finds an active one or NULL; asks the driver
+// to end one (the lock is given up for the call).
 struct job *job_add(struct dispatch *d, const struct queue_job *row, struct service_def *def);
 struct job *job_find(struct dispatch *d, int64_t id);
 void job_ask_end(struct dispatch *d, const char *job_id, unsigned attempt);
-void job_give(struct dispatch *d, struct job *j, enum job_task task);
 bool job_cancelled(struct dispatch *d, const struct job *j); // the lock is not held
 // Asks the driver to end a job that was cancelled and has not ended; the lock is not held.
 void job_end_if_cancelled(struct dispatch *d, int64_t id);
+// Lets a job go: it is accounted, or back in the queue. free(): of one that is active no more.
+void job_release(struct dispatch *d, struct job *j);
+void job_free(struct job *j);
+
+// With the lock held: what runs takes room and gives it back.
+void room_count(struct fair_size *sum, const struct fair_size *s, bool more); // or less
+void room_take(struct dispatch *d, struct fair_party *p, const struct fair_size *s);
+void room_give_back(struct dispatch *d, struct fair_party *p, const struct fair_size *s);
+
+// ---- worker.c, controller.c: the threads ---------------------------------------------------------------
+
+void job_give(struct dispatch *d, struct job *j,
+	      enum job_task task); // to the workers; with the lock held
+void workers_start(struct dispatch *d);
+void workers_stop(struct dispatch *d);
+void controller_start(struct dispatch *d);
+void controller_stop(struct dispatch *d);
+
+// ---- the other files -----------------------------------------------------------------------------------
 
 // choose.c: one round; *next_ns (wall) = when a delayed job becomes ready. True when there may be more to take at once.
 bool choose_round(struct dispatch *d, int64_t *next_ns);
@@ -110,11 +130,6 @@ bool choose_round(struct dispatch *d, int64_t *next_ns);
 bool choose_fits(const struct dispatch *d, const struct fair_size *s);
 bool choose_allowed(const struct queue_limits *l, const struct fair_party *user,
 		    const struct fair_size *s);
-
-// dispatch.c, with the lock held: what runs takes room and gives it back.
-void room_count(struct fair_size *sum, const struct fair_size *s, bool more); // or less
-void room_take(struct dispatch *d, struct fair_party *p, const struct fair_size *s);
-void room_give_back(struct dispatch *d, struct fair_party *p, const struct fair_size *s);
 
 // server.c: what the driver says of servers; false: it is none of them. The lock is not held.
 bool server_started(struct dispatch *d, const char *id);
@@ -217,8 +232,6 @@ void provenance_add(struct dispatch *d, const struct job *j, struct buf *b);
 void retain_start(struct dispatch *d);
 void retain_stop(struct dispatch *d);
 
-// Lets a job go: it is accounted, or back in the queue.
-void job_release(struct dispatch *d, struct job *j);
 // retry.c: where a job goes after a failure, and when it may run again.
 enum queue_state job_after_failure(struct dispatch *d, struct job *j, enum exec_outcome outcome,
 				   int64_t *run_after_ns);

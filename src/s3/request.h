@@ -260,7 +260,7 @@ struct span s3_etag_bare(struct span etag); // without W/, quotes and blanks
 // ---- operations ----------------------------------------------------------------------------------------
 
 const struct s3_op *s3_route(const struct s3_req *q);
-// One of MinIO's administration calls, or NULL when the path is not theirs (minio.c).
+// One of MinIO's administration calls, or NULL when the path is not theirs (minio_route.c).
 const struct s3_op *s3_admin_route(const struct s3_req *q);
 
 void s3_service_list(struct s3_req *q);

@@ -20,7 +20,7 @@ void image_notes_drop(struct image_notes *n, const char *name);
 must_check int image_find(struct services *s, int64_t user, const struct fdl_service *f,
 			  bool periodic, char out[static SERVICE_IMAGE_MAX], struct err *e);
 
-// A new revision that differs by its image only. Nothing happens when the service was changed meanwhile. (service.c)
+// A new revision that differs by its image only. Nothing happens when the service was changed meanwhile. (change.c)
 must_check int service_repin(struct services *s, const struct service_def *d, const char *image,
 			     struct err *e);
 
