@@ -1,5 +1,6 @@
 // app: main() and what joins all parts: `oscar serve`, `oscar runner`, `oscar stop`; every other word is the
 // command line's (cli). The only module that knows all others.
+// Threads: the main one. Errors: what stops a start is one line on stderr; the exit status is 2 when words were wrong.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/arena.h"

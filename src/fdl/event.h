@@ -1,6 +1,8 @@
 // event: what a job's payload says: which file, which variables. Pure: reads text, touches nothing.
 // Source: the supervisor's order of tests (docs/user/events.md). Shared by the daemon and
 // the supervisor inside a container.
+// Owner: everything that is read lives in the caller's arena. Threads: no shared state. Errors: ERR_INVALID, ERR_LIMIT,
+// ERR_NOT_FOUND as each says.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/arena.h"

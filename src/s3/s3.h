@@ -4,6 +4,7 @@
 // Owner: the caller keeps store, auth and authn alive as long as the servers that use the handler.
 // Threads: the handler's callbacks come on the servers' loops; what waits for the disk runs on their workers.
 //   Each worker takes part in the store's group commit, so a server for S3 should have some 32 of them.
+// Errors: none leave it: each becomes an answer in S3's words (s3/error.h).
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/err.h"

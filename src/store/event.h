@@ -1,4 +1,5 @@
 // event: the notification record of one event, as MinIO posts it (see docs/user/events.md for the form).
+// Owner: the buffer is the caller's. Threads: no shared state.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/buf.h"

@@ -1,6 +1,7 @@
 // exec/sandbox: the driver that runs jobs in sandboxes of this machine, by way of the runner (runner/runner.h),
 // which must be there or be started by `respawn`. Nothing is lost when driver, runner or both die: adopt().
 // Owns: DATA/jobs/, one thread. An attempt's folder stays until forget().
+// Threads, errors: as exec/exec.h says of drivers.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "exec/exec.h"
