@@ -73,23 +73,7 @@ static int bad_frame(struct err *e, const char *what)
 
 static int parse_size(struct span digits, uint64_t *out, struct err *e)
 {
-	uint64_t v = 0;
-
-	if (!digits.n || digits.n > SIZE_DIGITS)
-		return bad_frame(e, "no chunk size");
-	for (size_t i = 0; i < digits.n; i++) {
-		char d = digits.p[i];
-		unsigned x = d >= '0' && d <= '9'   ? (unsigned)(d - '0')
-			     : d >= 'a' && d <= 'f' ? (unsigned)(d - 'a' + 10)
-			     : d >= 'A' && d <= 'F' ? (unsigned)(d - 'A' + 10)
-						    : 16;
-
-		if (x == 16)
-			return bad_frame(e, "no chunk size");
-		v = v << 4 | x;
-	}
-	*out = v;
-	return 0;
+	return text_hex_number(digits, SIZE_DIGITS, out) ? 0 : bad_frame(e, "no chunk size");
 }
 
 // "1000;chunk-signature=…" or "1000".

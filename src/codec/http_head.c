@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codec/http_head.h"
 
+#include "codec/text.h"
+
 enum { CHUNK_DIGITS_MAX = 15 };
 
 static int status_line(struct span line, struct http_head *out, struct err *e)
@@ -123,21 +125,8 @@ int http_head_parse(struct span text, struct http_head *out, struct err *e)
 int http_chunk_size(struct span line, uint64_t *out, struct err *e)
 {
 	struct span text = span_trim(span_cut(&line, ';'));
-	uint64_t v = 0;
 
-	if (!text.n || text.n > CHUNK_DIGITS_MAX)
+	if (!text_hex_number(text, CHUNK_DIGITS_MAX, out))
 		return err_set(e, ERR_PROTOCOL, "a chunk's size is malformed");
-	for (size_t i = 0; i < text.n; i++) {
-		char c = text.p[i];
-		int digit = c >= '0' && c <= '9'   ? c - '0'
-			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-			    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-						   : -1;
-
-		if (digit < 0)
-			return err_set(e, ERR_PROTOCOL, "a chunk's size is malformed");
-		v = v * 16 + (unsigned)digit;
-	}
-	*out = v;
 	return 0;
 }

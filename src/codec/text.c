@@ -14,7 +14,7 @@ char *text_hex(char *out, const void *p, size_t n)
 	return out;
 }
 
-static int digit(char c)
+int text_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -25,6 +25,23 @@ static int digit(char c)
 	return -1;
 }
 
+bool text_hex_number(struct span text, size_t digits_max, uint64_t *out)
+{
+	uint64_t v = 0;
+
+	if (!text.n || text.n > digits_max)
+		return false;
+	for (size_t i = 0; i < text.n; i++) {
+		int digit = text_hex_digit(text.p[i]);
+
+		if (digit < 0)
+			return false;
+		v = v << 4 | (unsigned)digit;
+	}
+	*out = v;
+	return true;
+}
+
 bool text_unhex(void *out, size_t n, struct span text)
 {
 	unsigned char *to = out;
@@ -32,7 +49,7 @@ bool text_unhex(void *out, size_t n, struct span text)
 	if (text.n != 2 * n)
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		int high = digit(text.p[2 * i]), low = digit(text.p[2 * i + 1]);
+		int high = text_hex_digit(text.p[2 * i]), low = text_hex_digit(text.p[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;

@@ -11,6 +11,10 @@
 char *text_hex(char *out, const void *p, size_t n);
 // Exactly n bytes from 2n digits of either case.
 bool text_unhex(void *out, size_t n, struct span text);
+// 0 to 15 for a digit of either case, else -1.
+int text_hex_digit(char c);
+// A number of 1 to digits_max digits, which is 16 at most.
+bool text_hex_number(struct span text, size_t digits_max, uint64_t *out);
 
 // With padding and a NUL; `out` has TEXT_BASE64_SIZE(n). Returns out.
 char *text_base64(char *out, const void *p, size_t n);

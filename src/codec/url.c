@@ -1,16 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codec/url.h"
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
+#include "codec/text.h"
 
 // The byte of the escape at s.p[at], or -1 when there is no well-formed one.
 static int escape_at(struct span s, size_t at)
@@ -19,8 +10,8 @@ static int escape_at(struct span s, size_t at)
 
 	if (s.p[at] != '%' || s.n - at < 3)
 		return -1;
-	high = hex_value(s.p[at + 1]);
-	low = hex_value(s.p[at + 2]);
+	high = text_hex_digit(s.p[at + 1]);
+	low = text_hex_digit(s.p[at + 2]);
 	return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 

@@ -90,6 +90,21 @@ static void hexadecimal_is_exact(void **state unused_arg)
 	assert_false(text_unhex(out, 2, SPAN("0aFg")));
 }
 
+static void a_number_of_hexadecimal_digits_has_some_and_not_too_many(void **state unused_arg)
+{
+	uint64_t n = 7;
+
+	assert_true(text_hex_number(SPAN("0aFf"), 4, &n));
+	assert_int_equal(n, 0x0aff);
+	assert_true(text_hex_number(SPAN("ffffffffffffffff"), 16, &n));
+	assert_true(n == UINT64_MAX);
+	assert_false(text_hex_number(SPAN(""), 16, &n));
+	assert_false(text_hex_number(SPAN("fffff"), 4, &n));
+	assert_false(text_hex_number(SPAN("1g"), 16, &n));
+	assert_false(text_hex_number(SPAN("-1"), 16, &n));
+	assert_true(n == UINT64_MAX);
+}
+
 // The check values of the catalogue of parametrised CRC algorithms.
 static void crc_check_values(void **state unused_arg)
 {
@@ -209,6 +224,7 @@ int main(void)
 		cmocka_unit_test(all_kinds_of_lanes_agree),
 		cmocka_unit_test(base64_round_trip_and_refusals),
 		cmocka_unit_test(hexadecimal_is_exact),
+		cmocka_unit_test(a_number_of_hexadecimal_digits_has_some_and_not_too_many),
 		cmocka_unit_test(crc_check_values),
 		cmocka_unit_test(crc_folded_equals_plain),
 		cmocka_unit_test(crc_combine_equals_the_sum_of_both),
