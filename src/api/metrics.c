@@ -90,12 +90,15 @@ static void add_dispatch(struct req *q, struct buf *b)
 		b,
 		"oscar_memory_bytes{kind=\"total\"} %llu\noscar_memory_bytes{kind=\"used\"} %llu\n",
 		(unsigned long long)u.memory_total, (unsigned long long)u.memory_used);
-	family(b, "oscar_kept_sandboxes", "gauge", "Sandboxes that stay for the next calls.");
+	family(b, "oscar_kept_sandboxes", "gauge",
+	       "Sandboxes that stay for the next calls, and those that wait for the one call that "
+	       "they serve.");
 	buf_printf(
 		b,
 		"oscar_kept_sandboxes{state=\"busy\"} %u\noscar_kept_sandboxes{state=\"idle\"} %u\n"
-		"oscar_kept_sandboxes{state=\"frozen\"} %u\n",
-		u.kept.busy, u.kept.idle, u.kept.frozen);
+		"oscar_kept_sandboxes{state=\"frozen\"} %u\noscar_kept_sandboxes{state=\"ahead\"} "
+		"%u\n",
+		u.kept.busy, u.kept.idle, u.kept.frozen, u.kept.ahead);
 	add_histogram(b, "oscar_job_wait_seconds",
 		      "From a job's event to its script's first instruction, since the start.",
 		      &f->wait);

@@ -91,7 +91,8 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 	const struct exec_keep keep = { .service = j->row.service,
 					.revision = j->row.revision,
 					.owner = j->row.owner,
-					.count = f->keep_warm,
+					.count = f->keep_warm ? f->keep_warm : f->prepared,
+					.once = !f->keep_warm,
 					.idle_ms = f->idle_stop_s * 1000,
 					.freeze_ms = f->freeze_after_s * 1000 };
 	auto_spec struct spec_draft draft = { .env_count = 0 };
@@ -100,9 +101,9 @@ int stage_job(struct dispatch *d, struct job *j, struct err *e)
 
 	if (stage_spec(d, j, &draft, &inputs, &spec, e) < 0)
 		return -1;
-	// Whoever waits is served by a kept sandbox, of this revision and for this caller alone.
-	// One that mounts a bucket would show the next call what the bucket was before.
-	if (j->row.sync && f->keep_warm && !f->mount)
+	// Whoever waits is served by a sandbox that was made ahead of the call, or by a kept one, of this revision
+	// and for this caller alone. One that mounts a bucket would show the next call what the bucket was before.
+	if (j->row.sync && keep.count && !f->mount)
 		spec.keep = &keep;
 	j->submitted_ns = clock_wall_ns();
 	return d->driver->ops->submit(d->driver, &spec, e);

@@ -53,12 +53,14 @@ struct exec_input {
 struct exec_keep {
 	int64_t service, revision, owner;
 	unsigned count;	 // at most; calls beyond run as others
+	bool once;	 // each serves one call and is made ahead of it: `count` of them wait
 	int64_t idle_ms; // then it ends
 	int64_t freeze_ms; // then nothing in it runs until its next call, where that can be; 0 = never
 };
 
 struct exec_kept {
 	unsigned busy, idle, frozen; // each is one of them
+	unsigned ahead;		     // wait for the one call that they serve
 };
 
 // A folder of the machine that the script sees, read-only.

@@ -122,7 +122,8 @@ struct fdl_service {
 	uint64_t output_bytes_max; // `ephemeral_storage_request`, 0 = the cluster's default
 	uint64_t log_bytes_max;	   // `log_limit`, 0 = the cluster's default
 	uint32_t keep_warm;	   // sandboxes kept for calls, 0 = none
-	int64_t idle_stop_s;	   // how long, without a call; at least 1
+	uint32_t prepared;   // without those: sandboxes made ahead of calls, one for each, 0 = none
+	int64_t idle_stop_s; // how long, without a call; at least 1
 	int64_t freeze_after_s; // then nothing in an idle one runs; less than idle_stop_s; 0 = never
 	struct fdl_expose expose;
 	uint32_t pids_max;    // 0 = the cluster's default

@@ -101,12 +101,14 @@ static int64_t freezes_by_default(const struct fdl_service *s)
 static int check_idle(struct fdl_check *c)
 {
 	struct fdl_service *s = c->s;
-	int64_t warm = 0, stop = IDLE_STOP_S, freeze;
+	int64_t warm = 0, prepared = 1, stop = IDLE_STOP_S, freeze;
 
 	if (fdl_check_whole(c, NULL, "keep_warm", 0, FDL_KEEP_WARM_MAX, &warm) < 0 ||
+	    fdl_check_whole(c, NULL, "prepared", 0, FDL_KEEP_WARM_MAX, &prepared) < 0 ||
 	    fdl_check_whole(c, NULL, "idle_stop", 1, FDL_TIMEOUT_MAX_S, &stop) < 0)
 		return -1;
 	s->keep_warm = (uint32_t)warm;
+	s->prepared = (uint32_t)prepared;
 	s->idle_stop_s = stop;
 	freeze = freezes_by_default(s);
 	if (fdl_check_whole(c, NULL, "freeze_after", 0, FDL_TIMEOUT_MAX_S, &freeze) < 0)

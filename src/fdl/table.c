@@ -233,6 +233,7 @@ const struct fdl_field fdl_service_fields[] = {
 	{ "upload_on_failure", FDL_BOOL, FDL_OMIT, NULL },
 	{ "secrets_as", FDL_STRING, FDL_OMIT, NULL },
 	{ "keep_warm", FDL_INT, FDL_OMIT, NULL },
+	{ "prepared", FDL_INT, FDL_OMIT, NULL },
 	{ "idle_stop", FDL_INT, FDL_OMIT, NULL },
 	{ "freeze_after", FDL_INT, FDL_OMIT, NULL },
 	{ 0 },

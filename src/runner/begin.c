@@ -118,6 +118,7 @@ static void begun(struct runner *r, const struct proto_start *m, const struct pa
 	else
 		j->net = p->net;
 	j->group = p->group;
+	j->ahead = m->ahead;
 }
 
 void begin_job(struct runner *r, const struct proto_start *m, const int *files)

@@ -245,7 +245,7 @@ static pid_t start_script(const struct sandbox *s)
 	return script;
 }
 
-// ---- one that is kept ----------------------------------------------------------------------------------
+// ---- one that is kept, or was made ahead ----------------------------------------------------------------------------------
 
 // Nothing of a call outlives it: the kernel kills all of the namespace but this process, at once.
 static void end_others(void)
@@ -266,7 +266,8 @@ static void serve_call(struct sandbox *s, const int fds[static WARM_FDS_MAX], co
 	for (int i = 0; i < WARM_FDS_MAX; i++)
 		close(fds[i]);
 	serve(s, script, set);
-	end_others();
+	if (s->start->warm) // else this process's end does it
+		end_others();
 }
 
 static no_return void serve_calls(struct sandbox *s, const sigset_t *set)
@@ -276,7 +277,8 @@ static no_return void serve_calls(struct sandbox *s, const sigset_t *set)
 	struct err e = { 0 };
 	int fds[WARM_FDS_MAX];
 
-	limit(RLIMIT_MSGQUEUE, 0, 0); // message queues would outlive their call
+	if (s->start->warm)
+		limit(RLIMIT_MSGQUEUE, 0, 0); // message queues would outlive their call
 	do {
 		struct pollfd p = { .fd = s->calls, .events = POLLIN };
 
@@ -286,7 +288,7 @@ static no_return void serve_calls(struct sandbox *s, const sigset_t *set)
 		if (warm_receive(s->calls, &m, fds, WARM_FDS_MAX, &e) <= 0 || m.kind != WARM_CALL)
 			_exit(0);
 		serve_call(s, fds, set);
-	} while (init_clean());
+	} while (s->start->warm && init_clean());
 	_exit(0);
 }
 

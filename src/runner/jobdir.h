@@ -24,7 +24,11 @@ enum { JOBDIR_NAME_MAX = 96, JOBDIR_REASON_MAX = 200, JOBDIR_ENV_BYTES_MAX = 190
 #define JOBDIR_PROGRESS "oscar/progress"
 
 // Bytes written to `ctl`.
-enum jobdir_order { JOBDIR_CANCEL = 'C', JOBDIR_STOP = 'S' };
+enum jobdir_order {
+	JOBDIR_CANCEL = 'C',
+	JOBDIR_STOP = 'S',
+	JOBDIR_GO = 'G', // to one that was made ahead of its job
+};
 
 enum jobdir_outcome {
 	JOBDIR_EXITED = 1,

@@ -37,6 +37,23 @@ struct job *jobs_add(struct runner *r, const char *id, uint32_t attempt, int dir
 	return j;
 }
 
+bool jobs_take(struct runner *r, const struct proto_take *m)
+{
+	struct job *j = jobs_find(r, m->from, 1);
+	char name[JOBDIR_NAME_MAX];
+
+	if (!j || !j->ahead || j->shim <= 0 || jobs_find(r, m->job, m->attempt))
+		return false;
+	map_remove(&r->jobs, span_of(jobdir_name(name, j->id, j->attempt)));
+	memcpy(j->id, m->job, sizeof(j->id));
+	j->attempt = m->attempt;
+	j->started_wall_ns = 0;
+	j->ahead = j->tell_started = false;
+	map_put(&r->jobs, span_of(jobdir_name(name, j->id, j->attempt)), j);
+	jobs_order(j, JOBDIR_GO);
+	return true;
+}
+
 static void job_free(struct job *j)
 {
 	close(j->dir);
@@ -95,13 +112,26 @@ void jobs_stop_all(struct runner *r)
 		jobs_order(value, JOBDIR_STOP);
 }
 
+static struct job *of_shim(const struct runner *r, pid_t shim)
+{
+	void *value;
+	size_t at = 0;
+
+	while (map_next(&r->jobs, &at, NULL, &value)) {
+		struct job *j = value;
+
+		if (j->shim == shim)
+			return j;
+	}
+	return NULL;
+}
+
 void jobs_read_notes(struct runner *r)
 {
 	struct shim_note note;
 
 	while (read(r->notify[0], &note, sizeof(note)) == sizeof(note)) {
-		struct job *j =
-			proto_job_ok(note.job) ? jobs_find(r, note.job, note.attempt) : NULL;
+		struct job *j = note.shim > 0 ? of_shim(r, note.shim) : NULL;
 
 		if (j)
 			talk_started(r, j, note.started_wall_ns);
@@ -132,18 +162,12 @@ void jobs_reap(struct runner *r)
 
 	jobs_read_notes(r); // what a shim said comes before its end
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		void *value;
-		size_t at = 0;
+		struct job *j = of_shim(r, pid);
 
-		while (map_next(&r->jobs, &at, NULL, &value)) {
-			struct job *j = value;
-
-			if (j->shim != pid)
-				continue;
-			shim_ended(r, j, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
-			talk_ended(r, j);
-			break;
-		}
+		if (!j)
+			continue;
+		shim_ended(r, j, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+		talk_ended(r, j);
 	}
 }
 

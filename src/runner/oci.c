@@ -235,7 +235,7 @@ static void handed_release(struct handed *h)
 // In the order of enum oci_fd.
 static int hand_over(const struct sandbox *s, struct handed *h, int null, struct err *e)
 {
-	const bool kept = s->start->warm;
+	const bool kept = sandbox_waits(s->start);
 
 	for (int k = 0; k < CGROUP_KINDS; k++)
 		if (s->cgroup->enter[k] >= 0)

@@ -105,8 +105,8 @@ no_return void oci_init(void)
 	bind_to_shim();
 	enter_groups(groups, &s);
 	for (int i = 0; i < 3; i++)
-		s.std[i] = start.warm ? -1 : OCI_FD_STD + i;
-	if (start.warm)
+		s.std[i] = sandbox_waits(&start) ? -1 : OCI_FD_STD + i;
+	if (sandbox_waits(&start))
 		s.calls = OCI_FD_STD;
 	close(OCI_FD_SPEC);
 	close(OCI_FD_GO);

@@ -131,6 +131,15 @@ int proto_check_give(const struct proto_give *m, size_t n, struct err *e)
 		       : 0;
 }
 
+int proto_check_take(const struct proto_take *m, size_t n, struct err *e)
+{
+	if (n != sizeof(*m))
+		return bad(e, "size");
+	if (!proto_job_ok(m->from) || !proto_job_ok(m->job))
+		return bad(e, "job");
+	return m->attempt && !m->spare ? 0 : bad(e, "attempt");
+}
+
 int proto_check_welcome(struct proto_welcome *m, size_t n, struct err *e)
 {
 	if (n != sizeof(*m))
@@ -220,6 +229,8 @@ int proto_check_start(const struct proto_start *m, size_t n, struct err *e)
 		return bad(e, "port");
 	if (m->shell > 1 || (m->shell && (m->warm || m->port)))
 		return bad(e, "shell");
+	if (m->ahead > 1 || (m->ahead && (m->warm || m->port || m->shell || m->input_count)))
+		return bad(e, "ahead");
 	if (m->freezer > 1 || (m->freezer && !m->warm && !m->port))
 		return bad(e, "freezer");
 	if (!amounts_ok(m))

@@ -14,7 +14,7 @@
 
 enum {
 	PROTO_MAGIC = 0x4f534352,
-	PROTO_VERSION = 14,
+	PROTO_VERSION = 15,
 	PROTO_JOB_MAX = 80,   // with the NUL
 	PROTO_IMAGE_MAX = 80, // with the NUL
 	PROTO_NAME_MAX = 256,
@@ -40,6 +40,7 @@ enum proto_kind {
 	PROTO_ENDED,	// runner: proto_about. Look into the job directory now
 	PROTO_REFUSED,	// runner: proto_about with text. Never ran
 	PROTO_GIVE,	// daemon: proto_give, with an open folder. Without an answer
+	PROTO_TAKE,	// daemon: proto_take. Answered as START is
 };
 
 enum proto_network { PROTO_NETWORK_NONE, PROTO_NETWORK_HOST, PROTO_NETWORK_NAT };
@@ -107,6 +108,16 @@ struct proto_device {
 	char name[PROTO_DEVICE_MAX];
 };
 
+// A sandbox that was made ahead of its job gets it: its folder bears the job's name by now and holds all that the job
+// needs. ENDED at once when there is no such sandbox any more; the folder tells whether the job ran.
+struct proto_take {
+	struct proto_head head;
+	char from[PROTO_JOB_MAX]; // as it was started, attempt 1
+	char job[PROTO_JOB_MAX];
+	uint32_t attempt;
+	uint32_t spare;
+};
+
 struct proto_start {
 	struct proto_head head;
 	char job[PROTO_JOB_MAX];
@@ -136,6 +147,9 @@ struct proto_start {
 	// 1: it may be frozen while it is idle, as runner/warm.h and runner/door.h say; only with `warm` or `port`.
 	uint32_t freezer;
 	uint32_t device_count;
+	// 1: made ahead of its job, of which it has nothing yet but the script: STARTED says that it is ready, PROTO_TAKE
+	// begins it. It ends when the daemon's connection does, or the runner.
+	uint32_t ahead;
 	// Only those that there are travel; behind them mounts and devices.
 	struct proto_input input[];
 };
@@ -157,6 +171,7 @@ must_check int proto_check_head(const void *packet, size_t n, struct err *e);
 must_check int proto_check_hello(const struct proto_hello *m, size_t n, struct err *e);
 must_check int proto_check_about(const struct proto_about *m, size_t n, struct err *e);
 must_check int proto_check_start(const struct proto_start *m, size_t n, struct err *e);
+must_check int proto_check_take(const struct proto_take *m, size_t n, struct err *e);
 must_check int proto_check_give(const struct proto_give *m, size_t n, struct err *e);
 // Of a message that passed: how many descriptors come with it, and how many of them for inputs; its mounts, its devices.
 uint32_t proto_files(const struct proto_start *m);

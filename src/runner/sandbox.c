@@ -225,7 +225,7 @@ static int open_streams(struct sandbox *s, int jobdir, struct sandbox_parent *p,
 	const struct world *w = s->world;
 	int pair[2];
 
-	if (s->start->warm) {
+	if (sandbox_waits(s->start)) {
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 			return err_sys(e, ERR_IO, errno, "socket");
 		p->calls = pair[0];

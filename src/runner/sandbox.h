@@ -42,7 +42,7 @@ struct sandbox {
 	int go;				 // the child waits here until its user ids are set
 	int report;			 // the child's end
 	int std[3];			 // the script's
-	int calls;			 // of a kept one: pid 1 takes its calls here, else -1
+	int calls;     // of one that is made before its calls: pid 1 takes them here, else -1
 	int tree_root; // detached mounts: image (-1 = host), /oscar, /oscar/output
 	int tree_oscar;
 	int tree_output;
@@ -84,12 +84,18 @@ static inline uint64_t sandbox_shm_bytes(const struct sandbox *s)
 	return scratch < most ? scratch : most;
 }
 
+// It is made before what it is to run is known: that comes by `calls`.
+static inline bool sandbox_waits(const struct proto_start *m)
+{
+	return m->warm || m->ahead;
+}
+
 // What the parent keeps.
 struct sandbox_parent {
 	pid_t pid; // of the sandbox's pid 1
 	int pidfd;
 	int report, out, err; // to read
-	int calls;	      // of a kept one, to send, else -1
+	int calls;	      // of one that is made before its calls, to send, else -1
 };
 
 // All of it: on success the script is about to run and `s` can be released. On failure nothing is left running;

@@ -130,18 +130,21 @@ bool shim_drain(struct shim *s, int fd, bool is_err)
 	return true;
 }
 
+void shim_note(const struct shim *s, int64_t wall_ns)
+{
+	const struct shim_note note = { .shim = getpid(), .started_wall_ns = wall_ns };
+	ssize_t done = write(s->job->notify, &note, sizeof(note));
+
+	(void)done; // the runner may be gone
+}
+
 void shim_note_start(struct shim *s, int64_t wall_ns)
 {
-	const struct proto_start *m = s->job->start;
-	struct shim_note note = { .attempt = m->attempt, .started_wall_ns = wall_ns };
 	struct err e = { 0 };
-	ssize_t done;
 
 	if (jobdir_alive_write(s->job->alive, wall_ns, &e) < 0)
 		log_warn("shim", "%s", e.msg);
-	memcpy(note.job, m->job, sizeof(note.job));
-	done = write(s->job->notify, &note, sizeof(note));
-	(void)done; // the runner may be gone
+	shim_note(s, wall_ns);
 }
 
 static void over_memory(struct shim *s)
@@ -221,6 +224,8 @@ void shim_take_orders(struct shim *s)
 		else if (c == JOBDIR_STOP)
 			shim_end(s, JOBDIR_STOPPED, grace < STOP_GRACE_MS ? grace : STOP_GRACE_MS,
 				 "stopped with the daemon");
+		else if (c == JOBDIR_GO)
+			s->go = true;
 }
 
 // True when the output is within its allowance.
@@ -434,8 +439,10 @@ static void run(struct shim *s)
 	}
 	if (m->port || m->shell)
 		s->door_ns = s->deadline_ns;
-	shim_watch_output(s);
-	serve(s, listener);
+	if (!m->ahead || shim_await_job(s)) {
+		shim_watch_output(s);
+		serve(s, listener);
+	}
 	shim_conclude(s, &none);
 	look_at_inputs(s);
 }

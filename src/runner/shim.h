@@ -18,10 +18,9 @@ struct shim_job {
 	int notify; // pipe of the runner for struct shim_note; may have lost its reader
 };
 
-// Told to the runner when the script runs.
+// Told to the runner when the script runs, or when one that was made ahead is ready for its job.
 struct shim_note {
-	char job[PROTO_JOB_MAX];
-	uint32_t attempt;
+	pid_t shim; // which job it has may have changed
 	int64_t started_wall_ns;
 };
 

@@ -1,5 +1,5 @@
-// shimbox: what a shim knows of its sandbox, shared by its two ways of life: one job (shim.c), or many calls
-// (shimwarm.c). Private to them. Threads: one.
+// shimbox: what a shim knows of its sandbox, shared by its ways of life: one job (shim.c), which may
+// come later than its sandbox (shimahead.c), or many calls (shimwarm.c). Private to them. Threads: one.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "runner/jobdir.h"
@@ -20,7 +20,7 @@ struct shim {
 	bool log_full;
 	int64_t deadline_ns, kill_ns, look_ns, door_ns; // monotonic, 0 = none
 	uint32_t ending; // enum jobdir_outcome of our own will, 0 = none yet
-	bool killed, reaped, reported, ready, frozen;
+	bool killed, reaped, reported, ready, frozen, go;
 	int status;	    // of the script, as wait() gives it
 	struct rusage used; // of the sandbox, without control groups
 	struct jobdir_exit exit;
@@ -49,7 +49,9 @@ void shim_say(struct shim *s, const char *text); // a line of ours in the job's 
 void shim_reap(struct shim *s);
 // shimend.c: from what is known to the outcome; `before`: what the control groups had counted when it began.
 void shim_conclude(struct shim *s, const struct cgroup_usage *before);
-void shim_note_start(struct shim *s, int64_t wall_ns); // tells the runner
+void shim_note(const struct shim *s, int64_t wall_ns); // tells the runner
+void shim_note_start(struct shim *s,
+		     int64_t wall_ns); // likewise, and whoever looks into the folder
 
 // shimdoor.c: a socket in the job's folder for the daemon; who comes there, if that is the daemon, else -1.
 int shim_listen(const struct shim *s, const char *name, struct err *e);
@@ -70,6 +72,12 @@ void shim_progress_forget(struct shim *s); // the next call begins without
 // freezer; ERR_CONFLICT: it ends; ERR_IO.
 must_check int shim_freeze(struct shim *s, struct err *e);
 void shim_thaw(struct shim *s);
+
+// Pid 1, which waits for it, gets what it shall run: a standard input and an environment, borrowed, and pipes to print to.
+must_check int shim_pass(struct shim *s, int event, int env, struct err *e);
+
+// shimahead.c: waits until the job has come that this sandbox was made for, and passes it on. False: it ended before.
+bool shim_await_job(struct shim *s);
 
 // shimwarm.c: until pid 1 is dead.
 void warm_serve(struct shim *s, int listener);

@@ -76,24 +76,21 @@ static void end_call(struct warm *w)
 static int begin_call(struct warm *w, const int fds[static 3], struct err *e)
 {
 	const struct world *world = w->shim->job->world;
-	const struct warm_message m = { .magic = WARM_MAGIC, .kind = WARM_CALL };
 	struct shim *s = w->shim;
-	auto_fd int out = -1, err = -1;
 
 	shim_thaw(s);
 	forget_call(s);
 	s->log = fds[2];
 	shim_log_begin(s);
 	cgroup_job_usage(&world->cgroups, s->job->group, &w->before);
-	if (sandbox_pipe(world, &s->box.out, &out, e) < 0 ||
-	    sandbox_pipe(world, &s->box.err, &err, e) < 0)
+	if (shim_pass(s, fds[0], fds[1], e) < 0)
 		return -1;
 	w->p[FD_OUT].fd = s->box.out;
 	w->p[FD_ERR].fd = s->box.err;
 	shim_watch_output(s);
 	s->ready = false;
 	w->busy = true;
-	return warm_send(s->box.calls, &m, (const int[]){ fds[0], fds[1], out, err }, 4, e);
+	return 0;
 }
 
 // Where that cannot be it stays as it is, unsaid: the runner's limits say so.

@@ -17,6 +17,7 @@ struct job {
 	struct cgroup_job group; // likewise
 	int64_t started_wall_ns;
 	bool tell_started, tell_ended; // not sent yet
+	bool ahead;		       // has no job yet
 };
 
 struct runner {
@@ -28,7 +29,7 @@ struct runner {
 	unsigned adopted, limit; // jobs with shim == 0; jobs at once
 	bool behind;		 // something could not be sent: write before reading more
 	bool held_there;
-	struct proto_about held; // a refusal that could not be sent
+	struct proto_about held; // an answer that could not be sent
 	int64_t hello_by_ns, idle_since_ns, refresh_ns, sweep_ns;
 	bool leave, stop;
 };
@@ -38,6 +39,8 @@ struct runner {
 struct job *jobs_find(struct runner *r, const char *id, uint32_t attempt); // or NULL
 // Takes the folder over. shim: its process, 0 when an earlier runner started it, -1 when it has ended.
 struct job *jobs_add(struct runner *r, const char *id, uint32_t attempt, int dir, pid_t shim);
+// One that was made ahead of its job becomes that job's. False: there is none, or the job is there.
+bool jobs_take(struct runner *r, const struct proto_take *m);
 void jobs_drop(struct runner *r, struct job *j);
 void jobs_release(struct runner *r);
 // The folder of a job below jobs/: its owner is the daemon's user.

@@ -28,6 +28,8 @@ void talk_hang_up(struct runner *r)
 		struct job *j = value;
 
 		j->tell_started = false;
+		if (j->ahead)
+			jobs_order(j, JOBDIR_STOP);
 		if (j->tell_ended)
 			jobs_drop(r, j);
 	}
@@ -57,6 +59,15 @@ static bool send_about(struct runner *r, enum proto_kind kind, const struct job 
 	return send_packet(r, &m, sizeof(m));
 }
 
+// About what is no job here.
+static void answer(struct runner *r, const struct proto_about *m)
+{
+	if (!send_packet(r, m, sizeof(*m)) && r->behind) {
+		r->held = *m;
+		r->held_there = true;
+	}
+}
+
 void talk_refuse(struct runner *r, const struct proto_start *s, bool busy, const char *text)
 {
 	struct proto_about m = { .head = proto_head(PROTO_REFUSED),
@@ -65,10 +76,7 @@ void talk_refuse(struct runner *r, const struct proto_start *s, bool busy, const
 
 	memcpy(m.job, s->job, sizeof(m.job));
 	snprintf(m.text, sizeof(m.text), "%s", text);
-	if (!send_packet(r, &m, sizeof(m)) && r->behind) {
-		r->held = m;
-		r->held_there = true;
-	}
+	answer(r, &m);
 }
 
 void talk_started(struct runner *r, struct job *j, int64_t wall_ns)
@@ -131,6 +139,16 @@ static int on_hello(struct runner *r, const struct proto_hello *m, size_t n, str
 	return send_packet(r, &w, sizeof(w)) ? 0 : err_set(e, ERR_IO, "the daemon left at once");
 }
 
+static void on_take(struct runner *r, const struct proto_take *m)
+{
+	struct proto_about none = { .head = proto_head(PROTO_ENDED), .attempt = m->attempt };
+
+	if (jobs_take(r, m))
+		return;
+	memcpy(none.job, m->job, sizeof(none.job));
+	answer(r, &none);
+}
+
 static int on_give(struct runner *r, const struct wire_packet *p, struct err *e)
 {
 	const struct proto_give *m = (const void *)p->bytes;
@@ -176,6 +194,11 @@ static int on_message(struct runner *r, const struct wire_packet *p, struct err 
 		return 0;
 	case PROTO_STOP_ALL:
 		jobs_stop_all(r);
+		return 0;
+	case PROTO_TAKE:
+		if (proto_check_take(packet, n, e) < 0)
+			return -1;
+		on_take(r, packet);
 		return 0;
 	case PROTO_GIVE:
 		return on_give(r, p, e);

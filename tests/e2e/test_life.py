@@ -62,7 +62,7 @@ def runners(daemon):
 
 
 def test_a_killed_runner_comes_back_by_itself(fresh):
-    fresh.create("after", "echo hello")
+    fresh.create("after", "echo hello", prepared=0)
     assert fresh.call("POST", "/run/after", 200, data="x").text == "hello\n"
     keeper, runner = runners(fresh)
     os.kill(runner, 9)

@@ -97,7 +97,7 @@ END
 
 
 def fetch(daemon, name, where, **keys):
-    daemon.create(name, FETCH.format(where=where), network="nat", memory="128Mi", cpu="0.5", output=[], **keys)
+    daemon.create(name, FETCH.format(where=where), network="nat", memory="128Mi", cpu="0.5", output=[], prepared=0, **keys)
     text = daemon.call("POST", f"/run/{name}", 200, data="x").text
     return dict(line.split(" ", 1) for line in text.splitlines())
 
@@ -135,7 +135,7 @@ for option in ((socket.SOL_SOCKET, 25, b"tap0\\0"), (socket.IPPROTO_IP, 50, (soc
 END
         ip route flush table main 2>/dev/null && echo flushed
         ip route del prohibit {MACHINE} 2>/dev/null && echo deleted
-        cat /etc/resolv.conf""", network="nat", memory="128Mi", cpu="0.5", output=[])
+        cat /etc/resolv.conf""", network="nat", memory="128Mi", cpu="0.5", output=[], prepared=0)
     assert networked.call("POST", "/run/tries", 200, data="x").text == "nameserver 10.0.2.3\noptions edns0\n"
 
 

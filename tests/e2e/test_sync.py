@@ -24,13 +24,13 @@ def sleeping(seconds):
     return found
 
 
-def hung_up(daemon, service):
+def hung_up(daemon, service, body="x"):
     """A connection whose caller sent a call and will not read the answer."""
     url = urlparse(daemon.api)
     s = socket.create_connection((url.hostname, url.port))
     token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     s.sendall(f"POST /run/{service} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {token}\r\n"
-              f"Content-Length: 1\r\n\r\nx".encode())
+              f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
     return s
 
 

@@ -1,11 +1,13 @@
 // box: what the parts of the sandbox driver share.
 //   sandbox.c: the operations of exec.h, from any thread; submit.c: that of them which starts a job; link.c: the thread,
-//   which talks with the runner; tell.c: how jobs began and ended, told to who asked for them; kept.c: sandboxes that stay.
+//   which talks with the runner; tell.c: how jobs began and ended, told to who asked for them; kept.c: sandboxes that stay; ahead.c:
+//   sandboxes that wait for their job.
 // Owner: the driver. Threads: functions take no lock unless they say so.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "base/map.h"
 #include "codec/cdi_folder.h"
+#include "exec/sandbox/ahead.h"
 #include "exec/sandbox/kept.h"
 #include "exec/sandbox/sandbox.h"
 #include "exec/sandbox/spares.h"
@@ -25,13 +27,16 @@ struct job {
 	struct proto_start *start; // until the runner is known to have begun it
 	size_t start_size;
 	int *files; // that go with it; ours, proto_files() of them
-	bool send_start, send_cancel;
+	bool send_start, send_take, send_cancel;
 	bool look; // its folder must be looked at once, for nobody may have told what happened
 	bool doubt; // … and again until it has ended: the runner says so, but the lock is still held
 	bool told_started;
-	bool kept;   // a kept sandbox, which nobody outside knows
-	bool called; // a call that a kept one serves: it has no folder of its own …
-	bool left;   // … and was so in an earlier life, with which it ended
+	bool kept;  // a kept sandbox, which nobody outside knows
+	bool ahead; // likewise one that waits for its job
+	bool taken; // its sandbox was made ahead, and it is not known yet to have begun …
+	char from[PROTO_JOB_MAX]; // … under this id. `start` and `files` would start it in another
+	bool called;		  // a call that a kept one serves: it has no folder of its own …
+	bool left;		  // … and was so in an earlier life, with which it ended
 };
 
 struct sandbox_driver {
@@ -48,6 +53,7 @@ struct sandbox_driver {
 	pthread_t thread;
 	struct spares spares;
 	struct kept_pool kept;
+	struct ahead_pool ahead;
 
 	pthread_mutex_t lock; // guards what follows
 	pthread_cond_t changed;

@@ -40,9 +40,10 @@ static int set_limits(struct proto_start *m, const struct exec_spec *s, struct e
 	m->log_bytes_max = s->log_bytes_max;
 	m->timeout_ms = s->timeout_ms;
 	m->grace_ms = s->grace_ms;
-	m->warm = s->keep != NULL;
+	m->warm = s->keep && !s->keep->once;
+	m->ahead = s->keep && s->keep->once;
 	m->port = s->port;
-	m->freezer = s->keep ? s->keep->freeze_ms > 0 : s->freeze;
+	m->freezer = m->warm ? s->keep->freeze_ms > 0 : s->freeze;
 	m->shell = s->shell != NULL;
 	m->network = s->network == EXEC_NETWORK_HOST  ? PROTO_NETWORK_HOST
 		     : s->network == EXEC_NETWORK_NAT ? PROTO_NETWORK_NAT
@@ -325,21 +326,26 @@ static int make_folders(int dir, struct err *e)
 	return 0;
 }
 
-static int fill_folder(int dir, const struct exec_spec *s, struct err *e)
+int files_put_job(int dir, const struct exec_spec *s, struct err *e)
 {
 	auto_buf struct buf env;
 
 	buf_init(&env, JOBDIR_ENV_BYTES_MAX);
+	if (files_env(&env, s, e) < 0 || files_put(dir, "event", 0644, s->event, e) < 0 ||
+	    files_put(dir, "env", 0600, buf_span(&env), e) < 0)
+		return -1;
+	return put_inputs(dir, s, e);
+}
+
+static int fill_folder(int dir, const struct exec_spec *s, struct err *e)
+{
 	if (renameat(dir, SPARES_LOG, dir, "log") < 0 && errno != ENOENT)
 		return err_sys(e, ERR_IO, errno, "log");
-	if (files_env(&env, s, e) < 0 ||
-	    files_put(dir, "oscar/config/script.sh", 0755, s->script, e) < 0 ||
-	    files_put(dir, "event", 0644, s->event, e) < 0 ||
-	    files_put(dir, "env", 0600, buf_span(&env), e) < 0 ||
+	if (files_put(dir, "oscar/config/script.sh", 0755, s->script, e) < 0 ||
 	    files_put(dir, "log", 0600, SPAN(""), e) < 0 || put_secrets(dir, s, e) < 0 ||
 	    put_shell(dir, s, e) < 0)
 		return -1;
-	return put_inputs(dir, s, e);
+	return files_put_job(dir, s, e);
 }
 
 int files_make(struct spares *spares, const char *name, const struct exec_spec *s, struct err *e)

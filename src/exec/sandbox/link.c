@@ -31,8 +31,10 @@ static void disconnect(struct sandbox_driver *d)
 		struct job *j = value;
 
 		j->send_start = j->start;
+		j->send_take = false;
 		j->look = true;
 	}
+	ahead_retire(&d->ahead, 0); // they end with the runner
 }
 
 static bool send_packet(struct sandbox_driver *d, const void *p, size_t n)
@@ -75,7 +77,9 @@ static int on_about(struct sandbox_driver *d, const struct proto_about *m, size_
 	{
 		auto_lock held = lock_hold(&d->lock);
 
-		box_start_drop(j);
+		if (m->head.kind != PROTO_ENDED || !j->taken)
+			box_start_drop(j);
+		j->taken = j->taken && m->head.kind == PROTO_ENDED;
 	}
 	if (m->head.kind == PROTO_STARTED)
 		box_tell_started(d, j, m->wall_ns);
@@ -145,6 +149,20 @@ static bool send_cancel(struct sandbox_driver *d, const struct job *j)
 	return send_packet(d, &m, sizeof(m));
 }
 
+// Of the sandbox nobody speaks any more: it is the job's.
+static bool send_take(struct sandbox_driver *d, const struct job *j)
+{
+	struct proto_take m = { .head = proto_head(PROTO_TAKE), .attempt = j->attempt };
+	char name[JOBDIR_NAME_MAX];
+
+	memcpy(m.from, j->from, sizeof(m.from));
+	memcpy(m.job, j->id, sizeof(m.job));
+	if (!send_packet(d, &m, sizeof(m)))
+		return false;
+	box_job_free(map_remove(&d->jobs, span_of(jobdir_name(name, j->from, 1))));
+	return true;
+}
+
 // Sends what waits. True when something could not be sent yet. Sending does not block, so the lock is held.
 static bool send_waiting(struct sandbox_driver *d)
 {
@@ -161,6 +179,9 @@ static bool send_waiting(struct sandbox_driver *d)
 		    !wire_send(d->conn, j->start, j->start_size, j->files, proto_files(j->start)))
 			return true;
 		j->send_start = false;
+		if (j->send_take && !send_take(d, j))
+			return true;
+		j->send_take = false;
 		if (j->send_cancel && !send_cancel(d, j))
 			return true;
 		j->send_cancel = false;
@@ -178,11 +199,11 @@ static bool send_waiting(struct sandbox_driver *d)
 }
 
 // Those that were idle for long enough, or shall serve no more.
-static void end_kept(struct sandbox_driver *d)
+static void end_idle(struct sandbox_driver *d)
 {
 	char id[PROTO_JOB_MAX], name[JOBDIR_NAME_MAX];
 
-	while (kept_ending(&d->kept, id)) {
+	while (kept_ending(&d->kept, id) || ahead_ending(&d->ahead, id)) {
 		auto_lock held = lock_hold(&d->lock);
 		struct job *j = map_get(&d->jobs, span_of(jobdir_name(name, id, 1)));
 
@@ -193,10 +214,12 @@ static void end_kept(struct sandbox_driver *d)
 
 static int wait_ms(struct sandbox_driver *d, bool watching)
 {
-	int64_t now = clock_mono_ns(), least = INT64_C(60) * NS_PER_S, due = kept_due(&d->kept);
+	const int64_t now = clock_mono_ns(), due[] = { kept_due(&d->kept), ahead_due(&d->ahead) };
+	int64_t least = INT64_C(60) * NS_PER_S;
 
-	if (due && due - now < least)
-		least = due - now;
+	for (size_t i = 0; i < ARRAY_LEN(due); i++)
+		if (due[i] && due[i] - now < least)
+			least = due[i] - now;
 	if (d->conn < 0 && d->retry_ns - now < least)
 		least = d->retry_ns - now;
 	if (watching && d->look_ns - now < least)
@@ -224,7 +247,7 @@ void *box_serve(void *arg)
 			try_connect(d);
 		if (d->conn >= 0 && !d->welcome && clock_mono_ns() > d->welcome_by_ns)
 			disconnect(d);
-		end_kept(d);
+		end_idle(d);
 		behind = d->conn >= 0 && send_waiting(d);
 		watching = box_look_around(d);
 		p[1] = (struct pollfd){ d->conn, (short)(POLLIN | (behind ? POLLOUT : 0)), 0 };

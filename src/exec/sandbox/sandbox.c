@@ -120,12 +120,14 @@ static void sandbox_retire(struct exec_driver *base, int64_t service)
 	struct sandbox_driver *d = self(base);
 
 	kept_retire(&d->kept, service);
+	ahead_retire(&d->ahead, service);
 	box_wake(d);
 }
 
 static void sandbox_count_kept(struct exec_driver *base, struct exec_kept *out)
 {
 	kept_count(&self(base)->kept, out);
+	out->ahead = ahead_count(&self(base)->ahead);
 }
 
 static int sandbox_cancel(struct exec_driver *base, const char *id, unsigned attempt, struct err *e)
@@ -375,6 +377,7 @@ static void sandbox_close(struct exec_driver *base, bool stop_jobs)
 	file_close(d->conn);
 	file_close(d->wake);
 	kept_release(&d->kept);
+	ahead_release(&d->ahead);
 	spares_release(&d->spares);
 	file_close(d->jobs_dir);
 	pthread_cond_destroy(&d->changed);
@@ -470,6 +473,7 @@ int exec_sandbox_open(struct exec_driver **out, const struct exec_sandbox_option
 	spares_init(&d->spares, d->jobs_dir);
 	d->kept = (struct kept_pool){ .owner = d, .started = kept_started, .ended = kept_ended };
 	kept_init(&d->kept, d->jobs_dir);
+	ahead_init(&d->ahead);
 	d->wake = file_take(&event);
 	d->jobs_max = o->jobs_max ? o->jobs_max : DEFAULT_JOBS_MAX;
 	d->respawn = o->respawn;

@@ -7,8 +7,10 @@
 #include "base/mem.h"
 #include "exec/sandbox/box.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static enum exec_outcome outcome_of(uint32_t o)
 {
@@ -43,8 +45,34 @@ void box_tell_started(struct sandbox_driver *d, struct job *j, int64_t wall_ns)
 	j->told_started = true;
 	if (j->kept)
 		kept_ready(&d->kept, j->id);
+	else if (j->ahead)
+		ahead_ready(&d->ahead, j->id);
 	else if (d->base.events.started)
 		d->base.events.started(d->base.events.owner, j->id, j->attempt, wall_ns, d->node);
+}
+
+// The sandbox that was to serve it was not there any more, so it never began: it is started in one of its own.
+static bool start_again(struct sandbox_driver *d, struct job *j, const struct jobdir_exit *x)
+{
+	static const char *const traces[] = { "exit", "ctl", "alive" };
+	char name[JOBDIR_NAME_MAX];
+	struct err e = { 0 };
+
+	if (!j->taken || x->started_wall_ns || x->outcome == JOBDIR_CANCELLED)
+		return false;
+	j->taken = false;
+	auto_fd int dir = box_open_job(d, jobdir_name(name, j->id, j->attempt), &e);
+
+	for (size_t i = 0; dir >= 0 && i < ARRAY_LEN(traces); i++)
+		if (unlinkat(dir, traces[i], 0) < 0 && errno != ENOENT)
+			return false;
+	auto_lock held = lock_hold(&d->lock);
+
+	if (dir < 0 || !j->start || d->stopping)
+		return false;
+	j->send_start = d->work = true;
+	j->look = j->doubt = false;
+	return true;
 }
 
 void box_tell_ended(struct sandbox_driver *d, struct job *j, const struct jobdir_exit *x)
@@ -63,6 +91,8 @@ void box_tell_ended(struct sandbox_driver *d, struct job *j, const struct jobdir
 	struct err e = { 0 };
 	bool stopped = x->outcome == JOBDIR_STOPPED;
 
+	if (start_again(d, j, x))
+		return;
 	snprintf(r.reason, sizeof(r.reason), "%s", x->reason);
 	snprintf(r.node, sizeof(r.node), "%s", d->node);
 	{
@@ -73,8 +103,12 @@ void box_tell_ended(struct sandbox_driver *d, struct job *j, const struct jobdir
 		// What close() stops is told to the next life, which adopts it.
 		stopped = stopped && d->stopping;
 	}
-	if (j->kept) {
-		if (kept_gone(&d->kept, j->id, x) && spares_give(&d->spares, name, &e) < 0)
+	if (j->kept || j->ahead) {
+		bool over = j->ahead || kept_gone(&d->kept, j->id, x);
+
+		if (j->ahead) // the folder of one that was taken is not there under its name
+			ahead_gone(&d->ahead, j->id);
+		if (over && spares_give(&d->spares, name, &e) < 0)
 			log_warn("exec", "%s: %s", name, e.msg);
 		box_job_free(j);
 		return;

@@ -85,12 +85,12 @@ static void defaults_are_filled_in(void **state unused_arg)
 
 static void our_own_keys_have_their_fields(void **state unused_arg)
 {
-	auto_fdl_service struct fdl_service *s =
-		parse(WITH(",\"timeout\":60,\"wait_timeout\":3600,\"retry\":{\"attempts\":3,"
-			   "\"backoff_seconds\":5,\"on\":[\"oom\",\"lost\"]},\"network\":\"host\","
-			   "\"ephemeral_storage_request\":\"1Gi\",\"pids\":64,\"runtime\":\"fake\","
-			   "\"log_limit\":\"1Mi\",\"upload_on_failure\":true,\"keep_warm\":3,"
-			   "\"idle_stop\":9,\"freeze_after\":4"));
+	auto_fdl_service struct fdl_service *s = parse(WITH(
+		",\"timeout\":60,\"wait_timeout\":3600,\"retry\":{\"attempts\":3,"
+		"\"backoff_seconds\":5,\"on\":[\"oom\",\"lost\"]},\"network\":\"host\","
+		"\"ephemeral_storage_request\":\"1Gi\",\"pids\":64,\"runtime\":\"fake\","
+		"\"log_limit\":\"1Mi\",\"upload_on_failure\":true,\"keep_warm\":3,\"prepared\":0,"
+		"\"idle_stop\":9,\"freeze_after\":4"));
 	auto_fdl_service struct fdl_service *plain = parse(WITH(""));
 	auto_fdl_service struct fdl_service *nat = parse(WITH(",\"network\":\"nat\""));
 
@@ -108,6 +108,8 @@ static void our_own_keys_have_their_fields(void **state unused_arg)
 	assert_int_equal(s->log_bytes_max, 1 << 20);
 	assert_true(s->upload_on_failure);
 	assert_int_equal(s->keep_warm, 3);
+	assert_int_equal(s->prepared, 0);
+	assert_int_equal(plain->prepared, 1);
 	assert_int_equal(s->idle_stop_s, 9);
 	assert_int_equal(plain->keep_warm, 0);
 	assert_int_equal(plain->idle_stop_s, 300);

@@ -103,6 +103,36 @@ static void gifts_have_names_of_one_part(void **state unused_arg)
 	assert_int_equal(proto_check_give(&m, sizeof(m), &e), -1);
 }
 
+static void taking_names_both(void **state unused_arg)
+{
+	struct proto_take m = {
+		.head = proto_head(PROTO_TAKE), .from = "a1-0", .job = "j", .attempt = 2
+	};
+	struct err e = { 0 };
+
+	assert_int_equal(proto_check_take(&m, sizeof(m), &e), 0);
+	assert_int_equal(proto_check_take(&m, sizeof(m) - 1, &e), -1);
+	m.attempt = 0;
+	assert_int_equal(proto_check_take(&m, sizeof(m), &e), -1);
+	m.attempt = 1;
+	m.job[0] = '/';
+	assert_int_equal(proto_check_take(&m, sizeof(m), &e), -1);
+	m.job[0] = 'j';
+	m.from[0] = '\0';
+	assert_int_equal(proto_check_take(&m, sizeof(m), &e), -1);
+}
+
+static void ahead_of_a_job_there_is_nothing_of_it(void **state unused_arg)
+{
+	auto_free struct proto_start *m = good();
+	struct err e = { 0 };
+
+	m->ahead = 1;
+	assert_int_equal(proto_check_start(m, size, &e), -1); // with inputs
+	m->ahead = 2;
+	assert_int_equal(proto_check_start(m, size, &e), -1);
+}
+
 static void sizes_must_agree(void **state unused_arg)
 {
 	auto_free struct proto_start *m = good();
@@ -275,6 +305,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_good_start_passes),
 		cmocka_unit_test(gifts_have_names_of_one_part),
+		cmocka_unit_test(taking_names_both),
+		cmocka_unit_test(ahead_of_a_job_there_is_nothing_of_it),
 		cmocka_unit_test(sizes_must_agree),
 		cmocka_unit_test(wrong_fields_are_refused),
 		cmocka_unit_test(an_input_is_a_path_or_a_passed_file),
