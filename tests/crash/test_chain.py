@@ -179,7 +179,7 @@ def test_a_job_whose_part_was_killed_says_so_and_the_next_one_runs(role):
         os.kill(victim, 9)
         job = daemon.settled("one", 1, 20)[0]
         assert job["state"] in ("failed", "dead") and job["reason"], job
-        daemon.create("two", "echo well")
+        daemon.create("two", "echo well", prepared=0)
         assert daemon.call("POST", "/run/two", 200, data="x").text == "well\n"
         e2e.wait_for("the control groups' end", lambda: not groups(daemon), 10)
     finally:
