@@ -20,7 +20,9 @@ struct fdl_check {
 must_check int fdl_check_service(struct fdl_check *c);
 
 // The parts that have a file of their own.
-must_check int fdl_check_resources(struct fdl_check *c); // cpu, memory, storage, time, pids, gpus
+must_check int
+fdl_check_resources(struct fdl_check *c);	       // cpu, memory, storage, time, pids, devices
+must_check int fdl_check_devices(struct fdl_check *c); // GPUs and other devices
 must_check int fdl_check_retry(struct fdl_check *c);
 must_check int fdl_check_keep(struct fdl_check *c);  // of jobs that are over
 must_check int fdl_check_queue(struct fdl_check *c); // and what is kept warm, after what is exposed

@@ -69,6 +69,13 @@ struct fdl_mount {
 	const char *target; // where the script sees it, below /mnt; none within another
 };
 
+// One entry of devices: how many of a kind of the machine's (CDI) each job has for itself.
+struct fdl_device {
+	const char *kind; // "vendor.com/class"
+	uint32_t count;
+};
+enum { FDL_DEVICES_MAX = 16 }; // of all kinds together
+
 // A server that the service runs, to which requests are passed on.
 struct fdl_expose {
 	uint16_t port;		 // where it listens; 0 = the service runs none
@@ -126,8 +133,10 @@ struct fdl_service {
 	int64_t idle_stop_s; // how long, without a call; at least 1
 	int64_t freeze_after_s; // then nothing in an idle one runs; less than idle_stop_s; 0 = never
 	struct fdl_expose expose;
-	uint32_t pids_max;    // 0 = the cluster's default
-	uint32_t gpus;	      // `enable_gpu`: 1
+	uint32_t pids_max; // 0 = the cluster's default
+	uint32_t gpus;	   // `gpus`, or 1 by `enable_gpu`
+	const struct fdl_device *devices;
+	size_t device_count;
 	uint64_t queue_max;   // `queue.max`: queued jobs, 0 = any number
 	uint32_t concurrency; // `queue.concurrency`: jobs at once, 0 = any number
 	int32_t priority;     // `queue.priority`, -100 to 100, among the services of one owner

@@ -86,8 +86,7 @@ int fdl_check_resources(struct fdl_check *c)
 	    fdl_check_whole(c, NULL, "pids", 0, PIDS_MAX, &pids) < 0)
 		return -1;
 	s->pids_max = (uint32_t)pids;
-	s->gpus = json_is_true(json_object_get(s->doc, "enable_gpu"));
-	return 0;
+	return fdl_check_devices(c);
 }
 
 // What would end anyway may as well stand still before; a server that is always there may be at work unasked.
@@ -107,6 +106,13 @@ static int check_idle(struct fdl_check *c)
 	    fdl_check_whole(c, NULL, "prepared", 0, FDL_KEEP_WARM_MAX, &prepared) < 0 ||
 	    fdl_check_whole(c, NULL, "idle_stop", 1, FDL_TIMEOUT_MAX_S, &stop) < 0)
 		return -1;
+	if (warm && (s->gpus || s->device_count)) {
+		fdl_check_at(c, "keep_warm");
+		return err_set(c->e, ERR_INVALID,
+			       "a sandbox with devices is not kept for later calls: leave it out, "
+			       "or let a "
+			       "server keep them (expose)");
+	}
 	s->keep_warm = (uint32_t)warm;
 	s->prepared = (uint32_t)prepared;
 	s->idle_stop_s = stop;

@@ -155,6 +155,12 @@ static const struct fdl_field volume_status_fields[] = {
 	{ 0 },
 };
 
+static const struct fdl_field device_fields[] = {
+	{ "kind", FDL_STRING, FDL_EMPTY, NULL },
+	{ "count", FDL_INT, FDL_OMIT, NULL },
+	{ 0 },
+};
+
 static const struct fdl_field retry_fields[] = {
 	{ "attempts", FDL_INT, FDL_OMIT, NULL },
 	{ "backoff_seconds", FDL_INT, FDL_OMIT, NULL },
@@ -227,6 +233,8 @@ const struct fdl_field fdl_service_fields[] = {
 	{ "keep", FDL_OBJECT, FDL_OMIT, keep_fields },
 	{ "network", FDL_STRING, FDL_OMIT, NULL },
 	{ "mounts", FDL_OBJECTS, FDL_OMIT, host_mount_fields },
+	{ "gpus", FDL_INT, FDL_OMIT, NULL },
+	{ "devices", FDL_OBJECTS, FDL_OMIT, device_fields },
 	{ "pids", FDL_INT, FDL_OMIT, NULL },
 	{ "runtime", FDL_STRING, FDL_OMIT, NULL },
 	{ "log_limit", FDL_STRING, FDL_OMIT, NULL },
