@@ -297,6 +297,9 @@
 	"CREATE INDEX jobs_logged ON jobs(service, ended_ns) WHERE state>=4 AND "                  \
 	"logs_gone<attempt;"
 
+// queue: devices of the machine that an attempt has for itself, with blanks between.
+#define ATTEMPT_DEVICES "ALTER TABLE attempts ADD COLUMN devices TEXT NOT NULL DEFAULT '';"
+
 const char *const schema_migrations[] = {
 	TABLES_DB TABLES_AUTH TABLES_STORE TABLES_SERVICE TABLES_QUEUE TABLES_IMAGE,
 	JOBS_REDRIVEN,
@@ -317,5 +320,6 @@ const char *const schema_migrations[] = {
 	RUN_GROUPS,
 	TRACES,
 	LOGS_GONE,
+	ATTEMPT_DEVICES,
 };
 const size_t schema_migration_count = ARRAY_LEN(schema_migrations);

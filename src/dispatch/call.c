@@ -61,6 +61,7 @@ static struct queue_stand stand_of(struct dispatch *d, const struct job *j, enum
 				     .attempt = j->row.attempt,
 				     .driver = d->driver->ops->name,
 				     .node = j->node,
+				     .devices = j->devices,
 				     .leased_ns = j->leased_ns,
 				     .started_ns =
 					     j->ended ? j->result.started_wall_ns : j->started_ns,

@@ -133,6 +133,14 @@ static bool waited_too_long(const struct queue_job *row, const struct fdl_servic
 	return true;
 }
 
+// Cores and memory it gets alone, however many it asks for; devices that are not there nobody can give it.
+static bool never_fits(struct dispatch *d, const struct fdl_service *f, struct err *e)
+{
+	auto_lock held = lock_hold(&d->lock);
+
+	return devices_enough(d, f, e) < 0;
+}
+
 // ---- lanes ---------------------------------------------------------------------------------------------
 
 static void enter_lane(struct round *r, const struct queue_lane *lane)
@@ -252,6 +260,10 @@ static const struct queue_job *next_job(struct round *r, struct candidate *c)
 		fail_unrun(r, c->call, row, "waited", &e);
 		return NULL;
 	}
+	if (never_fits(r->d, c->def->fdl, &e)) {
+		fail_unrun(r, c->call, row, "stage", &e);
+		return NULL;
+	}
 	return row;
 }
 
@@ -264,6 +276,8 @@ static void begin(struct round *r, struct candidate *c, const struct queue_job *
 	if (c->call && !queue_call_take(d->o.queue, c->call))
 		return; // it was cancelled
 	j = job_add(d, row, service_def_ref(c->def));
+	devices_take(d, c->def->fdl, j->id);
+	j->devices = devices_names(d, j->id, &j->mem);
 	if (c->call) {
 		r->called++;
 		j->call = c->call; // the queue's reference
@@ -271,7 +285,8 @@ static void begin(struct round *r, struct candidate *c, const struct queue_job *
 		j->leased_ns = clock_wall_ns();
 		job_give(d, j, JOB_STAGE);
 	} else {
-		r->items[r->taken] = (struct queue_lease_item){ .job = row->id };
+		r->items[r->taken] =
+			(struct queue_lease_item){ .job = row->id, .devices = j->devices };
 		r->jobs[r->taken++] = j;
 	}
 	if (row->id == d->held_job)
@@ -287,6 +302,10 @@ static void take(struct round *r, struct candidate *c, const struct queue_job *r
 	if (job_find(d, row->id))
 		return;
 	if (!allowed(d, c, &s)) {
+		c->closed = true;
+	} else if (!devices_free(d, c->def->fdl)) {
+		// Nobody behind it gets one before, else one that needs several would wait for ever.
+		devices_wait(d, c->def->fdl);
 		c->closed = true;
 	} else if (
 		!fits(d,
@@ -385,6 +404,7 @@ bool choose_round(struct dispatch *d, int64_t *next_ns)
 	*next_ns = 0;
 	pthread_mutex_lock(&d->lock);
 	d->added_seen = queue_added(d->o.queue);
+	devices_round(&d->devices);
 	bool room = fits(d, &least);
 	pthread_mutex_unlock(&d->lock);
 	if (room && !disk_has_room(d))

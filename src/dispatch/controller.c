@@ -38,6 +38,7 @@ static bool turn(struct dispatch *d, int64_t *renewed, int64_t *swept, int64_t *
 	if (clock_mono_ns() - *swept >= TICK_MS * NS_PER_MS) {
 		again_sweep(d);
 		strays_sweep(d);
+		devices_look(d);
 		*swept = clock_mono_ns();
 	}
 	if (clock_mono_ns() - *renewed > d->o.lease_ms * NS_PER_MS / 3) {

@@ -79,8 +79,24 @@ int dispatch_open(struct dispatch **out, const struct dispatch_options *o, struc
 	return 0;
 }
 
+// Those of its attempt, which may run.
+static const char *devices_of(struct dispatch *d, const struct queue_job *row, struct arena *mem)
+{
+	struct queue_attempt *a;
+	struct err e = { 0 };
+	size_t n;
+
+	if (queue_attempts(d->o.queue, row->id, mem, &a, &n, &e) < 0) {
+		log_warn("dispatch", "job %s: its devices: %s", row->name, e.msg);
+		return "";
+	}
+	return n ? a[n - 1].devices : "";
+}
+
 static void adopt_one(struct dispatch *d, const struct queue_job *row)
 {
+	auto_arena struct arena mem = { 0 };
+	const char *devices = devices_of(d, row, &mem);
 	auto_service_def struct service_def *def = NULL;
 	struct queue_result r = { .outcome = "stage", .exit_code = -1 };
 	struct job *j;
@@ -94,6 +110,8 @@ static void adopt_one(struct dispatch *d, const struct queue_job *row)
 	}
 	pthread_mutex_lock(&d->lock);
 	j = job_add(d, row, mem_take(&def));
+	devices_retake(d, devices, j->id);
+	j->devices = arena_strdup(&j->mem, devices);
 	pthread_mutex_unlock(&d->lock);
 	adopt_active(d, j);
 }
@@ -121,6 +139,7 @@ int dispatch_start(struct dispatch *d, struct exec_driver *driver, struct err *e
 
 	d->driver = driver;
 	read_capacity(d);
+	devices_look(d);
 	if (queue_active(d->o.queue, &mem, &rows, &n, e) < 0)
 		return -1;
 	workers_start(d);
@@ -188,6 +207,7 @@ void dispatch_close(struct dispatch *d)
 	servers_drop(d);
 	map_release(&d->shells);
 	fair_release(&d->fair);
+	devices_drop(&d->devices);
 	answers_drop(d);
 	strays_drop(d);
 	mem_free(d->workers);
@@ -210,6 +230,9 @@ void dispatch_usage(struct dispatch *d, struct dispatch_usage *out)
 					.cpu_millis_total = d->capacity.cpu_millis,
 					.memory_used = d->used.memory_bytes,
 					.memory_total = d->capacity.memory_bytes,
+					.gpus_used = d->used.gpus,
+					.gpus_total = d->devices.told ? d->devices.gpus
+								      : d->capacity.gpus,
 					.kept = kept,
 					.driver = d->driver ? d->driver->ops->name : "none" };
 	memcpy(out->limits, d->capacity.limits, sizeof(out->limits));

@@ -66,6 +66,11 @@ struct dispatch_options {
 	unsigned outputs_max;	    // files of one job; 0 = 10,000
 	const struct dispatch_mount *mounts;
 	unsigned mount_count;
+	// Of the driver's devices: the kind that services mean by GPU, NULL = the first whose class is "gpu"; kinds that they
+	// may have besides, by name.
+	const char *gpu_kind;
+	const char *const *device_kinds;
+	unsigned device_kind_count;
 	unsigned view_objects_max; // of a bucket that a service mounts (view.h); 0 = 10,000
 	uint64_t view_copy_max;	   // bytes of them that cannot be linked; 0 = 1 GiB
 };
@@ -208,11 +213,22 @@ struct dispatch_usage {
 	unsigned active;
 	uint32_t cpu_millis_used, cpu_millis_total;
 	uint64_t memory_used, memory_total;
+	uint32_t gpus_used, gpus_total;
 	char limits[256];      // what the driver cannot limit, "" = nothing
 	struct exec_kept kept; // sandboxes that stay for the next calls
 	const char *driver;
 };
 void dispatch_usage(struct dispatch *d, struct dispatch_usage *out);
+
+struct dispatch_device {
+	const char *name, *kind; // "vendor.com/class=name", "vendor.com/class"
+	bool gpu, offered;	 // of the kind that services mean by GPU; services may have it
+	bool there;		 // else it is gone, and still somebody's
+	bool held;
+	int64_t job; // whose it is; 0 = nobody's, a server's or a shell's
+};
+// All that the driver tells of, in its order; in the arena.
+size_t dispatch_devices(struct dispatch *d, struct arena *mem, struct dispatch_device **out);
 
 // What was observed since dispatch_open().
 struct dispatch_figures {

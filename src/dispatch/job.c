@@ -111,6 +111,7 @@ void job_release(struct dispatch *d, struct job *j)
 	view_remove(d, j);
 	pthread_mutex_lock(&d->lock);
 	map_remove(&d->active, map_key_u64(&key));
+	devices_give_back(d, j->id);
 	room_give_back(d, j->party, &j->size);
 	d->look = true;
 	pthread_cond_signal(&d->wake);

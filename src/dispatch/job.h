@@ -4,6 +4,7 @@
 #include "base/chore.h"
 #include "base/lock.h"
 #include "base/map.h"
+#include "dispatch/devices.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/fair.h"
 #include "queue/call.h"
@@ -25,6 +26,7 @@ struct job {
 	char id[EXEC_JOB_ID_MAX]; // the driver's name for it
 	struct fair_size size;
 	struct fair_party *party;
+	const char *devices;	 // that it has for itself, with blanks between
 	struct queue_call *call; // of one whose row may not be written yet; NULL: it has one …
 	bool row_asked;		 // … or was asked for
 	int64_t leased_ns, started_ns; // of a call; 0 = not yet
@@ -62,6 +64,7 @@ struct dispatch {
 	struct map shells;	       // id -> struct dispatch_shell
 	struct fair_size used, served; // by all; by servers alone
 	struct fair fair;
+	struct devices devices;
 	struct dispatch_servers server_events;
 	unsigned server_serial;
 	int64_t held_job; // one that did not fit when it was its turn, and since when (monotonic)

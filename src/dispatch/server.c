@@ -52,11 +52,16 @@ int server_room_take(struct dispatch *d, const struct service_def *def, const ch
 			       "no room now for %u.%03u cores and %llu MiB beside what runs",
 			       size.cpu_millis / 1000, size.cpu_millis % 1000,
 			       (unsigned long long)(size.memory_bytes >> 20));
+	if (devices_enough(d, def->fdl, e) < 0)
+		return -1;
+	if (!devices_free(d, def->fdl))
+		return err_set(e, ERR_BUSY, "the devices that it needs are in use");
 	if (!choose_allowed(&limits, party->user, &size))
 		return err_set(e, ERR_BUSY, "its owner's limits allow no more at once");
 	s = mem_zalloc(sizeof(*s));
 	*s = (struct server){ size, party };
 	map_put(&d->servers, span_of(id), s);
+	devices_take(d, def->fdl, id);
 	room_take(d, party, &size);
 	room_count(&d->served, &size, true);
 	return 0;
@@ -69,6 +74,7 @@ bool server_room_give_back(struct dispatch *d, const char *id)
 
 	if (!s)
 		return false;
+	devices_give_back(d, id);
 	room_give_back(d, s->party, &s->size);
 	room_count(&d->served, &s->size, false);
 	mem_free(s);
@@ -151,6 +157,7 @@ static int submit(struct dispatch *d, const struct service_def *def, const char 
 	    (f->expose.default_command && command_script(&draft, &script, e) < 0))
 		return -1;
 	spec_fill(d, def, &draft, &spec);
+	spec_devices(d, id, &draft, &spec);
 	spec.job = id;
 	spec.attempt = 1;
 	spec.script = script;

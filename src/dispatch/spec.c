@@ -144,6 +144,20 @@ void spec_fill(struct dispatch *d, const struct service_def *def, struct spec_dr
 	};
 }
 
+void spec_devices(struct dispatch *d, const char *id, struct spec_draft *s, struct exec_spec *out)
+{
+	const char **names = arena_alloc(&s->mem, EXEC_DEVICES_MAX * sizeof(*names));
+	auto_lock held = lock_hold(&d->lock);
+	struct span rest = span_of(devices_names(d, id, &s->mem));
+
+	out->devices = names;
+	for (out->device_count = 0; rest.n && out->device_count < EXEC_DEVICES_MAX;) {
+		struct span name = span_cut(&rest, ' ');
+
+		names[out->device_count++] = arena_strndup(&s->mem, name.p, name.n);
+	}
+}
+
 // Each word in single quotes, so that the shell takes it as it is.
 int spec_command(struct spec_draft *s, const char *const *words, struct span *out, struct err *e)
 {

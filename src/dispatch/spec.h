@@ -26,6 +26,8 @@ void spec_env(struct spec_draft *s, const char *name, const char *value); // bor
 // time.
 void spec_fill(struct dispatch *d, const struct service_def *def, struct spec_draft *s,
 	       struct exec_spec *out);
+// The devices that are given to who runs under this id.
+void spec_devices(struct dispatch *d, const char *id, struct spec_draft *s, struct exec_spec *out);
 // A script that becomes this command, whose words end with NULL. ERR_LIMIT.
 must_check int spec_command(struct spec_draft *s, const char *const *words, struct span *out,
 			    struct err *e);

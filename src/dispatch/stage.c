@@ -73,6 +73,7 @@ int stage_spec(struct dispatch *d, const struct job *j, struct spec_draft *draft
 		draft->mounts[draft->mount_count++] = inputs_folder(inputs);
 	env_build(draft, j, &ev, inputs, parent);
 	spec_fill(d, j->def, draft, out);
+	spec_devices(d, j->id, draft, out);
 	out->job = j->id;
 	out->attempt = j->row.attempt;
 	out->script = span_of(f->script);

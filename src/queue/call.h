@@ -54,9 +54,9 @@ void queue_call_again(struct queue *q, struct queue_call *call);
 // How a call stands when it is written.
 struct queue_stand {
 	enum queue_state state;
-	unsigned attempt;   // 0 = it has not begun
-	const char *driver; // with an attempt, as what follows
-	const char *node;
+	unsigned attempt;	    // 0 = it has not begun
+	const char *driver;	    // with an attempt, as what follows
+	const char *node, *devices; // NULL = none; as in queue_lease_item
 	int64_t leased_ns, started_ns, lease_ms;
 	int64_t run_after_ns;		   // QUEUE_QUEUED
 	const struct queue_result *result; // NULL: the attempt is not over, or never was

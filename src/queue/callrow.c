@@ -11,15 +11,16 @@ static int write_attempt(struct db_conn *c, const struct queue_call *call,
 
 	return db_exec(c,
 		       "INSERT INTO attempts(job,number,driver,node,leased_ns,started_ns,ended_ns,"
-		       "outcome,exit_code,signal,reason,memory_peak,cpu_us) "
-		       "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
+		       "outcome,exit_code,signal,reason,memory_peak,cpu_us,devices) "
+		       "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
 		       DB_ARGS(db_int(call->row.id), db_int(s->attempt), db_str(s->driver),
 			       db_str(s->node), db_int(s->leased_ns), db_int(s->started_ns),
 			       db_int(r ? now : 0), r ? db_str(r->outcome) : none,
 			       r && r->exit_code >= 0 ? db_int(r->exit_code) : none,
 			       r ? db_int(r->signal) : none, r ? db_str(r->reason) : none,
 			       r ? db_int((int64_t)r->memory_peak) : none,
-			       r ? db_int((int64_t)r->cpu_us) : none),
+			       r ? db_int((int64_t)r->cpu_us) : none,
+			       db_str(s->devices ? s->devices : "")),
 		       e) < 0
 		       ? -1
 		       : 0;

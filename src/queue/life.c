@@ -37,10 +37,10 @@ static int lease_one(struct db_conn *c, const struct lease *l, struct queue_leas
 	if (db_exec(c, "UPDATE jobs SET state=1, attempt=?2, lease_ns=?3 WHERE id=?1",
 		    DB_ARGS(db_int(j.id), db_int(j.attempt), db_int(l->until_ns)), e) < 0 ||
 	    db_exec(c,
-		    "INSERT OR REPLACE INTO attempts(job,number,driver,leased_ns) "
-		    "VALUES(?1,?2,?3,?4)",
+		    "INSERT OR REPLACE INTO attempts(job,number,driver,leased_ns,devices) "
+		    "VALUES(?1,?2,?3,?4,?5)",
 		    DB_ARGS(db_int(j.id), db_int(j.attempt), db_str(l->driver),
-			    db_int(clock_wall_ns())),
+			    db_int(clock_wall_ns()), db_str(it->devices ? it->devices : "")),
 		    e) < 0)
 		return -1;
 	it->attempt = j.attempt;

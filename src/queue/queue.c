@@ -350,7 +350,7 @@ int queue_payload(struct queue *q, int64_t job, struct arena *mem, struct span *
 	return 0;
 }
 
-static void attempt_from_row(struct db_stmt *s, struct queue_attempt *a)
+static void attempt_from_row(struct db_stmt *s, struct arena *mem, struct queue_attempt *a)
 {
 	*a = (struct queue_attempt){
 		.number = (unsigned)db_col_int(s, 0),
@@ -362,6 +362,7 @@ static void attempt_from_row(struct db_stmt *s, struct queue_attempt *a)
 		.signal = (int)db_col_int(s, 9),
 		.memory_peak = (uint64_t)db_col_int(s, 11),
 		.cpu_us = (uint64_t)db_col_int(s, 12),
+		.devices = arena_span(mem, db_col_span(s, 13)).p,
 	};
 	snprintf(a->driver, sizeof(a->driver), SPAN_FMT, SPAN_ARG(db_col_span(s, 1)));
 	snprintf(a->node, sizeof(a->node), SPAN_FMT, SPAN_ARG(db_col_span(s, 2)));
@@ -384,11 +385,11 @@ int queue_attempts(struct queue *q, int64_t job, struct arena *mem, struct queue
 	*out = arena_alloc(mem, (size_t)count * sizeof(**out));
 	s = db_query(c,
 		     "SELECT number,driver,node,leased_ns,started_ns,uploading_ns,ended_ns,outcome,"
-		     "coalesce(exit_code,-1),coalesce(signal,0),reason,memory_peak,cpu_us "
+		     "coalesce(exit_code,-1),coalesce(signal,0),reason,memory_peak,cpu_us,devices "
 		     "FROM attempts WHERE job=?1 ORDER BY number",
 		     DB_ARGS(db_int(job)), e);
 	while ((got = s ? db_step(s, e) : -1) > 0 && *n < (size_t)count)
-		attempt_from_row(s, &(*out)[(*n)++]);
+		attempt_from_row(s, mem, &(*out)[(*n)++]);
 	return got < 0 ? -1 : 0;
 }
 

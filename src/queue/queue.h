@@ -98,6 +98,7 @@ struct queue_attempt {
 	int exit_code, signal;
 	char reason[QUEUE_REASON_MAX];
 	uint64_t memory_peak, cpu_us;
+	const char *devices; // as in queue_lease_item; "" = none
 };
 
 // Queued jobs that differ in nothing that matters for their turn.
@@ -207,7 +208,8 @@ must_check int queue_limits_set(struct queue *q, int64_t user, const struct queu
 // keeps attempt 0. [waits for the disk]
 struct queue_lease_item {
 	int64_t job;
-	unsigned attempt; // out
+	unsigned attempt;    // out
+	const char *devices; // that it has for itself, with blanks between; NULL = none
 };
 must_check int queue_lease(struct queue *q, struct queue_lease_item *items, size_t n,
 			   const char *driver, int64_t lease_ms, struct err *e);

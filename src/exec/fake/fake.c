@@ -394,6 +394,19 @@ static void fake_capacity(struct exec_driver *d, struct exec_capacity *out)
 	snprintf(out->limits, sizeof(out->limits), "nothing is really run");
 }
 
+static bool fake_devices(struct exec_driver *d, struct arena *a unused_arg, uint64_t *stamp,
+			 const char *const **names, size_t *n)
+{
+	const struct exec_fake_options *o = &self(d)->o;
+
+	if (*stamp || !o->devices)
+		return false;
+	*stamp = 1;
+	*names = o->devices;
+	*n = o->device_count;
+	return true;
+}
+
 static void fake_close(struct exec_driver *d, bool stop_jobs)
 {
 	struct fake *f = self(d);
@@ -432,6 +445,7 @@ static const struct exec_ops ops = {
 	.forget = fake_forget,
 	.list = fake_list,
 	.capacity = fake_capacity,
+	.devices = fake_devices,
 	.close = fake_close,
 };
 

@@ -35,6 +35,8 @@ struct exec_fake_options {
 	unsigned room;		   // jobs at once, then ERR_BUSY; 0 = no bound
 	uint32_t cpu_millis;	   // what it says it has; 0 = 4000
 	uint32_t gpus;
+	const char *const *devices; // borrowed; that it tells of, NULL = it only counts GPUs
+	size_t device_count;
 	struct exec_fake_world *world; // borrowed; NULL = one of its own
 	// Decides what a job does; NULL = zeroed answer. Called inside submit(); must not call the driver.
 	void (*rule)(void *owner, const struct exec_spec *s, struct exec_fake_answer *out);
