@@ -240,6 +240,19 @@ void api_jobs_summary(struct req *q)
 	reply_json(q, 200, v);
 }
 
+static json_t *words_of(const char *text)
+{
+	json_t *list = json_array();
+	struct span rest = span_of(text);
+
+	while (rest.n) {
+		struct span word = span_cut(&rest, ' ');
+
+		json_array_append_new(list, json_stringn(word.p, word.n));
+	}
+	return list;
+}
+
 static json_t *attempts_of(struct req *q, const struct queue_job *j)
 {
 	struct queue_attempt *a;
@@ -256,6 +269,8 @@ static json_t *attempts_of(struct req *q, const struct queue_job *j)
 				  "reason", a[i].reason, "memory_peak_bytes",
 				  (json_int_t)a[i].memory_peak, "cpu_us", (json_int_t)a[i].cpu_us);
 
+		if (*a[i].devices)
+			json_object_set_new(v, "devices", words_of(a[i].devices));
 		json_time(v, "leased", a[i].leased_ns);
 		json_time(v, "started", a[i].started_ns);
 		json_time(v, "ended", a[i].ended_ns);

@@ -73,6 +73,32 @@ static void add_histogram(struct buf *b, const char *name, const char *help,
 	add_rows(b, name, "", h);
 }
 
+// Of each kind, in the order of the devices.
+static void add_devices(struct req *q, struct buf *b)
+{
+	struct dispatch_device *x;
+	size_t n = dispatch_devices(q->api->o.dispatch, http_arena(q->http), &x);
+
+	family(b, "oscar_devices", "gauge", "Devices of the machine: all, and those in use.");
+	for (size_t i = 0; i < n; i++) {
+		unsigned all = 0, used = 0;
+		bool had = false;
+
+		for (size_t k = 0; k < n; k++) {
+			if (strcmp(x[k].kind, x[i].kind) != 0)
+				continue;
+			had = had || k < i;
+			all += x[k].there;
+			used += x[k].held;
+		}
+		if (!had)
+			buf_printf(b,
+				   "oscar_devices{device=\"%s\",kind=\"total\"} %u\n"
+				   "oscar_devices{device=\"%s\",kind=\"used\"} %u\n",
+				   x[i].kind, all, x[i].kind, used);
+	}
+}
+
 static void add_dispatch(struct req *q, struct buf *b)
 {
 	struct dispatch_usage u;
@@ -90,6 +116,7 @@ static void add_dispatch(struct req *q, struct buf *b)
 		b,
 		"oscar_memory_bytes{kind=\"total\"} %llu\noscar_memory_bytes{kind=\"used\"} %llu\n",
 		(unsigned long long)u.memory_total, (unsigned long long)u.memory_used);
+	add_devices(q, b);
 	family(b, "oscar_kept_sandboxes", "gauge",
 	       "Sandboxes that stay for the next calls, and those that wait for the one call that "
 	       "they serve.");

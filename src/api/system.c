@@ -38,21 +38,23 @@ void api_info(struct req *q)
 
 void api_config(struct req *q)
 {
+	struct dispatch_usage usage;
 	struct auth_key key = { .access = "" };
 	struct err e = { 0 };
 	bool has = auth_key_of(q->api->o.auth, q->who.user, &key, &e) == 0;
 
+	dispatch_usage(q->api->o.dispatch, &usage);
 	reply_json(q, 200,
 		   json_pack("{s:{s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b,s:b,s:[s],s:b},"
 			     "s:{s:s,s:b,s:s,s:s,s:s},s:[]}",
 			     "config", "name", "oscar", "namespace", "oscar", "services_namespace",
 			     "oscar-svc", "controller_service_account", "oscar-sa", "gpu_available",
-			     0, "interLink_available", 0, "yunikorn_enable", 0, "kueue_enable", 0,
-			     "volume_enable", 0, "oidc_groups", "", "minio_quota_enabled", 0,
-			     "minio_provider", "endpoint", q->api->o.s3_endpoint, "verify", 1,
-			     "access_key", has ? key.access : "", "secret_key",
-			     has ? key.secret : "", "region", q->api->o.s3_region,
-			     "allowed_image_repositories"));
+			     usage.gpus_total > 0, "interLink_available", 0, "yunikorn_enable", 0,
+			     "kueue_enable", 0, "volume_enable", 0, "oidc_groups", "",
+			     "minio_quota_enabled", 0, "minio_provider", "endpoint",
+			     q->api->o.s3_endpoint, "verify", 1, "access_key",
+			     has ? key.access : "", "secret_key", has ? key.secret : "", "region",
+			     q->api->o.s3_region, "allowed_image_repositories"));
 	mem_wipe(&key, sizeof(key));
 }
 
@@ -65,8 +67,9 @@ static json_t *node_of(const struct dispatch_usage *u)
 			 (int)u->cpu_millis_total, "usage_cores", (int)u->cpu_millis_used,
 			 "request_cores", (int)u->cpu_millis_used, "memory", "capacity_bytes",
 			 (json_int_t)u->memory_total, "usage_bytes", (json_int_t)u->memory_used,
-			 "request_bytes", (json_int_t)u->memory_used, "gpu", 0, "is_interlink", 0,
-			 "status", "Ready", "conditions", "type", "Ready", "status", 1);
+			 "request_bytes", (json_int_t)u->memory_used, "gpu", (int)u->gpus_total,
+			 "is_interlink", 0, "status", "Ready", "conditions", "type", "Ready",
+			 "status", 1);
 }
 
 static json_t *metrics_of(const struct dispatch_usage *u)
@@ -85,7 +88,24 @@ static json_t *metrics_of(const struct dispatch_usage *u)
 			 "total_free_bytes", free_memory, "max_free_on_node_bytes", free_memory,
 			 "total_schedulable_bytes", (json_int_t)u->memory_total,
 			 "max_schedulable_on_node_bytes", (json_int_t)u->memory_total, "gpu",
-			 "total_gpu", 0);
+			 "total_gpu", (int)u->gpus_total);
+}
+
+// What services may have, and what the administrator sees besides.
+static json_t *devices_of(struct req *q)
+{
+	json_t *list = json_array();
+	struct dispatch_device *x;
+	size_t n = dispatch_devices(q->api->o.dispatch, http_arena(q->http), &x);
+
+	for (size_t i = 0; i < n; i++)
+		if (x[i].offered || q->who.admin)
+			json_array_append_new(list,
+					      json_pack("{s:s,s:s,s:b,s:b,s:b,s:b}", "name",
+							x[i].name, "kind", x[i].kind, "gpu",
+							x[i].gpu, "offered", x[i].offered, "there",
+							x[i].there, "in_use", x[i].held));
+	return list;
 }
 
 static void count_store(struct req *q, json_int_t *buckets, json_int_t *objects)
@@ -137,6 +157,7 @@ void api_status(struct req *q)
 		      running, "Succeeded", (json_int_t)counts[QUEUE_SUCCEEDED], "Unknown",
 		      (json_int_t)0, "oidc", "enabled", 0, "issuers", "groups", "minio",
 		      "buckets_count", buckets, "total_objects", objects);
+	json_object_set_new(json_object_get(v, "cluster"), "devices", devices_of(q));
 	if (u.limits[0])
 		json_object_set_new(json_object_get(v, "cluster"), "limits_missing",
 				    json_string(u.limits));

@@ -5,6 +5,7 @@
 #pragma once
 #include "base/arena.h"
 #include "base/err.h"
+#include "codec/cdi_folder.h"
 #include "dispatch/dispatch.h"
 #include "http/http.h"
 #include "store/store.h"
@@ -17,6 +18,7 @@ enum {
 	DIRECTORY_ROOTS_MAX = 16,
 	REGISTRY_NAMES_MAX = 16,
 	SERVE_MOUNTS_MAX = 32,
+	SERVE_KINDS_MAX = 16,
 };
 
 struct serve_options {
@@ -37,6 +39,11 @@ struct serve_options {
 	const char **directory_roots; // where buckets may be directories; ends with NULL
 	struct dispatch_mount mounts[SERVE_MOUNTS_MAX]; // folders that services may have
 	unsigned mount_count;
+	const char *cdi[CDI_FOLDERS_MAX + 1]; // absolute; ends with NULL, as the next list
+	unsigned cdi_count;
+	const char *gpu_kind; // NULL = as dispatch has it
+	const char *device_kinds[SERVE_KINDS_MAX + 1];
+	unsigned device_kind_count;
 	unsigned mount_objects; // of a bucket that is mounted; 0 = as dispatch has it
 	unsigned workers;
 	const char *s3_domains;		// with commas; NULL = path style only
@@ -149,6 +156,8 @@ int check_run(int argc, char **argv); // the exit status
 
 // The data folder when none is named: /var/lib/oscar for root, else the XDG state folder.
 const char *default_data_dir(struct arena *mem);
+// Those with specifications of devices, likewise; the count.
+unsigned default_cdi_folders(const char *out[static 2]);
 // An absolute path without needing it to exist. NULL when the working directory is unknown.
 const char *absolute_path(struct arena *mem, const char *path);
 // ERR_NOT_FOUND, or ERR_IO with why it cannot be told.

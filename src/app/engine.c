@@ -101,7 +101,9 @@ static int respawn(void *owner, struct err *e)
 	struct daemon *d = owner;
 	struct runner_spawn_options o = { .data_dir = d->o->data,
 					  .user = d->rights.uid,
-					  .oci_runtime = d->o->oci_runtime };
+					  .oci_runtime = d->o->oci_runtime,
+					  .cdi = d->o->cdi,
+					  .cdi_count = d->o->cdi_count };
 
 	if (d->rights.drop)
 		return err_set(e, ERR_UNAVAILABLE,
@@ -161,6 +163,9 @@ static int open_dispatch(struct daemon *d, struct err *e)
 				      .memory_bytes_max = d->o->memory_bytes_max,
 				      .mounts = d->o->mounts,
 				      .mount_count = d->o->mount_count,
+				      .gpu_kind = d->o->gpu_kind,
+				      .device_kinds = d->o->device_kinds,
+				      .device_kind_count = d->o->device_kind_count,
 				      .view_objects_max = d->o->mount_objects };
 
 	return dispatch_open(&d->dispatch, &o, e);
@@ -168,9 +173,12 @@ static int open_dispatch(struct daemon *d, struct err *e)
 
 static int open_driver(struct daemon *d, struct err *e)
 {
-	struct exec_sandbox_options o = {
-		.data_dir = d->o->data, .oci = d->o->oci, .respawn = respawn, .respawn_owner = d
-	};
+	struct exec_sandbox_options o = { .data_dir = d->o->data,
+					  .oci = d->o->oci,
+					  .cdi = d->o->cdi,
+					  .cdi_count = d->o->cdi_count,
+					  .respawn = respawn,
+					  .respawn_owner = d };
 	struct exec_events ev = dispatch_events(d->dispatch);
 
 	return exec_sandbox_open(&d->driver, &o, &ev, e);

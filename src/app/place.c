@@ -24,6 +24,13 @@ int must_exist(const char *path, struct err *e)
 			       : err_sys(e, ERR_IO, errno, "look for %s", path);
 }
 
+unsigned default_cdi_folders(const char *out[static 2])
+{
+	out[0] = "/etc/cdi";
+	out[1] = "/var/run/cdi";
+	return 2;
+}
+
 const char *default_data_dir(struct arena *mem)
 {
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");

@@ -55,6 +55,8 @@ int runner_cmd(int argc, char **argv)
 		fputs("oscar runner: no data directory: say --data DIR\n", stderr);
 		return 2;
 	}
+	if (!o.cdi_count)
+		o.cdi_count = default_cdi_folders(o.cdi);
 	pw = o.group == not_said ? getpwuid(o.user) : NULL;
 	if (o.group == not_said)
 		o.group = pw ? pw->pw_gid : getegid();

@@ -42,7 +42,9 @@ static int check_programs(const struct serve_options *o, struct err *e)
 static int start_privileged(struct daemon *d, struct err *e)
 {
 	struct runner_spawn_options ro = { .data_dir = d->o->data,
-					   .oci_runtime = d->o->oci_runtime };
+					   .oci_runtime = d->o->oci_runtime,
+					   .cdi = d->o->cdi,
+					   .cdi_count = d->o->cdi_count };
 
 	if (rights_find(d->o->user, &d->rights, e) < 0 || daemon_make_folders(d, e) < 0)
 		return -1;

@@ -37,6 +37,14 @@ static const char serve_help[] =
 	"  --directory-root DIR    buckets may be directories below it; may be repeated\n"
 	"  --mount NAME=/FOLDER    services may see the folder, read-only (`mounts`); may be "
 	"repeated\n"
+	"  --cdi-dir DIR           specifications of devices (CDI: GPUs and others); may be "
+	"repeated,\n"
+	"                        the later wins (default: /etc/cdi and /var/run/cdi)\n"
+	"  --gpu-kind KIND         which of them are GPUs for services (`enable_gpu`, `gpus`; "
+	"default:\n"
+	"                        the first kind of the class gpu)\n"
+	"  --device-kind KIND      a kind that services may have besides (`devices`); may be "
+	"repeated\n"
 	"  --mount-objects N       objects of a bucket that a service may mount (default 10000)\n"
 	"  --registry-name HOST[:PORT]\n"
 	"                        what this machine's own registry is called by others "
@@ -155,6 +163,30 @@ static bool take_mount(const struct parse *p)
 	return mounts_add(p->o, p->mem, p->text) == 0;
 }
 
+static bool take_cdi_folder(const struct parse *p)
+{
+	p->o->cdi_count++;
+	return add_text(p, p->o->cdi, CDI_FOLDERS_MAX, absolute_path(p->mem, p->text));
+}
+
+static bool kind_ok(const struct parse *p)
+{
+	return cdi_kind_ok(span_of(p->text)) ||
+	       wrong_value(p, "want a kind such as vendor.com/class");
+}
+
+static bool take_gpu_kind(const struct parse *p)
+{
+	p->o->gpu_kind = p->text;
+	return kind_ok(p);
+}
+
+static bool take_device_kind(const struct parse *p)
+{
+	p->o->device_kind_count++;
+	return kind_ok(p) && add_text(p, p->o->device_kinds, SERVE_KINDS_MAX, p->text);
+}
+
 static bool take_runtime(const struct parse *p)
 {
 	p->o->oci = strcmp(p->text, "oci") == 0;
@@ -202,6 +234,9 @@ static const struct rule {
 	{ "registry-name", OTHER, 0, 0, 0, take_registry_name },
 	{ "directory-root", OTHER, 0, 0, 0, take_directory_root },
 	{ "mount", OTHER, 0, 0, 0, take_mount },
+	{ "cdi-dir", OTHER, 0, 0, 0, take_cdi_folder },
+	{ "gpu-kind", OTHER, 0, 0, 0, take_gpu_kind },
+	{ "device-kind", OTHER, 0, 0, 0, take_device_kind },
 	{ "mount-objects", NUMBER, AT(mount_objects), 1, 10000000, NULL },
 	{ "s3-domain", TEXT, AT(s3_domains), 0, 0, NULL },
 	{ "tls-cert", PATH, AT(tls_cert), 0, 0, NULL },
@@ -317,6 +352,8 @@ static int settle(struct arena *mem, struct serve_options *o)
 	}
 	if (o->oci && !o->oci_runtime)
 		o->oci_runtime = "crun";
+	if (!o->cdi_count)
+		o->cdi_count = default_cdi_folders(o->cdi);
 	if (!o->data)
 		o->data = default_data_dir(mem);
 	return 0;
