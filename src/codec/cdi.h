@@ -1,8 +1,7 @@
 // cdi: specifications of the Container Device Interface: what a container needs of the machine to use a device.
 // Purpose: the daemon counts devices and sets their environment; the runner makes their nodes and mounts. Both read
 //   the same files, which are the administrator's.
-// What the files may hold and sandboxes of ours have no place for (a mount over /proc, a file system of its own) is an
-// error with its field. Hooks are programs that a runtime would run with its rights: none is run here. What the usual
+// What sandboxes of ours have no place for (a mount below /proc or /tmp) is left out, and named. Hooks are programs that a runtime would run with its rights: none is run here. What the usual
 // ones of NVIDIA's are for is read from their arguments instead: links, and folders of libraries.
 // Owner: everything lives in the caller's arena. Threads: no state. Errors: ERR_INVALID, ERR_UNSUPPORTED, ERR_LIMIT,
 // with the field's name.
@@ -57,7 +56,8 @@ struct cdi_edits {
 	size_t folder_count;
 	uint32_t *groups; // of the machine
 	size_t group_count;
-	const char **skipped; // what is not done, for the log: "the hook /usr/bin/x y", "intelRdt"
+	const char **
+		skipped; // what is not done, for the log: "the hook /usr/bin/x y", "the mount /proc/x"
 	size_t skipped_count;
 };
 

@@ -4,6 +4,11 @@
 
 enum { GROUPS_MAX = 16 };
 
+void cdi_skip(struct cdi_edits *out, const char *what)
+{
+	out->skipped[out->skipped_count++] = what;
+}
+
 static int read_env(struct arena *a, const json_t *edits, struct cdi_edits *out, struct err *e)
 {
 	json_t *list;
@@ -130,7 +135,7 @@ static int read_mount(struct arena *a, const json_t *v, struct cdi_mount *out, s
 			       "type: \"%s\": only what lies on the machine is mounted", type);
 	if (cdi_path_check(out->host_path, e) < 0)
 		return err_wrap(e, "hostPath");
-	if (cdi_place_check(out->path, e) < 0)
+	if (cdi_path_check(out->path, e) < 0)
 		return err_wrap(e, "containerPath");
 	return read_options(a, v, out, e);
 }
@@ -138,13 +143,22 @@ static int read_mount(struct arena *a, const json_t *v, struct cdi_mount *out, s
 static int read_mounts(struct arena *a, const json_t *edits, struct cdi_edits *out, struct err *e)
 {
 	json_t *list;
+	size_t n;
 
-	if (cdi_list(edits, "mounts", &list, &out->mount_count, e) < 0)
+	if (cdi_list(edits, "mounts", &list, &n, e) < 0)
 		return -1;
-	out->mounts = arena_alloc(a, (out->mount_count + 1) * sizeof(*out->mounts));
-	for (size_t i = 0; i < out->mount_count; i++)
-		if (read_mount(a, json_array_get(list, i), &out->mounts[i], e) < 0)
+	out->mounts = arena_alloc(a, (n + 1) * sizeof(*out->mounts));
+	for (size_t i = 0; i < n; i++) {
+		struct cdi_mount *m = &out->mounts[out->mount_count];
+		struct err unused = { 0 };
+
+		if (read_mount(a, json_array_get(list, i), m, e) < 0)
 			return err_wrap(e, "mounts[%zu]", i);
+		if (cdi_place_check(m->path, &unused) == 0)
+			out->mount_count++;
+		else
+			cdi_skip(out, arena_printf(a, "the mount %s", m->path));
+	}
 	return 0;
 }
 
@@ -183,6 +197,9 @@ int cdi_edits_read(struct arena *a, const json_t *object, struct cdi_edits *out,
 		return -1;
 	if (!edits)
 		return 0;
+	out->skipped = arena_alloc(a, (json_array_size(codec_json_get(edits, "mounts")) +
+				       json_array_size(codec_json_get(edits, "hooks")) + 1) *
+					      sizeof(*out->skipped));
 	if (cdi_only(edits, keys, e) < 0 || read_env(a, edits, out, e) < 0 ||
 	    read_nodes(a, edits, out, e) < 0 || read_mounts(a, edits, out, e) < 0 ||
 	    read_groups(a, edits, out, e) < 0 ||
@@ -190,6 +207,6 @@ int cdi_edits_read(struct arena *a, const json_t *object, struct cdi_edits *out,
 	    cdi_hooks_read(a, edits, out, e) < 0)
 		return err_wrap(e, "containerEdits");
 	if (rdt)
-		out->skipped[out->skipped_count++] = "intelRdt";
+		cdi_skip(out, "intelRdt");
 	return 0;
 }

@@ -107,8 +107,7 @@ static int use_hook(struct arena *a, const struct hook *h, struct cdi_edits *out
 	// Nothing is left to do: folders of ours can be entered by everybody, and nobody can change a node.
 	if (strcmp(name, "chmod") == 0 || strcmp(name, "disable-device-node-modification") == 0)
 		return 0;
-	out->skipped[out->skipped_count++] =
-		arena_printf(a, "the hook %s%s%s", h->path, name[0] ? " " : "", name);
+	cdi_skip(out, arena_printf(a, "the hook %s%s%s", h->path, name[0] ? " " : "", name));
 	return 0;
 }
 
@@ -145,7 +144,6 @@ int cdi_hooks_read(struct arena *a, const json_t *edits, struct cdi_edits *out, 
 		out->links = arena_alloc(a, CDI_LIST_MAX * sizeof(*out->links));
 		out->folders = arena_alloc(a, CDI_LIST_MAX * sizeof(*out->folders));
 	}
-	out->skipped = arena_alloc(a, (n + 1) * sizeof(*out->skipped)); // one more: intelRdt
 	for (size_t i = 0; i < n; i++)
 		if (read_hook(a, json_array_get(list, i), out, e) < 0)
 			return err_wrap(e, "hooks[%zu]", i);

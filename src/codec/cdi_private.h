@@ -20,6 +20,9 @@ must_check int cdi_path_check(const char *path, struct err *e);
 // One that may be shown to a sandbox: none of those that are its own.
 must_check int cdi_place_check(const char *path, struct err *e);
 
+// Notes what is left out, at most one for each mount and hook, and one more.
+void cdi_skip(struct cdi_edits *out, const char *what);
+
 must_check int cdi_edits_read(struct arena *a, const json_t *object, struct cdi_edits *out,
 			      struct err *e);
 must_check int cdi_hooks_read(struct arena *a, const json_t *edits, struct cdi_edits *out,

@@ -185,8 +185,8 @@ int devices_enough(const struct dispatch *d, const struct fdl_service *f, struct
 	for (size_t i = 0; i < n; i++) {
 		if (!wants[i].kind)
 			return err_set(e, ERR_UNAVAILABLE,
-				       "it needs %u GPUs, and this machine has none",
-				       wants[i].count);
+				       "it needs %u GPU%s, and this machine has none",
+				       wants[i].count, wants[i].count > 1 ? "s" : "");
 		if (!offered(d, wants[i].kind))
 			return err_set(e, ERR_UNAVAILABLE,
 				       "devices of the kind %.100s are not offered here: ask the "

@@ -1,6 +1,7 @@
-// runner: the privileged process that makes sandboxes. Small, single-threaded, parses no text of others; takes
-// fixed-form messages (runner/proto.h) from one daemon at a time over DATA/run/runner.sock and forks one shim
-// per job. It lives on while the daemon is away and has jobs, and ends when it has had neither for a while.
+// runner: the privileged process that makes sandboxes. Small, single-threaded, parses no text of others (in the shim of a
+// job with devices, the administrator's files about them); takes fixed-form messages (runner/proto.h) from one daemon at a
+// time over DATA/run/runner.sock and forks one shim per job. It lives on while the daemon is away and has jobs, and
+// ends when it has had neither for a while.
 // Killing it loses nothing: shims go on, and the next runner finds them by their locks.
 // As root it serves a daemon of an ordinary user; as an ordinary user ("rootless") it serves a daemon of the
 // same user inside a user namespace of its own. Errors: as said at each function.
