@@ -412,7 +412,7 @@ static int open_files(struct shim *s, struct err *e)
 
 static void run(struct shim *s)
 {
-	static const struct cgroup_usage none = { 0 };
+	struct cgroup_usage counted = { 0 };
 	const struct proto_start *m = s->job->start;
 	struct err e = { 0 };
 	auto_fd int listener = -1;
@@ -443,7 +443,7 @@ static void run(struct shim *s)
 		shim_watch_output(s);
 		serve(s, listener);
 	}
-	shim_conclude(s, &none);
+	shim_conclude(s, &counted);
 	look_at_inputs(s);
 }
 

@@ -47,8 +47,9 @@ bool shim_look_at_output(
 	struct shim *s); // now; false: it is over its allowance, which ends the job
 void shim_say(struct shim *s, const char *text); // a line of ours in the job's log
 void shim_reap(struct shim *s);
-// shimend.c: from what is known to the outcome; `before`: what the control groups had counted when it began.
-void shim_conclude(struct shim *s, const struct cgroup_usage *before);
+// shimend.c: from what is known to the outcome; `counted`: what the control groups had counted when it began, then what
+// they have.
+void shim_conclude(struct shim *s, struct cgroup_usage *counted);
 void shim_note(const struct shim *s, int64_t wall_ns); // tells the runner
 void shim_note_start(struct shim *s,
 		     int64_t wall_ns); // likewise, and whoever looks into the folder

@@ -55,9 +55,12 @@ static uint64_t micros(struct timeval t)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
 }
 
-static void measure(struct shim *s, const struct cgroup_usage *before, struct cgroup_usage *u)
+static void measure(struct shim *s, struct cgroup_usage *before, struct cgroup_usage *u)
 {
-	cgroup_job_usage(&s->job->world->cgroups, s->job->group, u);
+	struct cgroup_usage now;
+
+	cgroup_job_usage(&s->job->world->cgroups, s->job->group, &now);
+	*u = now;
 	u->cpu_us -= before->cpu_us < u->cpu_us ? before->cpu_us : u->cpu_us;
 	u->oom_kills -= before->oom_kills < u->oom_kills ? before->oom_kills : u->oom_kills;
 	s->exit.memory_peak_bytes = u->memory_peak_bytes;
@@ -66,13 +69,14 @@ static void measure(struct shim *s, const struct cgroup_usage *before, struct cg
 		s->exit.cpu_us = micros(s->used.ru_utime) + micros(s->used.ru_stime);
 	if (!u->memory_peak_bytes)
 		s->exit.memory_peak_bytes = (uint64_t)s->used.ru_maxrss * 1024;
+	*before = now;
 }
 
-void shim_conclude(struct shim *s, const struct cgroup_usage *before)
+void shim_conclude(struct shim *s, struct cgroup_usage *counted)
 {
 	struct cgroup_usage used = { 0 };
 
-	measure(s, before, &used);
+	measure(s, counted, &used);
 	if (!s->ending)
 		shim_look_at_output(s);
 	set_outcome(s, &used);

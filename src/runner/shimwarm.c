@@ -16,9 +16,9 @@ enum { FD_OUT, FD_ERR, FD_REPORT, FD_INIT, FD_CTL, FD_LISTEN, FD_DRIVER, FD_PROG
 struct warm {
 	struct shim *shim;
 	struct pollfd p[FD_COUNT];
-	struct cgroup_usage before;
-	bool up;   // it was ready once, which the runner was told
-	bool busy; // a call runs
+	struct cgroup_usage counted; // when the call began: nothing runs between two calls
+	bool up;		     // it was ready once, which the runner was told
+	bool busy;		     // a call runs
 };
 
 // The callback of struct shim has no other way to it.
@@ -61,7 +61,7 @@ static void end_call(struct warm *w)
 
 	shim_progress_rest(s);
 	w->p[FD_PROGRESS].fd = s->progress;
-	shim_conclude(s, &w->before);
+	shim_conclude(s, &w->counted);
 	shim_progress_forget(s);
 	w->busy = false;
 	file_close(s->log); // before the driver hears of it, who looks whether the log is free
@@ -75,14 +75,12 @@ static void end_call(struct warm *w)
 
 static int begin_call(struct warm *w, const int fds[static 3], struct err *e)
 {
-	const struct world *world = w->shim->job->world;
 	struct shim *s = w->shim;
 
 	shim_thaw(s);
 	forget_call(s);
 	s->log = fds[2];
 	shim_log_begin(s);
-	cgroup_job_usage(&world->cgroups, s->job->group, &w->before);
 	if (shim_pass(s, fds[0], fds[1], e) < 0)
 		return -1;
 	w->p[FD_OUT].fd = s->box.out;
@@ -171,6 +169,7 @@ static void turn(struct warm *w)
 		shim_keep_time(s);
 	if (s->ready && !w->up) { // it may take calls now
 		w->up = true;
+		cgroup_job_usage(&s->job->world->cgroups, s->job->group, &w->counted);
 		s->deadline_ns = 0;
 		shim_note_start(s, clock_wall_ns());
 	}

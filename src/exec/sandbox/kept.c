@@ -137,6 +137,23 @@ static int in_memory(struct span bytes, const char *what, struct err *e)
 	return file_take(&fd);
 }
 
+static char *input_path(const char *name)
+{
+	return *name ? mem_printf("oscar/input/%s", name) : mem_strdup(SPARES_INPUT);
+}
+
+// That of the call before gets the new name and is written over, so that a call costs one rename and not two.
+static int put_input(struct kept *k, const struct exec_input *in, struct err *e)
+{
+	auto_free char *was = input_path(k->input), *path = input_path(in ? in->name : "");
+
+	if (strcmp(was, path) != 0 && renameat(k->dir, was, k->dir, path) < 0 &&
+	    (k->input[0] || errno != ENOENT))
+		return err_sys(e, ERR_IO, errno, "%s", path);
+	snprintf(k->input, sizeof(k->input), "%s", in ? in->name : "");
+	return in ? files_put(k->dir, path, 0644, in->bytes, e) : 0;
+}
+
 static int lay_out(struct kept_pool *p, const struct exec_spec *s, struct kept *k, struct err *e)
 {
 	char folder[JOBDIR_NAME_MAX];
@@ -149,17 +166,8 @@ static int lay_out(struct kept_pool *p, const struct exec_spec *s, struct kept *
 	if (k->dir < 0 || files_env(&env, s, e) < 0 ||
 	    files_put(k->dir, SERVES, 0600, span_of(k->name), e) < 0)
 		return -1;
-	if (s->input_count) {
-		auto_free char *path = mem_printf("oscar/input/%s", s->inputs[0].name);
-
-		snprintf(k->input, sizeof(k->input), "%s", s->inputs[0].name);
-		if (renameat(k->dir, SPARES_INPUT, k->dir, path) < 0 && errno != ENOENT)
-			return err_sys(e, ERR_IO, errno, "%s", path);
-		if (files_put(k->dir, path, 0644, s->inputs[0].bytes, e) < 0)
-			return -1;
-	}
-	if (renameat(k->dir, SPARES_LOG, k->dir, "log") < 0 && errno != ENOENT)
-		return err_sys(e, ERR_IO, errno, "log");
+	if (put_input(k, s->input_count ? &s->inputs[0] : NULL, e) < 0)
+		return -1;
 	k->fds[0] = in_memory(s->event, "event", e);
 	k->fds[1] = k->fds[0] < 0 ? -1 : in_memory(buf_span(&env), "env", e);
 	k->fds[2] = k->fds[1] < 0
@@ -184,7 +192,8 @@ int kept_prepare(struct kept_pool *p, const struct exec_spec *s, const char *nam
 // With the lock held: it has no call any more. The folder of one that has ended is the caller's then.
 void kept_let_go(struct kept_pool *p, struct kept *k, char folder[static JOBDIR_NAME_MAX])
 {
-	folder[0] = k->name[0] = k->input[0] = '\0';
+	folder[0] = k->name[0] = '\0';
+	k->closed = false;
 	kept_close_fds(k);
 	k->idle_ns = clock_mono_ns();
 	if (!k->gone)
@@ -243,16 +252,14 @@ int kept_open(struct kept_pool *p, const char *name, const char *path, int flags
 	auto_lock held = lock_hold(&p->lock);
 	const struct kept *k = of_call(p, name);
 
-	return k && k->dir >= 0 ? openat(k->dir, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | flags)
-				: -1;
+	return k && k->dir >= 0 && !k->closed
+		       ? openat(k->dir, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | flags)
+		       : -1;
 }
 
 static bool clean(struct kept *k)
 {
-	auto_free char *input = mem_printf("oscar/input/%s", k->input);
-
-	return (!k->input[0] || renameat(k->dir, input, k->dir, SPARES_INPUT) == 0) &&
-	       spares_strip_log(k->dir) && spares_clear(k->dir, "oscar/output");
+	return spares_empty_log(k->dir) && spares_clear(k->dir, "oscar/output");
 }
 
 bool kept_forget(struct kept_pool *p, const char *name, char folder[static JOBDIR_NAME_MAX])
@@ -264,6 +271,7 @@ bool kept_forget(struct kept_pool *p, const char *name, char folder[static JOBDI
 	pthread_mutex_lock(&p->lock);
 	k = of_call(p, name);
 	if (k && !k->unusable) { // it is still its call's: nobody else touches it
+		k->closed = true;
 		pthread_mutex_unlock(&p->lock);
 		good = clean(k);
 		pthread_mutex_lock(&p->lock);

@@ -9,13 +9,14 @@ struct kept {
 	char id[PROTO_JOB_MAX];
 	struct exec_keep key;
 	char name[JOBDIR_NAME_MAX];  // of its call until that is forgotten, "" = idle
-	char input[PROTO_NAME_MAX];  // of its call, "" = none
+	char input[PROTO_NAME_MAX];  // what lies in its input folder, "" = nothing
 	int conn, dir;		     // -1 = not yet
 	int fds[3];		     // of the call that is to be sent
 	int64_t idle_ns;	     // since when, monotonic
 	bool ready;		     // its sandbox takes a connection, and calls by it
 	bool send, cancel;	     // the thread shall do so
-	bool over;		     // its call has ended
+	bool over;		     // its call has ended …
+	bool closed;		     // … and what it left is being taken away
 	bool ordered, frozen;	     // since it is idle: to freeze; it is so
 	bool gone;		     // its sandbox has ended; stays until its call is forgotten
 	bool retire, told, unusable; // shall end; the driver was told; serves no more

@@ -114,11 +114,15 @@ static bool output_is_new(int dir, const char *output)
 
 bool spares_clear(int dir, const char *output)
 {
-	DIR *list = open_list(dir, output);
 	struct err ignored = { 0 };
-	bool good = list;
 	struct dirent *d;
+	bool good;
+	DIR *list;
 
+	if (output_is_new(dir, output))
+		return true;
+	list = open_list(dir, output);
+	good = list;
 	while (good && (d = readdir(list)))
 		good = dots(d->d_name) || file_remove_tree(dirfd(list), d->d_name, &ignored) == 0;
 	if (list)
@@ -150,9 +154,9 @@ static bool nobody_writes(int dir)
 
 // A log may be linked to where logs are kept, and somebody may follow it: then it is never written over. The kernel
 // grants a write lease (fcntl(2), F_SETLEASE) only for a file that nobody else has open.
-static bool log_is_ours(int dir)
+static bool log_is_ours(int dir, const char *name)
 {
-	auto_fd int fd = openat(dir, SPARES_LOG, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	auto_fd int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	struct stat st;
 
 	return fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 1 &&
@@ -165,7 +169,12 @@ bool spares_strip_log(int dir)
 {
 	if (renameat(dir, "log", dir, SPARES_LOG) < 0)
 		return errno == ENOENT;
-	return log_is_ours(dir) || unlinkat(dir, SPARES_LOG, 0) == 0;
+	return log_is_ours(dir, SPARES_LOG) || unlinkat(dir, SPARES_LOG, 0) == 0;
+}
+
+bool spares_empty_log(int dir)
+{
+	return log_is_ours(dir, "log") || unlinkat(dir, "log", 0) == 0 || errno == ENOENT;
 }
 
 static bool strip(int jobs, const char *spare)

@@ -30,6 +30,8 @@ void spares_release(struct spares *s);
 // SPARES_LOG, if nobody else has it, or goes.
 bool spares_clear(int dir, const char *output);
 bool spares_strip_log(int dir);
+// Likewise, where it lies: nobody must be able to open it meanwhile.
+bool spares_empty_log(int dir);
 
 // Makes a spare the folder `name`; false when there is none. ERR_EXISTS when `name` is there.
 must_check int spares_take(struct spares *s, const char *name, bool *taken, struct err *e);

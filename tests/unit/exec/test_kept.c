@@ -6,6 +6,7 @@
 #include "exec/sandbox/kept.h"
 #include "runner/warm.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -77,7 +78,7 @@ static int teardown(void **state)
 // A call takes a new one, whose folder and socket are there then.
 static void begin(struct place *p)
 {
-	static const char *const folders[] = { "oscar", "oscar/output" };
+	static const char *const folders[] = { "oscar", "oscar/input", "oscar/output" };
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	bool fresh;
 
@@ -227,6 +228,73 @@ static void an_idle_one_is_frozen(void **state)
 	assert_int_equal(counted(p).busy, 1);
 }
 
+static void call_with(struct place *p, const char *name, const char *bytes)
+{
+	struct exec_input in = { .name = name, .bytes = span_of(bytes) };
+	struct exec_spec s = p->spec;
+	struct err e = { 0 };
+	char folder[JOBDIR_NAME_MAX], id[PROTO_JOB_MAX];
+	bool fresh;
+
+	s.inputs = &in;
+	s.input_count = name[0] ? 1 : 0;
+	assert_true(kept_take(&p->pool, &s, CALL, id, &fresh));
+	assert_false(fresh);
+	assert_string_equal(id, p->id);
+	if (kept_prepare(&p->pool, &s, CALL, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_true(kept_send(&p->pool, CALL));
+	turn(p);
+	assert_true(call_came(p));
+	say(p, WARM_ENDED);
+	assert_true(kept_forget(&p->pool, CALL, folder));
+}
+
+static void assert_inputs(struct place *p, const char *name, const char *bytes)
+{
+	auto_free char *folder = mem_printf("%s/%s.1/oscar/input", p->path, p->id);
+	auto_fd int dir = open(folder, O_RDONLY | O_DIRECTORY);
+	auto_buf struct buf text;
+	struct err e = { 0 };
+	unsigned n = 0;
+	DIR *list = opendir(folder);
+
+	while (readdir(list))
+		n++;
+	closedir(list);
+	assert_int_equal(n, name[0] ? 3 : 2);
+	buf_init(&text, 100);
+	if (name[0] && file_read_path(dir, name, &text, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_true(span_is(buf_span(&text), bytes));
+}
+
+// The one of the call before is never seen, whatever their names and sizes.
+static void each_call_has_its_own_input(void **state)
+{
+	struct place *p = *state;
+	char folder[JOBDIR_NAME_MAX];
+
+	begin(p);
+	kept_ready(&p->pool, p->id);
+	prepare(p);
+	turn(p);
+	assert_true(call_came(p));
+	say(p, WARM_ENDED);
+	assert_true(kept_forget(&p->pool, CALL, folder));
+	assert_inputs(p, "", "");
+	call_with(p, "a", "long text");
+	assert_inputs(p, "a", "long text");
+	call_with(p, "a", "short");
+	assert_inputs(p, "a", "short");
+	call_with(p, "b", "");
+	assert_inputs(p, "b", "");
+	call_with(p, "", "");
+	assert_inputs(p, "", "");
+	call_with(p, "c", "again");
+	assert_inputs(p, "c", "again");
+}
+
 // A shim that is not there: the sandbox is to be ended, and then its call is told.
 static void nobody_listens(void **state)
 {
@@ -256,6 +324,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(laid_out_before_it_is_ready, setup, teardown),
 		cmocka_unit_test_setup_teardown(ready_before_it_is_laid_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_idle_one_is_frozen, setup, teardown),
+		cmocka_unit_test_setup_teardown(each_call_has_its_own_input, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_listens, setup, teardown),
 	};
 
