@@ -15,8 +15,8 @@
 struct place {
 	struct ahead_pool pool;
 	struct exec_keep keep;
-	struct proto_start start;
 	char id[PROTO_JOB_MAX];
+	struct proto_start start; // last: its end is of any length
 };
 
 static int setup(void **state)
