@@ -169,6 +169,8 @@ static const struct cli_option local_options[] = {
 	{ 0, "import", "IMAGE=FILE",
 	  "an image from a file, as `oscar image import` takes it; may be repeated" },
 	{ 0, "mount", "NAME=/FOLDER", "a folder for the services' `mounts`; may be repeated" },
+	{ 0, "cdi-dir", "DIR",
+	  "specifications of devices (default /etc/cdi and /var/run/cdi); may be repeated" },
 	{ 0, "timeout", "TIME", "give up after 90s, 5m, 2h" },
 	{ 0, "keep", NULL, "leave the server's data where it is" },
 	{ 0, "shell", NULL,

@@ -100,6 +100,32 @@ static int take_mounts(struct local *l, struct err *e)
 	return 0;
 }
 
+static int take_cdi(struct local *l, struct err *e)
+{
+	size_t n;
+	const char **values = cli_opt_values(l->c, "cdi-dir", &n);
+
+	if (n > PRIVATE_SERVER_CDI_MAX)
+		return err_set(e, ERR_LIMIT, "more than %d of --cdi-dir", PRIVATE_SERVER_CDI_MAX);
+	memcpy(l->server.cdi, values, n * sizeof(*values));
+	l->server.cdi_count = n;
+	return 0;
+}
+
+// What the services ask for is offered: nobody else will.
+static void offer_kinds(struct local *l)
+{
+	struct private_server *s = &l->server;
+
+	for (size_t i = 0; i < l->fdl->count; i++) {
+		const struct fdl_service *f = l->fdl->entries[i].service;
+
+		for (size_t k = 0; k < f->device_count; k++)
+			if (s->kind_count < PRIVATE_SERVER_KINDS_MAX)
+				s->kinds[s->kind_count++] = f->devices[k].kind;
+	}
+}
+
 // Who runs this has a way out anyway; only a machine that has not what it takes shall not fail for what nobody asked for.
 static bool wants_nat(const struct fdl_file *fdl)
 {
@@ -119,10 +145,11 @@ static int prepare(struct local *l, struct err *e)
 			"say --local; on a server: `oscar apply FDL`, then `oscar put-file "
 			"--wait SERVICE FILE`");
 	if (cli_opt_seconds(c, "timeout", &l->timeout_s, e) < 0 || take_mounts(l, e) < 0 ||
-	    fdl_file_read(c->words[0], &l->fdl, e) < 0 || cli_fdl_loops(l->fdl, e) < 0 ||
-	    choose_first(l, e) < 0)
+	    take_cdi(l, e) < 0 || fdl_file_read(c->words[0], &l->fdl, e) < 0 ||
+	    cli_fdl_loops(l->fdl, e) < 0 || choose_first(l, e) < 0)
 		return -1;
 	l->server.nat = wants_nat(l->fdl);
+	offer_kinds(l);
 	for (size_t i = 1; i < c->word_count; i++)
 		if (check_file(l, c->words[i], e) < 0)
 			return -1;

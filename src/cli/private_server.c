@@ -20,7 +20,12 @@
 extern char **environ;
 
 enum { READY_MS = 30000, STOP_MS = 20000, PASSWORD_LEN = 32, ENV_ADDED = 4 };
-enum { ARGS_MAX = 10 + 2 * PRIVATE_SERVER_MOUNTS_MAX + 1 };
+enum {
+	ARGS_MAX = 10 +
+		   2 * (PRIVATE_SERVER_MOUNTS_MAX + PRIVATE_SERVER_CDI_MAX +
+			PRIVATE_SERVER_KINDS_MAX) +
+		   1
+};
 
 // A folder that lies on a disk, not in a memory file system: whole data sets pass through it.
 static int make_folder(struct cli *c, const char *what, const char **out, struct err *e)
@@ -69,6 +74,16 @@ static char **make_environment(struct cli *c)
 	return env;
 }
 
+static size_t add_each(char **argv, size_t n, const char *option, const char *const *values,
+		       size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		argv[n++] = (char *)option;
+		argv[n++] = (char *)values[i];
+	}
+	return n;
+}
+
 static int spawn(struct cli *c, struct private_server *s, int *ready, struct err *e)
 {
 	// Who runs this may use the machine's network anyway.
@@ -88,10 +103,9 @@ static int spawn(struct cli *c, struct private_server *s, int *ready, struct err
 		n++;
 	if (s->nat)
 		argv[n++] = "--nat";
-	for (size_t i = 0; i < s->mount_count; i++) {
-		argv[n++] = "--mount";
-		argv[n++] = (char *)s->mounts[i];
-	}
+	n = add_each(argv, n, "--mount", s->mounts, s->mount_count);
+	n = add_each(argv, n, "--cdi-dir", s->cdi, s->cdi_count);
+	add_each(argv, n, "--device-kind", s->kinds, s->kind_count);
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(e, ERR_IO, errno, "pipe");
 	sigemptyset(&defaults);

@@ -7,7 +7,7 @@
 
 #include <sys/types.h>
 
-enum { PRIVATE_SERVER_MOUNTS_MAX = 16 };
+enum { PRIVATE_SERVER_MOUNTS_MAX = 16, PRIVATE_SERVER_CDI_MAX = 8, PRIVATE_SERVER_KINDS_MAX = 16 };
 
 struct private_server {
 	// Set by the caller:
@@ -15,6 +15,11 @@ struct private_server {
 	const char
 		*mounts[PRIVATE_SERVER_MOUNTS_MAX]; // NAME=/FOLDER, as `serve --mount` takes them
 	size_t mount_count;
+	const char
+		*cdi[PRIVATE_SERVER_CDI_MAX]; // as `serve --cdi-dir` and `--device-kind` take them
+	size_t cdi_count;
+	const char *kinds[PRIVATE_SERVER_KINDS_MAX];
+	size_t kind_count;
 	bool nat; // services may say `network: nat`
 	// Set by private_server_start():
 	pid_t pid; // 0 = none

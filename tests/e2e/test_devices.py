@@ -281,6 +281,30 @@ def test_a_server_keeps_its_device(served):
     wait_for("a free device", lambda: in_use(d) == [])
 
 
+def test_without_a_server(machine, opened):
+    fdl = opened / "f.yaml"
+    fdl.write_text(f"""functions:
+  oscar:
+  - local:
+      name: alone
+      image: host
+      cpu: '0.5'
+      memory: 64Mi
+      devices: [{{kind: {KIND}}}]
+      script: |
+        #!/bin/sh
+        ls /dev/test > "$TMP_OUTPUT_DIR/nodes"
+      input: [{{storage_provider: minio.default, path: alone/in}}]
+      output: [{{storage_provider: minio.default, path: alone/out}}]
+""")
+    (opened / "in.txt").write_text("x")
+    done = subprocess.run([OSCAR, "run", "--local", "--cdi-dir", machine.cdi, "--output-dir", opened / "out", fdl,
+                           opened / "in.txt"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (made,) = (opened / "out").rglob("nodes")
+    assert made.read_text() == "gpu0\n"
+
+
 @pytest.mark.parametrize("options,why", [
     (["--gpu-kind", "gpu"], "want a kind such as vendor.com/class"),
     (["--device-kind", "a/b/c"], "want a kind such as vendor.com/class"),
