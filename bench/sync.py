@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Waiting calls a second: POST /run/NAME of a script that does nothing, in a fresh sandbox beside the launcher alone in
-the same run, and in kept ones.
+the same run, and in kept ones; and how long one caller alone waits whose sandbox was made ahead, or is made for the call.
 usage: bench/sync.py [CALLS [CONNECTIONS]]
 
 CPU time is that of the daemon, and of the runner and the sandboxes with all they waited for, a call; the load client's is apart.
@@ -36,7 +36,7 @@ def measure(d, name, calls, connections, keys):
     print(f"{name}: {got['rate']:.0f} calls/s at {connections} connections, p50 {got['p50_ms']:.1f} p99 {got['p99_ms']:.1f} ms; "
           f"CPU ms a call: daemon {used[0] * 1000 / calls:.2f}, runner and sandboxes {used[1] * 1000 / calls:.2f}, "
           f"load client {got['client_cpu_us'] / 1000:.2f} (load {os.getloadavg()[0]:.1f})")
-    return got["rate"]
+    return got
 
 
 def main():
@@ -45,11 +45,13 @@ def main():
     before, _ = floor(calls // 2, connections)
     d = conftest.Daemon()
     try:
-        rate = measure(d, "fresh", calls, connections, {})
+        rate = measure(d, "fresh", calls, connections, {})["rate"]
         after, _ = floor(calls // 2, connections)
         print(f"fresh: {rate / ((before + after) / 2):.2f} of the floor")
-        kept = measure(d, "warm", calls, connections, {"cpu": "0.5", "keep_warm": WARM, "queue": {"concurrency": WARM}})
+        kept = measure(d, "warm", calls, connections, {"cpu": "0.5", "keep_warm": WARM, "queue": {"concurrency": WARM}})["rate"]
         print(f"warm, {WARM} kept: {kept / rate:.2f} of fresh")
+        alone = [measure(d, name, calls // 8, 1, {"prepared": n})["p50_ms"] for name, n in (("made", 0), ("ahead", 2))]
+        print(f"one caller alone: {alone[1]:.1f} ms with its sandbox made ahead, {alone[0]:.1f} ms without (p50)")
     finally:
         d.close()
 
