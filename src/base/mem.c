@@ -15,6 +15,12 @@ static no_return void exhausted(void)
 	abort();
 }
 
+void mem_need(const void *made)
+{
+	if (!made)
+		exhausted();
+}
+
 void *mem_alloc(size_t size)
 {
 	void *p = (malloc)(size ? size : 1);

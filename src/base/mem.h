@@ -13,6 +13,8 @@ returns_owned char *mem_strdup(const char *s);
 returns_owned char *mem_strndup(const char *s, size_t n);
 returns_owned char *mem_printf(const char *fmt, ...) format_printf(1, 2);
 void mem_free(void *p); // NULL is fine
+// What a library made for us, which it does unless there is no memory: stops likewise when it is NULL.
+void mem_need(const void *made);
 
 // Overwrites with zeros in a way the compiler keeps. For keys and passwords.
 void mem_wipe(void *p, size_t n);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codec/xml.h"
 
+#include "base/mem.h"
+
 #include <expat.h>
 #include <limits.h>
 
@@ -140,7 +142,7 @@ int xml_parse(struct arena *a, struct span doc, const struct xml_limits *limits,
 	r.limits.nodes = r.limits.nodes ? r.limits.nodes : 50000;
 	check(r.limits.depth <= DEPTH_MAX);
 	r.parser = XML_ParserCreate(NULL);
-	check(r.parser);
+	mem_need(r.parser);
 	buf_init(&r.text, r.limits.text ? r.limits.text : 8192);
 	done = run(&r, doc, e);
 	buf_release(&r.text);

@@ -49,7 +49,7 @@ static bool second_answer(struct http_req *r, unsigned status)
 static void set_answer(struct http_req *r, unsigned status, const char *type,
 		       struct MHD_Response *response)
 {
-	check(response);
+	mem_need(response);
 	r->response = response;
 	r->status = status;
 	if (type)

@@ -83,7 +83,7 @@ void http_reply_stream(struct http_req *r, unsigned status, const char *type, ui
 		MHD_create_response_from_callback(size == UINT64_MAX ? MHD_SIZE_UNKNOWN : size,
 						  stream->block ? stream->block : BLOCK,
 						  read_stream, r, NULL);
-	check(r->response);
+	mem_need(r->response);
 	if (type)
 		http_reply_header(r, "Content-Type", span_of(type));
 }

@@ -3,6 +3,7 @@
 #include "http/server.h"
 
 #include "base/clock.h"
+#include "base/mem.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -50,7 +51,7 @@ void http_reply_switch(struct http_req *r,
 	c = arena_alloc(&r->arena, sizeof(*c));
 	*c = (struct http_switched){ .req = r, .fn = fn, .owner = owner };
 	r->response = MHD_create_response_for_upgrade(on_switched, c);
-	check(r->response);
+	mem_need(r->response);
 	r->status = 101;
 }
 

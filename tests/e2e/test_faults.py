@@ -14,11 +14,12 @@ import botocore.config
 import botocore.exceptions
 import conftest
 import pytest
+import requests
 from conftest import KEY, OSCAR, ROOT, SECRET, Daemon, wait_for
 
 LIBRARY = pathlib.Path(os.environ.get("FAULT_LIBRARY", ROOT / "build" / "tests" / "fault" / "fault.so"))
-READ, WRITE, SYNC, OPEN = 1, 2, 4, 8
-ORDER = "<IiqI100s"
+READ, WRITE, SYNC, OPEN, MEMORY, MAP = 1, 2, 4, 8, 16, 32
+ORDER = "<IiqI100sI"
 
 pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="the library is not built with sanitizers")
 
@@ -41,8 +42,8 @@ class Faults:
                                aws_secret_access_key=SECRET, region_name="us-east-1",
                                config=botocore.config.Config(retries={"max_attempts": 0}))
 
-    def fail(self, calls, path, error=errno.EIO):
-        self.map[:struct.calcsize(ORDER)] = struct.pack(ORDER, 0, error, 0, 0, path.encode())
+    def fail(self, calls, path, error=errno.EIO, each=0):
+        self.map[:struct.calcsize(ORDER)] = struct.pack(ORDER, 0, error, 0, 0, path.encode(), each)
         self.map[:4] = struct.pack("<I", calls)
 
     def shift(self, seconds):
@@ -205,6 +206,48 @@ def test_no_descriptors_left(tmp_path, monkeypatch):
         for s in held:
             s.close()
         daemon.close()
+
+
+# Who asks for memory: the server's own code, which stops when there is none, and those it relies on.
+@pytest.mark.parametrize("calls,who,each", [
+    (MEMORY, "/oscar", 1), (MEMORY, "/oscar", 300), (MEMORY, "libsqlite3", 1), (MEMORY, "libsqlite3", 50),
+    (MEMORY, "libmicrohttpd", 1), (MEMORY, "libmicrohttpd", 7), (MEMORY, "libjansson", 1), (MEMORY, "libjansson", 20),
+    (MEMORY, "libexpat", 1), (MEMORY, "libcrypto", 1), (MEMORY, "libc.so", 1), (MAP, "", 1)])  # fmt: skip
+def test_no_memory_left(faults, calls, who, each):
+    d, s3, there = faults.daemon, faults.s3, {}
+    d.create("copy", 'cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/"')
+
+    def put(key, body):
+        s3.put_object(Bucket="store", Key=key, Body=body)
+        there[key] = body
+    rules = {"Rules": [{"ID": "r", "Status": "Enabled", "Filter": {"Prefix": "x"}, "Expiration": {"Days": 9}}]}
+    work = [lambda i: put(f"small{i}", SMALL), lambda i: put(f"large{i}", LARGE + b"%d" % i), lambda i: s3.list_objects_v2(Bucket="store"),
+            lambda i: s3.get_object(Bucket="store", Key="large0")["Body"].read(),
+            lambda i: s3.delete_objects(Bucket="store", Delete={"Objects": [{"Key": "none"}]}),
+            lambda i: s3.put_bucket_lifecycle_configuration(Bucket="store", LifecycleConfiguration=rules),
+            lambda i: d.create(f"more{i}", "true"), lambda i: d.call("POST", "/run/copy", data="x", timeout=2),
+            lambda i: requests.get(d.s3_url + "/minio/health/live", timeout=2)]  # fmt: skip
+    put("large0", LARGE)
+    for n, do in enumerate(work):
+        do(n)
+    faults.fail(calls, who, errno.ENOMEM, each)
+    for i in range(10, 14):
+        for do in work:
+            try:
+                do(i)
+            except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, requests.RequestException, AssertionError):
+                pass  # refused, or nobody answers, or it waits until its outcome can be written
+    assert faults.heal(), "nobody asked"
+    if d.process.poll() is not None:  # it may stop, saying so, and begins anew without loss
+        assert "out of memory" in (pathlib.Path(d.data) / "daemon.log").read_text(), d.process.returncode
+        d.start()
+    for key, body in there.items():
+        assert d.get("store", key) == body
+    d.put("copy", "in/after", LARGE)
+    wait_for("the job", lambda: d.keys("copy", "out/after"))
+    d.leave()
+    checked = subprocess.run([str(OSCAR), "check", "--data", d.data], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_the_daemon_stands_still(faults):

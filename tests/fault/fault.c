@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// fault: preloaded into the real daemon (LD_PRELOAD), makes calls on chosen files fail and shifts the wall clock, as a
-// test says through the file that FAULT names. Not thread-safe against the test changing it in the middle of a call.
+// fault: preloaded into the real daemon (LD_PRELOAD), makes calls on chosen files fail, leaves chosen libraries without
+// memory and shifts the wall clock, as a test says through the file that FAULT names. Not thread-safe against the test changing it in the middle of a call.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,15 +13,23 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FAIL_READ = 1, FAIL_WRITE = 2, FAIL_SYNC = 4, FAIL_OPEN = 8 };
+enum {
+	FAIL_READ = 1,
+	FAIL_WRITE = 2,
+	FAIL_SYNC = 4,
+	FAIL_OPEN = 8,
+	FAIL_MEMORY = 16,
+	FAIL_MAP = 32
+};
 
-// What the test writes: struct.pack("<IiqI100s", …).
+// What the test writes: struct.pack("<IiqI100sI", …).
 struct order {
 	uint32_t calls;	 // FAIL_…
 	int32_t error;	 // errno
 	int64_t shift_s; // of the wall clock
 	uint32_t hits;	 // counted here
-	char path[100];	 // part of the file's path
+	char path[100];	 // part of the file's path; of the caller's, where memory fails
+	uint32_t each;	 // of those that would fail so many-th does; 0 = each
 };
 
 static volatile struct order *order;
@@ -45,7 +53,8 @@ static int hit(const char *path)
 	part[sizeof(part) - 1] = '\0';
 	if (!strstr(path, part))
 		return 0;
-	order->hits++;
+	if (__atomic_add_fetch(&order->hits, 1, __ATOMIC_RELAXED) % (order->each ? order->each : 1))
+		return 0;
 	errno = order->error;
 	return 1;
 }
@@ -63,6 +72,34 @@ static int fails(uint32_t call, int fd)
 		return 0;
 	path[n] = '\0';
 	return hit(path);
+}
+
+// Of the library or program that asks for memory.
+static int starves(uint32_t call, const void *caller)
+{
+	Dl_info from;
+
+	return order && (order->calls & call) && dladdr(caller, &from) && from.dli_fname &&
+	       hit(from.dli_fname);
+}
+
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t count, size_t n);
+void *__libc_realloc(void *p, size_t n);
+
+void *(malloc)(size_t n)
+{
+	return starves(FAIL_MEMORY, __builtin_return_address(0)) ? NULL : __libc_malloc(n);
+}
+
+void *(calloc)(size_t count, size_t n)
+{
+	return starves(FAIL_MEMORY, __builtin_return_address(0)) ? NULL : __libc_calloc(count, n);
+}
+
+void *(realloc)(void *p, size_t n)
+{
+	return starves(FAIL_MEMORY, __builtin_return_address(0)) ? NULL : __libc_realloc(p, n);
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -120,4 +157,26 @@ int clock_gettime(clockid_t id, struct timespec *t)
 	if (!bad && id == CLOCK_REALTIME && order)
 		t->tv_sec += order->shift_s;
 	return bad;
+}
+
+static void *map(const void *caller, void *at, size_t n, int protection, int flags, int fd,
+		 off64_t from)
+{
+	if ((flags & MAP_ANONYMOUS) && starves(FAIL_MAP, caller))
+		return MAP_FAILED;
+	return ((__typeof__(&mmap64))dlsym(RTLD_NEXT, "mmap64"))(at, n, protection, flags, fd,
+								 from);
+}
+
+void *mmap64(void *at, size_t n, int protection, int flags, int fd, off64_t from)
+{
+	return map(__builtin_return_address(0), at, n, protection, flags, fd, from);
+}
+
+// The other name of the same.
+void *plain_mmap(void *at, size_t n, int protection, int flags, int fd,
+		 off64_t from) __asm__("mmap");
+void *plain_mmap(void *at, size_t n, int protection, int flags, int fd, off64_t from)
+{
+	return map(__builtin_return_address(0), at, n, protection, flags, fd, from);
 }
