@@ -1,4 +1,4 @@
-"""The disk runs full: what works then, and that all of it works again without a restart."""
+"""The disk runs full, or can only be read: what works then, and that all of it works again."""
 import os
 import pathlib
 import subprocess
@@ -24,7 +24,7 @@ def disk(opened):
     with open(image, "wb") as f:
         f.truncate(192 * MIB)
     subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-F", str(image)], check=True)
-    made = subprocess.run(["mount", "-o", "loop", str(image), str(mnt)], capture_output=True, text=True, check=False)
+    made = subprocess.run(["mount", "-o", "loop,errors=remount-ro", str(image), str(mnt)], capture_output=True, text=True, check=False)
     if made.returncode:
         pytest.skip(f"no loop device: {made.stderr.strip()}")
     yield mnt
@@ -138,4 +138,62 @@ def test_a_full_disk(disk):
         daemon.close()
     checked = subprocess.run([str(OSCAR), "check", "--data", str(data)],
                              capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
+def turn_read_only(mnt):
+    """As the kernel does when it finds the file system damaged; who has files open for writing is not asked."""
+    device = next(line.split()[0] for line in pathlib.Path("/proc/self/mounts").read_text().splitlines()
+                  if line.split()[1] == str(mnt))
+    trigger = pathlib.Path("/sys/fs/ext4") / pathlib.Path(device).name / "trigger_fs_error"
+    if not trigger.exists():
+        pytest.skip("this kernel has no way to make ext4 believe in an error")
+    trigger.write_text("a test")
+    with pytest.raises(OSError, match="Read-only"):
+        (mnt / "probe").touch()
+
+
+def mend(image, mnt):
+    """As an administrator does; such a file system cannot be made writable while it is mounted."""
+    wait_for("the end of all that uses it",
+             lambda: subprocess.run(["umount", str(mnt)], capture_output=True, check=False).returncode == 0)
+    assert subprocess.run(["e2fsck", "-fy", str(image)], capture_output=True, check=False).returncode in (0, 1)
+    subprocess.run(["mount", "-o", "loop,errors=remount-ro", str(image), str(mnt)], check=True)
+
+
+@needs_root
+def test_a_disk_that_turns_read_only(disk):
+    data = disk / "data"
+    data.mkdir()
+    daemon = Daemon(str(data))
+    body = b"large" * 100000
+    try:
+        daemon.create("copy", "sleep 1; cp \"$INPUT_FILE_PATH\" \"$TMP_OUTPUT_DIR/\"")
+        s3 = once(daemon)
+        s3.create_bucket(Bucket="store")
+        for i in range(20):
+            s3.put_object(Bucket="store", Key=f"small{i}", Body=b"s%d" % i)
+            s3.put_object(Bucket="store", Key=f"large{i}", Body=body + b"%d" % i)
+        daemon.put("copy", "in/runs", body)
+        wait_for("its start", lambda: daemon.summary("copy")["running"] == 1)
+        turn_read_only(disk)
+        for key, what in (("small", b"x"), ("large", body)):
+            assert refused(s3.put_object, Bucket="store", Key=key + "new", Body=what)[0] in (503, 507)
+            assert refused(s3.put_object, Bucket="store", Key=key + "1", Body=what)[0] in (503, 507)
+        assert refused(s3.delete_object, Bucket="store", Key="small1")[0] in (503, 507)
+        for i in range(20):
+            assert daemon.get("store", f"small{i}") == b"s%d" % i
+            assert daemon.get("store", f"large{i}") == body + b"%d" % i
+        assert len(daemon.keys("store")) == 40
+        daemon.leave()
+        daemon.log.close()  # which lies there, too
+        mend(disk.parent / "disk.img", disk)
+        daemon.start()
+        daemon.put("store", "again", body)
+        assert [j["state"] for j in daemon.settled("copy", 1)] == ["succeeded"]
+        assert daemon.get("copy", "out/runs") == body and daemon.get("store", "again") == body
+        assert len(daemon.keys("store")) == 41
+    finally:
+        daemon.close()
+    checked = subprocess.run([str(OSCAR), "check", "--data", str(data)], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
