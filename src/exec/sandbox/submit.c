@@ -160,7 +160,7 @@ static bool take_ahead(struct sandbox_driver *d, const struct exec_spec *s, stru
 {
 	struct err e = { 0 };
 
-	if (!can_wait(s) || !ahead_take(&d->ahead, s->keep, j->start, j->start_size, j->from))
+	if (!ahead_take(&d->ahead, s->keep, j->start, j->start_size, j->from))
 		return false;
 	if (move_in(d, s, j->from, name, &e) < 0) {
 		log_warn("exec", "job %s: %s", name, e.msg);
@@ -245,9 +245,9 @@ int box_submit(struct exec_driver *base, const struct exec_spec *s, struct err *
 		if (!d->welcome || d->stopping)
 			return err_set(e, ERR_UNAVAILABLE, "the runner does not answer");
 	}
-	if (s->keep && s->keep->once)
+	if (s->keep && s->keep->once && can_wait(s))
 		return submit_ahead(d, s, name, e);
-	if (s->keep && submit_call(d, s, name))
+	if (s->keep && !s->keep->once && submit_call(d, s, name))
 		return 0;
 	single.keep = NULL;
 	return submit(d, &single, name, e);
