@@ -102,6 +102,7 @@ static void calls_go_before_other_jobs_and_count_as_queued(void **state)
 	answer_wait(&first);
 	assert_true(first.got.ok);
 	assert_true(bed_wait(b, job, QUEUE_SUCCEEDED).started_ns >= bed_job(b, call).ended_ns);
+	bed_wait_active(b, 0); // nor is it among those that are cancelled
 	// What waits in memory is cancelled with the rest.
 	held = answer_ask(b, &blocker, "never", "x");
 	bed_wait_active(b, 1);
