@@ -74,6 +74,14 @@ static int fill_devices(struct proto_start *m, const struct exec_spec *s, struct
 	return 0;
 }
 
+bool files_only_written(const struct exec_spec *s)
+{
+	for (size_t i = 0; i < s->input_count; i++)
+		if (bound(&s->inputs[i]))
+			return false;
+	return true;
+}
+
 // Behind the inputs, of which there are as many as are bound.
 static int fill_mounts(struct proto_start *m, const struct exec_spec *s, struct err *e)
 {

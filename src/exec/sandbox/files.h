@@ -18,6 +18,8 @@ must_check int files_message(const struct exec_spec *s, struct proto_start **out
 must_check int files_put(int dir, const char *name, mode_t mode, struct span text, struct err *e);
 must_check int files_env(struct buf *b, const struct exec_spec *s, struct err *e);
 
+// All inputs are bytes that are written into the folder; none is bound there, which only a sandbox that is made then can do.
+bool files_only_written(const struct exec_spec *s);
 // What is one job's of a folder's files: event, environment, inputs.
 must_check int files_put_job(int dir, const struct exec_spec *s, struct err *e);
 // Makes and fills the folder below the spares' `jobs`. ERR_EXISTS when it is there. Leaves nothing behind on failure.

@@ -90,15 +90,6 @@ static struct kept *kept_new(struct kept_pool *p, const struct exec_keep *key)
 	return k;
 }
 
-// Only what can be laid out while the sandbox runs.
-static bool suits(const struct exec_spec *s)
-{
-	for (size_t i = 0; i < s->input_count; i++)
-		if (s->inputs[i].content || s->inputs[i].file)
-			return false;
-	return s->input_count <= 1;
-}
-
 bool kept_take(struct kept_pool *p, const struct exec_spec *s, const char *name,
 	       char id[static PROTO_JOB_MAX], bool *fresh)
 {
@@ -116,7 +107,8 @@ bool kept_take(struct kept_pool *p, const struct exec_spec *s, const char *name,
 			idle = k;
 	}
 	*fresh = !idle;
-	if (!suits(s) || (!idle && (alike >= s->keep->count || p->count >= KEPT_MAX)))
+	if (!files_only_written(s) || s->input_count > 1 ||
+	    (!idle && (alike >= s->keep->count || p->count >= KEPT_MAX)))
 		return false;
 	if (!idle)
 		idle = kept_new(p, s->keep);

@@ -121,15 +121,6 @@ static bool submit_call(struct sandbox_driver *d, const struct exec_spec *s, con
 
 // ---- made ahead ----------------------------------------------------------------------------------------
 
-// Only what can be put into the folder while the sandbox waits.
-static bool can_wait(const struct exec_spec *s)
-{
-	for (size_t i = 0; i < s->input_count; i++)
-		if (s->inputs[i].content || s->inputs[i].file)
-			return false;
-	return true;
-}
-
 // The folder of the sandbox becomes the job's.
 static int move_in(struct sandbox_driver *d, const struct exec_spec *s, const char *from,
 		   const char *name, struct err *e)
@@ -245,7 +236,7 @@ int box_submit(struct exec_driver *base, const struct exec_spec *s, struct err *
 		if (!d->welcome || d->stopping)
 			return err_set(e, ERR_UNAVAILABLE, "the runner does not answer");
 	}
-	if (s->keep && s->keep->once && can_wait(s))
+	if (s->keep && s->keep->once && files_only_written(s))
 		return submit_ahead(d, s, name, e);
 	if (s->keep && !s->keep->once && submit_call(d, s, name))
 		return 0;
