@@ -149,6 +149,7 @@ static int sandbox_cancel(struct exec_driver *base, const char *id, unsigned att
 			kept_cancel(&d->kept, name);
 		else
 			j->send_cancel = d->work = true;
+		j->taken = false; // whatever becomes of its sandbox, it is not started in another
 		welcome = d->welcome || j->called;
 	}
 	box_wake(d);

@@ -58,18 +58,23 @@ static bool start_again(struct sandbox_driver *d, struct job *j, const struct jo
 	char name[JOBDIR_NAME_MAX];
 	struct err e = { 0 };
 
-	if (!j->taken || x->started_wall_ns || x->outcome == JOBDIR_CANCELLED)
-		return false;
-	j->taken = false;
+	{
+		auto_lock held = lock_hold(&d->lock);
+		bool again = j->taken && j->start && !d->stopping && !x->started_wall_ns;
+
+		j->taken = false;
+		if (!again)
+			return false;
+	}
 	auto_fd int dir = box_open_job(d, jobdir_name(name, j->id, j->attempt), &e);
 
 	for (size_t i = 0; dir >= 0 && i < ARRAY_LEN(traces); i++)
 		if (unlinkat(dir, traces[i], 0) < 0 && errno != ENOENT)
 			return false;
+	if (dir < 0)
+		return false;
 	auto_lock held = lock_hold(&d->lock);
 
-	if (dir < 0 || !j->start || d->stopping)
-		return false;
 	j->send_start = d->work = true;
 	j->look = j->doubt = false;
 	return true;
