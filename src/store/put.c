@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BEGIN_BYTES = 4 << 20, FOLLOW_BYTES = 1 << 20 };
+enum { FOLLOW_BYTES = 1 << 20 };
 
 // ---- options -------------------------------------------------------------------------------------------
 
@@ -70,11 +70,10 @@ static struct store_put *put_new(struct store *s, const struct store_put_options
 	struct store_put *p = mem_zalloc(sizeof(*p));
 
 	p->store = s;
-	p->fd = -1;
 	put_options_copy(&p->mem, &p->o, o);
 	buf_init(&p->small, s->o.inline_max);
 	digest_init(&p->md5, DIGEST_MD5);
-	blocks_init(&p->blocks, s->o.object_max);
+	writing_init(&p->content, s->hasher, s->o.object_max);
 	return p;
 }
 
@@ -138,49 +137,40 @@ static void live_remove(struct store_put *p)
 
 static int spill(struct store_put *p, struct err *e)
 {
+	bool large = p->o.size != UINT64_MAX && p->o.size > FOLLOW_BYTES;
+	int fd;
+
 	if (file_id_new(p->store, p, 0, e) < 0)
 		return -1;
-	p->fd = file_create(p->store, p->file, e);
-	if (p->fd < 0)
+	fd = file_create(p->store, p->file, e);
+	if (fd < 0)
 		return -1;
-	if (file_write_all(p->fd, p->small.p, p->small.n, e) < 0)
+	writing_begin(&p->content, fd, large);
+	if (writing_add(&p->content, buf_span(&p->small), e) < 0)
 		return -1;
-	if (p->o.size != UINT64_MAX && p->o.size > FOLLOW_BYTES) {
-		p->followed = true;
-		hasher_begin(&p->hash, p->fd);
-		hasher_wrote(p->store->hasher, &p->hash, p->small.n);
-	}
-	blocks_add(&p->blocks, buf_span(&p->small));
 	buf_release(&p->small);
 	return 0;
 }
 
 int store_put_write(struct store_put *p, struct span bytes, struct err *e)
 {
+	uint64_t begun = p->content.begun;
+
 	if (bytes.n > p->store->o.object_max - p->size)
 		return err_set(e, ERR_LIMIT, "the object is over the limit of %llu bytes",
 			       (unsigned long long)p->store->o.object_max);
-	if (!p->followed)
+	if (!p->content.followed)
 		digest_update(&p->md5, bytes);
 	p->size += bytes.n;
-	if (p->fd < 0) {
+	if (p->content.fd < 0) {
 		if (buf_add_span(&p->small, bytes))
 			return 0;
 		if (spill(p, e) < 0)
 			return -1;
 	}
-	blocks_add(&p->blocks, bytes);
-	if (file_write_all(p->fd, bytes.p, bytes.n, e) < 0)
+	if (writing_add(&p->content, bytes, e) < 0)
 		return -1;
-	if (p->followed)
-		hasher_wrote(p->store->hasher, &p->hash, bytes.n);
-	if (p->size - p->begun >=
-	    BEGIN_BYTES) { // else all of it would wait for the sync at the end
-		file_begin_writing(p->fd, (off_t)p->begun, (off_t)(p->size - p->begun));
-		p->begun = p->size;
-		return room_check(p->store, e);
-	}
-	return 0;
+	return p->content.begun > begun ? room_check(p->store, e) : 0;
 }
 
 static int digest_file(struct store_put *p, int fd, bool copy, struct err *e)
@@ -195,7 +185,7 @@ static int digest_file(struct store_put *p, int fd, bool copy, struct err *e)
 			continue;
 		}
 		digest_update(&p->md5, span_make(chunk, (size_t)k));
-		blocks_add(&p->blocks, span_make(chunk, (size_t)k));
+		blocks_add(&p->content.blocks, span_make(chunk, (size_t)k));
 		p->size += (uint64_t)k;
 	}
 	return k < 0 ? -1 : 0;
@@ -206,10 +196,11 @@ int store_put_take_file(struct store_put *p, int dir, const char *name, struct e
 	char to[FILE_NAME_MAX];
 	auto_fd int fd = -1;
 	struct stat st;
+	int copy;
 
 	if (p->placing)
 		return placing_take(p->placing, dir, name, p->store->o.object_max, e);
-	check(!p->size && p->fd < 0);
+	check(!p->size && p->content.fd < 0);
 	fd = file_open(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, e);
 	if (fd < 0)
 		return -1;
@@ -224,15 +215,18 @@ int store_put_take_file(struct store_put *p, int dir, const char *name, struct e
 	if (file_id_new(p->store, p, st.st_dev, e) < 0)
 		return -1;
 	if (linkat(dir, name, dirs_fd(&p->store->dirs, p->file), file_name(p->file, to), 0) == 0) {
-		p->fd = file_take(&fd);
-		if (fchmod(p->fd, 0600) < 0)
+		writing_begin(&p->content, file_take(&fd), false);
+		if (fchmod(p->content.fd, 0600) < 0)
 			return err_sys(e, ERR_IO, errno, "chmod %s", to);
-		return digest_file(p, p->fd, false, e);
+		return digest_file(p, p->content.fd, false, e);
 	}
 	if (errno != EXDEV && errno != EPERM && errno != EMLINK)
 		return err_sys(e, ERR_IO, errno, "link %s", name);
-	p->fd = file_create(p->store, p->file, e);
-	return p->fd < 0 ? -1 : digest_file(p, fd, true, e);
+	copy = file_create(p->store, p->file, e);
+	if (copy < 0)
+		return -1;
+	writing_begin(&p->content, copy, false);
+	return digest_file(p, fd, true, e);
 }
 
 static int compare_md5(const uint8_t *md5, const uint8_t *expected, struct err *e)
@@ -249,7 +243,7 @@ int store_put_expect_md5(struct store_put *p, const uint8_t md5[static 16], stru
 	struct digest copy = p->md5;
 	uint8_t sum[DIGEST_MAX];
 
-	if (!p->followed) {
+	if (!p->content.followed) {
 		digest_final(&copy, sum);
 		return compare_md5(sum, md5, e);
 	}
@@ -269,12 +263,19 @@ static int take_md5(struct store_put *p, struct err *e)
 {
 	uint8_t md5[DIGEST_MAX];
 
-	if (!p->followed)
+	if (!p->content.followed)
 		digest_final(&p->md5, md5);
-	else if (hasher_end(p->store->hasher, &p->hash, md5, e) < 0)
+	else if (hasher_end(p->store->hasher, &p->content.hash, md5, e) < 0)
 		return -1;
 	text_hex(p->etag, md5, 16);
 	return p->expects_md5 ? compare_md5(md5, p->expected_md5, e) : 0;
+}
+
+static int make_durable(struct store_put *p, struct err *e)
+{
+	if (writing_flush(&p->content, e) < 0 || file_sync(p->content.fd, e) < 0)
+		return -1;
+	return file_dir_sync(p->store, p->file, e);
 }
 
 int store_put_stage(struct store_put *p, struct err *e)
@@ -283,11 +284,10 @@ int store_put_stage(struct store_put *p, struct err *e)
 		p->staged = placing_stage(p->placing, e) == 0;
 		return p->staged ? 0 : err_wrap(e, "store " SPAN_FMT, SPAN_ARG(p->o.key));
 	}
-	if (p->fd < 0 && !p->small.max && spill(p, e) < 0) // an empty part
+	if (p->content.fd < 0 && !p->small.max && spill(p, e) < 0) // an empty part
 		return -1;
 	// The disk works while the hasher catches up.
-	if ((p->file && (file_sync(p->fd, e) < 0 || file_dir_sync(p->store, p->file, e) < 0)) ||
-	    take_md5(p, e) < 0)
+	if ((p->file && make_durable(p, e) < 0) || take_md5(p, e) < 0)
 		return err_wrap(e, "store " SPAN_FMT, SPAN_ARG(p->o.key));
 	p->staged = true;
 	return 0;
@@ -311,7 +311,7 @@ static int content_in(struct store_put *p, struct db_conn *c, struct content *at
 	at->storage = STORE_SEGMENTS;
 	if (db_exec(c, "INSERT INTO files(id,refs,size,crcs) VALUES(?1,0,?2,?3)",
 		    DB_ARGS(db_int(p->file), db_int((int64_t)p->size),
-			    db_blob(blocks_end(&p->blocks))),
+			    db_blob(blocks_end(&p->content.blocks))),
 		    e) < 0)
 		return -1;
 	return content_new_in(c, &whole, 1, p->size, &at->id, e);
@@ -455,11 +455,8 @@ void store_put_abort(struct store_put *p)
 	placing_free(p->placing);
 	if (p->file)
 		live_remove(p);
-	if (p->followed)
-		hasher_drop(p->store->hasher, &p->hash);
-	file_close(p->fd);
+	writing_release(&p->content);
 	buf_release(&p->small);
-	blocks_release(&p->blocks);
 	arena_release(&p->mem);
 	mem_free(p);
 }

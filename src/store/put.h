@@ -4,9 +4,8 @@
 #include "base/buf.h"
 #include "codec/digest.h"
 #include "db/db.h"
-#include "store/blocks.h"
 #include "store/engine.h"
-#include "store/hasher.h"
+#include "store/writing.h"
 
 struct store_put {
 	struct store_put *next; // in store->live while `file` is set
@@ -17,17 +16,13 @@ struct store_put {
 	unsigned number;
 	struct placing *placing; // it becomes a file of a directory; then nothing of what follows
 
-	struct digest md5;    // unless `followed`
-	bool followed;	      // by the hasher: what is known to be large
-	struct hash_job hash; // then
+	struct digest md5; // unless the file has a hasher, as what is known to be large
 	bool expects_md5;
 	uint8_t expected_md5[16];
-	struct blocks blocks; // of the file
-	struct buf small;     // bytes so far while they fit inline
-	int fd;		      // the file when they do not
-	int64_t file;	      // its id, 0 = none
+	struct buf small;	// bytes so far while they fit inline
+	struct writing content; // the file when they do not
+	int64_t file;		// its id, 0 = none
 	uint64_t size;
-	uint64_t begun; // bytes that the disk was asked to write already
 	struct span checksum;
 	char etag[STORE_ETAG_MAX];
 	bool staged, committed;
