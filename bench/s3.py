@@ -5,6 +5,7 @@ Ops: aget get get64m put1 put32 del list1k list1m put64m multipart. Prints a lin
 CPU time a request, and ratios. nginx serves the same bytes as plain files. MINIO names the minio binary
 (go install github.com/minio/minio@latest); without it or nginx their columns stay empty. SCALE=0.1 shortens.
 """
+import hashlib
 import json
 import os
 import pathlib
@@ -127,19 +128,25 @@ def fill(server, prefix, n, size):
 
 
 def multipart(server, times, part_mib=8, parts=8):
-    """The median of so many uploads."""
+    """The median of so many uploads: the time of its requests, without what the clients need to start and sign."""
     s3 = client(server)
     return sorted((upload_parts(server, s3, part_mib, parts) for _ in range(times)), key=lambda got: got["rate"])[times // 2]
 
 
 def upload_parts(server, s3, part_mib, parts):
-    start = time.monotonic()
-    upload = s3.create_multipart_upload(Bucket="bench", Key="multi")["UploadId"]
+    def timed(call, **named):
+        start = time.monotonic()
+        got = call(Bucket="bench", Key="multi", **named)
+        seconds.append(time.monotonic() - start)
+        return got
+
+    seconds = []
+    upload = timed(s3.create_multipart_upload)["UploadId"]
     got = load(server, "part", parts, parts, p="multi", q=f"uploadId={upload}", z=part_mib << 20)
-    listed = s3.list_parts(Bucket="bench", Key="multi", UploadId=upload)["Parts"]
-    s3.complete_multipart_upload(Bucket="bench", Key="multi", UploadId=upload, MultipartUpload={
+    listed = timed(s3.list_parts, UploadId=upload)["Parts"]
+    timed(s3.complete_multipart_upload, UploadId=upload, MultipartUpload={
         "Parts": [{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in listed]})
-    got["rate"] = 1 / (time.monotonic() - start)
+    got["rate"] = 1 / (got["seconds"] + sum(seconds))
     return got
 
 
@@ -162,6 +169,29 @@ OPS = {
     "multipart": ("multipart 8 x 8 MiB in parallel", ("oscar", "minio"),
                   lambda s: multipart(s, max(3, int(9 * SCALE)))),
 }
+
+
+def put_floor(size=64 << 20, times=5):
+    """What 64 MiB take that are only summed, and only written: the medians, a second."""
+    def median(work):
+        took = []
+        for _ in range(times):
+            start = time.monotonic()
+            work()
+            took.append(time.monotonic() - start)
+        return 1 / sorted(took)[times // 2]
+
+    def write():
+        with tempfile.TemporaryFile(buffering=0) as f:
+            for at in range(0, size, 1 << 20):
+                f.write(data[at:at + (1 << 20)])
+            os.fsync(f.fileno())
+
+    data = memoryview(os.urandom(size))
+    return {"MD5 alone": median(lambda: hashlib.md5(data)), "write and fsync alone": median(write)}
+
+
+FLOORS = {"put64m": put_floor}
 
 
 def peak_mib(pid):
@@ -197,6 +227,8 @@ def main():
             for n, g in got.items():
                 ratio = f"  ours/{n} {got['oscar']['rate'] / g['rate']:.2f}" if n != "oscar" and g else ""
                 print(f"  {n:6} {column(g)}{ratio}")
+            for name, rate in FLOORS[op]().items() if op in FLOORS else ():
+                print(f"  {name} {rate:.1f}/s  ours/that {got['oscar']['rate'] / rate:.2f}")
         for s in servers.values():
             print(f"{s.name}: {sum(peak_mib(p) for p in s.pids):.0f} MiB resident at the most")
     finally:
