@@ -78,7 +78,7 @@ static int load_users(struct auth *a, struct db_conn *c, struct err *e)
 		c, "SELECT id,name,password,admin,enabled,email FROM users", DB_NO_ARGS, e);
 	int got;
 
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		struct auth_user pub = { .id = db_col_int(q, 0),
 					 .admin = db_col_int(q, 3),
 					 .enabled = db_col_int(q, 4) };
@@ -98,7 +98,7 @@ static int load_keys(struct auth *a, struct db_conn *c, struct err *e)
 		db_query(c, "SELECT access,secret,user FROM keys WHERE enabled", DB_NO_ARGS, e);
 	int got;
 
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		struct user *u = user_numbered(a, db_col_int(q, 2));
 
 		if (u)
@@ -113,7 +113,7 @@ static int load_grants(struct auth *a, struct db_conn *c, struct err *e)
 		db_query(c, "SELECT bucket,user,rights FROM grants", DB_NO_ARGS, e);
 	int got;
 
-	while ((got = q ? db_step(q, e) : -1) > 0)
+	while ((got = db_step(q, e)) > 0)
 		grant_put(a, &(struct grant_key){ db_col_int(q, 0), db_col_int(q, 1) },
 			  (unsigned)db_col_int(q, 2));
 	return got;

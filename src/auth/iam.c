@@ -81,7 +81,7 @@ static int load_policies(struct iam *i, struct db_conn *c, struct err *e)
 	for (size_t k = 0; k < ARRAY_LEN(built_in); k++)
 		if (add_policy(i, span_of(built_in[k].name), span_of(built_in[k].text), e) < 0)
 			return -1;
-	while ((got = s ? db_step(s, e) : -1) > 0)
+	while ((got = db_step(s, e)) > 0)
 		if (add_policy(i, db_col_span(s, 0), db_col_span(s, 1), e) < 0)
 			return -1;
 	return got;
@@ -93,7 +93,7 @@ static int load_groups(struct iam *i, struct db_conn *c, struct err *e)
 		db_query(c, "SELECT id,name,enabled FROM groups ORDER BY name DESC", DB_NO_ARGS, e);
 	int got;
 
-	while ((got = s ? db_step(s, e) : -1) > 0) {
+	while ((got = db_step(s, e)) > 0) {
 		struct group *g = arena_alloc(&i->mem, sizeof(*g));
 
 		g->id = db_col_int(s, 0);
@@ -111,7 +111,7 @@ static int load_members(struct iam *i, struct db_conn *c, struct err *e)
 		db_query(c, "SELECT grp,user FROM group_members", DB_NO_ARGS, e);
 	int got;
 
-	while ((got = s ? db_step(s, e) : -1) > 0)
+	while ((got = db_step(s, e)) > 0)
 		for (struct group *g = i->groups; g; g = g->next)
 			if (g->id == db_col_int(s, 0)) {
 				struct member *m = arena_alloc(&i->mem, sizeof(*m));
@@ -131,7 +131,7 @@ static int load_held(struct iam *i, struct db_conn *c, struct err *e)
 			 DB_NO_ARGS, e);
 	int got;
 
-	while ((got = s ? db_step(s, e) : -1) > 0) {
+	while ((got = db_step(s, e)) > 0) {
 		struct held *h = arena_alloc(&i->mem, sizeof(*h));
 		struct named *p = iam_policy_find(i, db_col_span(s, 2));
 

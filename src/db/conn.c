@@ -137,6 +137,8 @@ struct db_stmt *db_query(struct db_conn *c, const char *sql, const struct db_val
 {
 	struct db_stmt *s;
 
+	if (!c)
+		return NULL;
 	if (c->sections && !c->begun)
 		begin_section(c);
 	s = statement(c, sql, e);
@@ -158,8 +160,11 @@ struct db_stmt *db_query(struct db_conn *c, const char *sql, const struct db_val
 
 int db_step(struct db_stmt *s, struct err *e)
 {
-	int rc = sqlite3_step(s->stmt);
+	int rc;
 
+	if (!s)
+		return -1;
+	rc = sqlite3_step(s->stmt);
 	if (rc == SQLITE_ROW)
 		return 1;
 	return rc == SQLITE_DONE ? 0 : db_conn_fail(s->conn, rc, "database", e);
@@ -217,7 +222,7 @@ int db_get_int(struct db_conn *c, const char *sql, const struct db_val *args, si
 	       int64_t missing, int64_t *out, struct err *e)
 {
 	auto_query struct db_stmt *s = db_query(c, sql, args, n, e);
-	int got = s ? db_step(s, e) : -1;
+	int got = db_step(s, e);
 
 	if (got < 0)
 		return -1;

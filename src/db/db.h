@@ -146,7 +146,8 @@ static inline struct db_val db_null(void)
 // is the key of the statement cache. The values are borrowed for the call.
 int db_exec(struct db_conn *c, const char *sql, const struct db_val *args, size_t n, struct err *e);
 
-// Starts a query; NULL on failure. The values are borrowed until db_done().
+// Starts a query; NULL on failure. The values are borrowed until db_done(). A failure is passed on: the query of a
+// connection that is NULL is NULL, and a step of it -1, both with the error that is there already.
 struct db_stmt *db_query(struct db_conn *c, const char *sql, const struct db_val *args, size_t n,
 			 struct err *e);
 must_check int db_step(struct db_stmt *s, struct err *e); // 1 = a row, 0 = the end, -1

@@ -97,7 +97,7 @@ int catalog_find_in(struct db_conn *c, struct span repo, struct span which,
 				  "SELECT m.digest,m.media,m.artifact,m.size FROM images i JOIN "
 				  "manifests m ON m.repo=?1 AND m.digest=i.digest WHERE i.name=?2",
 				  DB_ARGS(db_text(repo), catalog_tag_name(name, repo, which)), e);
-	int got = q ? db_step(q, e) : -1;
+	int got = db_step(q, e);
 
 	if (got > 0)
 		take_row(q, out);
@@ -124,7 +124,7 @@ static int collect(struct db_stmt *q, struct arena *mem, size_t skip, size_t max
 
 	*n = 0;
 	*out = arena_alloc(mem, (max + 1) * sizeof(**out));
-	while ((got = q ? db_step(q, e) : -1) > 0 && *n < max)
+	while ((got = db_step(q, e)) > 0 && *n < max)
 		(*out)[(*n)++] = arena_span(mem, span_from(db_col_span(q, 0), skip)).p;
 	db_done(q);
 	return got < 0 ? -1 : 0;
@@ -182,7 +182,7 @@ int catalog_referrers(struct images *m, struct arena *mem, struct span repo, str
 		     "SELECT digest,media,artifact,size FROM manifests WHERE repo=?1 AND "
 		     "subject=?2 ORDER BY digest",
 		     DB_ARGS(db_text(repo), db_text(digest)), e);
-	while ((got = q ? db_step(q, e) : -1) > 0 && *n < max)
+	while ((got = db_step(q, e)) > 0 && *n < max)
 		take_row(q, &(*out)[(*n)++]);
 	return got < 0 ? -1 : 0;
 }
@@ -195,22 +195,21 @@ int catalog_usage(struct images *m, struct span name, struct catalog_usage *out,
 	struct db_conn *c = db_reader(m->db, e);
 	struct span repo = catalog_repo_of(name);
 	auto_query struct db_stmt *q =
-		c ? db_query(c,
-			     "WITH mine(digest) AS (SELECT digest FROM images WHERE name=?1 UNION "
-			     "SELECT r.digest FROM manifest_refs r JOIN images i ON "
-			     "r.manifest=i.digest WHERE i.name=?1 AND r.repo=?2 AND r.child), "
-			     "blobs AS (SELECT DISTINCT r.digest, b.size FROM manifest_refs r JOIN "
-			     "mine ON r.manifest=mine.digest JOIN repo_blobs b ON b.repo=?2 AND "
-			     "b.digest=r.digest WHERE r.repo=?2) "
-			     "SELECT size, EXISTS(SELECT 1 FROM manifest_refs o WHERE "
-			     "o.digest=blobs.digest AND o.manifest NOT IN (SELECT digest FROM "
-			     "mine)) FROM blobs",
-			     DB_ARGS(db_text(name), db_text(repo)), e)
-		  : NULL;
+		db_query(c,
+			 "WITH mine(digest) AS (SELECT digest FROM images WHERE name=?1 UNION "
+			 "SELECT r.digest FROM manifest_refs r JOIN images i ON "
+			 "r.manifest=i.digest WHERE i.name=?1 AND r.repo=?2 AND r.child), "
+			 "blobs AS (SELECT DISTINCT r.digest, b.size FROM manifest_refs r JOIN "
+			 "mine ON r.manifest=mine.digest JOIN repo_blobs b ON b.repo=?2 AND "
+			 "b.digest=r.digest WHERE r.repo=?2) "
+			 "SELECT size, EXISTS(SELECT 1 FROM manifest_refs o WHERE "
+			 "o.digest=blobs.digest AND o.manifest NOT IN (SELECT digest FROM "
+			 "mine)) FROM blobs",
+			 DB_ARGS(db_text(name), db_text(repo)), e);
 	int got;
 
 	*out = (struct catalog_usage){ 0 };
-	while ((got = q ? db_step(q, e) : -1) > 0)
+	while ((got = db_step(q, e)) > 0)
 		*(db_col_int(q, 1) ? &out->shared : &out->own) += (uint64_t)db_col_int(q, 0);
 	return got < 0 ? -1 : 0;
 }

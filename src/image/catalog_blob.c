@@ -26,10 +26,9 @@ static int find_blob(struct images *m, struct span repo, struct span digest, str
 {
 	struct db_conn *c = db_reader(m->db, e);
 	auto_query struct db_stmt *q =
-		c ? db_query(c, "SELECT size,seen_ns FROM repo_blobs WHERE repo=?1 AND digest=?2",
-			     DB_ARGS(db_text(repo), db_text(digest)), e)
-		  : NULL;
-	int got = q ? db_step(q, e) : -1;
+		db_query(c, "SELECT size,seen_ns FROM repo_blobs WHERE repo=?1 AND digest=?2",
+			 DB_ARGS(db_text(repo), db_text(digest)), e);
+	int got = db_step(q, e);
 	struct descriptor d = { .digest = "" };
 
 	if (got < 0)

@@ -77,7 +77,7 @@ static int children_of(struct db_conn *c, struct span repo, const char *digest, 
 
 	*n = 0;
 	*out = arena_alloc(mem, MANIFEST_CHILDREN_MAX * sizeof(**out));
-	while ((got = q ? db_step(q, e) : -1) > 0 && *n < MANIFEST_CHILDREN_MAX)
+	while ((got = db_step(q, e)) > 0 && *n < MANIFEST_CHILDREN_MAX)
 		(*out)[(*n)++] = arena_span(mem, db_col_span(q, 0)).p;
 	return got < 0 ? -1 : 0;
 }
@@ -146,7 +146,7 @@ static int tag_in(struct db_conn *c, struct put *w, struct err *e)
 	struct db_val key = catalog_tag_name(name, w->p->repo, w->p->tag);
 	auto_query struct db_stmt *q =
 		db_query(c, "SELECT id,digest FROM images WHERE name=?1", DB_ARGS(key), e);
-	int got = q ? db_step(q, e) : -1;
+	int got = db_step(q, e);
 
 	if (got < 0)
 		return -1;
@@ -254,7 +254,7 @@ static int untag_in(struct db_conn *c, struct removal *r, struct err *e)
 			      DB_ARGS(low, db_str(to), db_text(r->which)), e)
 		   : db_query(c, "SELECT id FROM images WHERE name=?1", DB_ARGS(low), e);
 	r->ids = arena_alloc(&r->mem, TAGS_OF_ONE_MAX * sizeof(*r->ids));
-	while ((got = q ? db_step(q, e) : -1) > 0 && r->count < TAGS_OF_ONE_MAX)
+	while ((got = db_step(q, e)) > 0 && r->count < TAGS_OF_ONE_MAX)
 		r->ids[r->count++] = arena_span(&r->mem, db_col_span(q, 0)).p;
 	db_done(q);
 	q = NULL;

@@ -46,7 +46,7 @@ int image_find_in(struct db_conn *c, struct span name, struct image *out, struct
 	auto_query struct db_stmt *q =
 		db_query(c, "SELECT name,id,digest,size,owner,created_ns FROM images WHERE name=?1",
 			 DB_ARGS(db_text(name)), e);
-	int got = q ? db_step(q, e) : -1;
+	int got = db_step(q, e);
 
 	if (got <= 0)
 		return got;
@@ -245,7 +245,7 @@ int image_list(struct images *m, struct arena *mem, struct image **out, size_t *
 	*out = arena_alloc(mem, ((size_t)count + 1) * sizeof(**out));
 	(*out)[(*n)++] = (struct image){ .name = "host", .id = "host" };
 	q = db_query(c, "SELECT name FROM images ORDER BY name", DB_NO_ARGS, e);
-	while ((got = q ? db_step(q, e) : -1) > 0 && *n <= (size_t)count)
+	while ((got = db_step(q, e)) > 0 && *n <= (size_t)count)
 		if (image_find_in(c, db_col_span(q, 0), &(*out)[*n], e) > 0)
 			++*n;
 	return got < 0 ? -1 : 0;

@@ -91,7 +91,7 @@ static int adopt_all(struct images *m, struct err *e)
 			"m.digest=images.digest AND m.repo||':'=substr(name,1,length(m.repo)+1)) "
 			"ORDER BY name LIMIT 1",
 			DB_ARGS(db_str(last)), e);
-		int got = q ? db_step(q, e) : -1;
+		int got = db_step(q, e);
 
 		if (got > 0) {
 			snprintf(a.name, sizeof(a.name), SPAN_FMT, SPAN_ARG(db_col_span(q, 0)));

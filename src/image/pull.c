@@ -250,11 +250,9 @@ static int find_source(struct images *m, const char *name, struct arena *mem, co
 		       struct span *digest, struct err *e)
 {
 	struct db_conn *c = db_reader(m->db, e);
-	auto_query struct db_stmt *q =
-		c ? db_query(c, "SELECT source,digest FROM images WHERE name=?1",
-			     DB_ARGS(db_str(name)), e)
-		  : NULL;
-	int got = q ? db_step(q, e) : -1;
+	auto_query struct db_stmt *q = db_query(c, "SELECT source,digest FROM images WHERE name=?1",
+						DB_ARGS(db_str(name)), e);
+	int got = db_step(q, e);
 
 	if (got > 0) {
 		*source = arena_span(mem, db_col_span(q, 0)).p;

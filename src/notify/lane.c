@@ -118,11 +118,10 @@ static int read_more(struct lane *l, int64_t after, struct letter *list[static W
 {
 	struct db_conn *c = db_reader(l->o.db, e);
 	auto_query struct db_stmt *q =
-		c ? db_query(c,
-			     "SELECT seq,bucket,key,time_ns,attempts,record FROM notify_events "
-			     "WHERE target=?1 AND dead=0 AND seq>?2 ORDER BY seq LIMIT 192",
-			     DB_ARGS(db_int(l->o.target), db_int(after)), e)
-		  : NULL;
+		db_query(c,
+			 "SELECT seq,bucket,key,time_ns,attempts,record FROM notify_events "
+			 "WHERE target=?1 AND dead=0 AND seq>?2 ORDER BY seq LIMIT 192",
+			 DB_ARGS(db_int(l->o.target), db_int(after)), e);
 	size_t bytes = 0;
 	int n = 0, got = 0;
 

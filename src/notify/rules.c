@@ -75,9 +75,8 @@ int rules_load(struct notify *n, struct err *e)
 {
 	struct db_conn *c = db_reader(n->db, e);
 	auto_query struct db_stmt *q =
-		c ? db_query(c, "SELECT bucket,doc FROM bucket_configs WHERE kind='notification'",
-			     DB_NO_ARGS, e)
-		  : NULL;
+		db_query(c, "SELECT bucket,doc FROM bucket_configs WHERE kind='notification'",
+			 DB_NO_ARGS, e);
 	int got = -1;
 
 	while (q && (got = db_step(q, e)) > 0) {

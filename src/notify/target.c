@@ -172,10 +172,8 @@ static int parse_config(struct target *t, struct span text, struct err *e)
 int targets_load(struct notify *n, struct err *e)
 {
 	struct db_conn *c = db_reader(n->db, e);
-	auto_query struct db_stmt *q =
-		c ? db_query(c, "SELECT id,kind,name,config,created_ns FROM notify_targets",
-			     DB_NO_ARGS, e)
-		  : NULL;
+	auto_query struct db_stmt *q = db_query(
+		c, "SELECT id,kind,name,config,created_ns FROM notify_targets", DB_NO_ARGS, e);
 	int got = -1;
 
 	while (q && (got = db_step(q, e)) > 0) {

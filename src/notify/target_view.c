@@ -11,12 +11,11 @@ static int count_events(struct notify *n, int64_t id, struct notify_target *out,
 {
 	struct db_conn *c = db_reader(n->db, e);
 	auto_query struct db_stmt *q =
-		c ? db_query(c,
-			     "SELECT events,dropped,(SELECT count(*) FROM notify_events "
-			     "WHERE target=?1 AND dead=1) FROM notify_targets WHERE id=?1",
-			     DB_ARGS(db_int(id)), e)
-		  : NULL;
-	int got = q ? db_step(q, e) : -1;
+		db_query(c,
+			 "SELECT events,dropped,(SELECT count(*) FROM notify_events "
+			 "WHERE target=?1 AND dead=1) FROM notify_targets WHERE id=?1",
+			 DB_ARGS(db_int(id)), e);
+	int got = db_step(q, e);
 
 	if (got > 0) {
 		out->events = (uint64_t)db_col_int(q, 0);

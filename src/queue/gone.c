@@ -88,7 +88,7 @@ static int oldest(struct db_conn *c, int64_t service, enum queue_state state, st
 		DB_ARGS(db_int(state), db_int((int64_t)limit), db_int(service)), e);
 	int got;
 
-	while ((got = s ? db_step(s, e) : -1) > 0)
+	while ((got = db_step(s, e)) > 0)
 		out[(*n)++] = queue_old_from_row(s);
 	return got;
 }

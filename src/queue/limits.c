@@ -15,7 +15,7 @@ int limits_load(struct queue *q, struct err *e)
 	s = db_query(c,
 		     "SELECT user,running,queued,cpu_millis,memory_bytes,weight FROM user_limits",
 		     DB_NO_ARGS, e);
-	while ((got = s ? db_step(s, e) : -1) > 0) {
+	while ((got = db_step(s, e)) > 0) {
 		uint64_t user = (uint64_t)db_col_int(s, 0);
 		struct queue_limits *l = mem_zalloc(sizeof(*l));
 

@@ -22,7 +22,7 @@ int queue_log_get(struct queue *q, int64_t job, unsigned attempt, struct arena *
 		return -1;
 	s = db_query(c, "SELECT data FROM job_logs WHERE job=?1 AND attempt=?2",
 		     DB_ARGS(db_int(job), db_int(attempt)), e);
-	got = s ? db_step(s, e) : -1;
+	got = db_step(s, e);
 	if (got <= 0)
 		return got ? -1 : err_set(e, ERR_NOT_FOUND, "no log of this attempt");
 	*out = arena_span(mem, db_col_span(s, 0));
@@ -55,7 +55,7 @@ int queue_log_old(struct queue *q, int64_t service, int64_t before_ns,
 		return -1;
 	s = db_query(c, service ? OLD_OF_ONE : OLD_OF_ALL,
 		     DB_ARGS(db_int(service), db_int(before_ns), db_int(QUEUE_OLD_MAX)), e);
-	while ((got = s ? db_step(s, e) : -1) > 0)
+	while ((got = db_step(s, e)) > 0)
 		out[(*n)++] = queue_old_from_row(s);
 	return got;
 }

@@ -204,7 +204,7 @@ int queue_lanes(struct queue *q, struct arena *mem, struct queue_lane **out, siz
 	if (!c)
 		return -1;
 	s = db_query(c, "SELECT owner,service,priority FROM lanes WHERE queued>0", DB_NO_ARGS, e);
-	while ((got = s ? db_step(s, e) : -1) > 0) {
+	while ((got = db_step(s, e)) > 0) {
 		struct queue_lane l = { .owner = db_col_int(s, 0),
 					.service = db_col_int(s, 1),
 					.priority = (int)db_col_int(s, 2) };
@@ -343,7 +343,7 @@ int queue_payload(struct queue *q, int64_t job, struct arena *mem, struct span *
 	if (!c)
 		return -1;
 	s = db_query(c, "SELECT data FROM payloads WHERE job=?1", DB_ARGS(db_int(job)), e);
-	got = s ? db_step(s, e) : -1;
+	got = db_step(s, e);
 	if (got <= 0)
 		return got ? -1 : err_set(e, ERR_NOT_FOUND, "no such job");
 	*out = arena_span(mem, db_col_span(s, 0));
@@ -388,7 +388,7 @@ int queue_attempts(struct queue *q, int64_t job, struct arena *mem, struct queue
 		     "coalesce(exit_code,-1),coalesce(signal,0),reason,memory_peak,cpu_us,devices "
 		     "FROM attempts WHERE job=?1 ORDER BY number",
 		     DB_ARGS(db_int(job)), e);
-	while ((got = s ? db_step(s, e) : -1) > 0 && *n < (size_t)count)
+	while ((got = db_step(s, e)) > 0 && *n < (size_t)count)
 		attempt_from_row(s, mem, &(*out)[(*n)++]);
 	return got < 0 ? -1 : 0;
 }
@@ -474,7 +474,7 @@ int queue_counts(struct queue *q, int64_t service, int64_t run, uint64_t out[sta
 			   "SELECT state,sum(n) FROM job_counts WHERE ?1=0 OR service=?1 GROUP BY "
 			   "state",
 			   DB_ARGS(db_int(service)), e);
-	while ((got = s ? db_step(s, e) : -1) > 0) {
+	while ((got = db_step(s, e)) > 0) {
 		int64_t state = db_col_int(s, 0);
 
 		if (state >= 0 && state < QUEUE_STATES)

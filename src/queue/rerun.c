@@ -28,7 +28,7 @@ static int rerun(struct db_conn *c, void *arg, struct err *e)
 		     "SELECT e.source,p.data FROM events e JOIN payloads p ON p.job=e.job WHERE "
 		     "e.job=?1",
 		     DB_ARGS(db_int(j.id)), e);
-	got = s ? db_step(s, e) : -1;
+	got = db_step(s, e);
 	if (got <= 0)
 		return got ? -1 : err_set(e, ERR_NOT_FOUND, "the event of job %s is gone", j.name);
 	n = (struct queue_new){ .service = j.service,

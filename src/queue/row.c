@@ -55,7 +55,7 @@ int jobs_collect(struct db_stmt *s, size_t limit, struct arena *mem, struct queu
 
 	*n = 0;
 	*out = arena_alloc(mem, limit * sizeof(**out));
-	while (*n < limit && (got = s ? db_step(s, e) : -1) > 0)
+	while (*n < limit && (got = db_step(s, e)) > 0)
 		job_from_row(s, mem, &(*out)[(*n)++]);
 	return *n == limit ? 0 : got;
 }
@@ -65,7 +65,7 @@ int job_find_in(struct db_conn *c, int64_t id, struct arena *mem, struct queue_j
 {
 	auto_query struct db_stmt *s =
 		db_query(c, JOB_SELECT "WHERE j.id=?1", DB_ARGS(db_int(id)), e);
-	int got = s ? db_step(s, e) : -1;
+	int got = db_step(s, e);
 
 	if (got < 0)
 		return -1;

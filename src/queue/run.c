@@ -19,7 +19,7 @@ static int pass(struct db_conn *c, int64_t run, int64_t *after, int64_t *active,
 			 DB_ARGS(db_int(run), db_int(*after), db_int(PAGE)), e);
 	int n = 0, got;
 
-	while ((got = s ? db_step(s, e) : -1) > 0) {
+	while ((got = db_step(s, e)) > 0) {
 		if (db_col_int(s, 1) < QUEUE_SUCCEEDED) {
 			*active = db_col_int(s, 0);
 			return 0;

@@ -9,8 +9,7 @@ enum { HALF = 8 };
 int trace_load(struct queue *q, struct err *e)
 {
 	struct db_conn *c = db_reader(q->db, e);
-	auto_query struct db_stmt *s =
-		c ? db_query(c, "SELECT seed FROM trace_seed", DB_NO_ARGS, e) : NULL;
+	auto_query struct db_stmt *s = db_query(c, "SELECT seed FROM trace_seed", DB_NO_ARGS, e);
 	struct span seed;
 
 	if (!s || db_step(s, e) <= 0)
@@ -55,7 +54,7 @@ int queue_trace(struct queue *q, int64_t run, struct trace_context *out, struct 
 	if (!c)
 		return -1;
 	s = db_query(c, "SELECT id,parent,flags FROM traces WHERE run=?1", DB_ARGS(db_int(run)), e);
-	got = s ? db_step(s, e) : -1;
+	got = db_step(s, e);
 	if (got < 0)
 		return -1;
 	if (got == 0 || db_col_span(s, 0).n != TRACE_ID || db_col_span(s, 1).n != TRACE_PARENT) {
@@ -125,7 +124,7 @@ int queue_trace_runs(struct queue *q, const uint8_t id[static TRACE_ID], int64_t
 		return -1;
 	s = db_query(c, "SELECT run FROM traces WHERE id=?1 ORDER BY run LIMIT ?2",
 		     DB_ARGS(db_blob(span_make(id, TRACE_ID)), db_int((int64_t)max)), e);
-	while (*n < max && (got = s ? db_step(s, e) : -1) > 0)
+	while (*n < max && (got = db_step(s, e)) > 0)
 		runs[(*n)++] = db_col_int(s, 0);
 	return s && got >= 0 ? 0 : -1;
 }

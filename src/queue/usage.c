@@ -29,7 +29,7 @@ static int read_state(struct db_conn *c, int64_t service, enum queue_state state
 		DB_ARGS(db_int(service), db_int(state), db_int(SAMPLE_MAX)), e);
 	int got;
 
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		uint64_t cpu_us = (uint64_t)db_col_int(q, 1);
 		int64_t ran_us = (db_col_int(q, 3) - db_col_int(q, 2)) / 1000;
 

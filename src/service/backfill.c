@@ -127,7 +127,7 @@ int backfill_list(struct services *s, int64_t service, size_t limit, struct aren
 		return -1;
 	q = db_query(c, BACKFILL_SELECT "WHERE service=?1 ORDER BY id DESC LIMIT ?2",
 		     DB_ARGS(db_int(service), db_int((int64_t)limit)), e);
-	while ((got = q ? db_step(q, e) : -1) > 0)
+	while ((got = db_step(q, e)) > 0)
 		from_row(q, mem, &(*out)[(*n)++]);
 	return got;
 }
@@ -143,7 +143,7 @@ int backfill_get(struct services *s, const struct service_caller *who, int64_t i
 		return -1;
 	q = db_query(c, BACKFILL_SELECT "WHERE id=?1 AND (?2 OR owner=?3)",
 		     DB_ARGS(db_int(id), db_int(who->admin), db_int(who->user)), e);
-	got = q ? db_step(q, e) : -1;
+	got = db_step(q, e);
 	if (got > 0)
 		from_row(q, mem, out);
 	return got == 0 ? err_set(e, ERR_NOT_FOUND, "no such backfill") : got < 0 ? -1 : 0;
@@ -369,7 +369,7 @@ static int next_one(struct services *s, int64_t after, struct arena *mem, struct
 		return -1;
 	q = db_query(c, BACKFILL_SELECT "WHERE state=0 AND id>?1 ORDER BY id LIMIT 1",
 		     DB_ARGS(db_int(after)), e);
-	got = q ? db_step(q, e) : -1;
+	got = db_step(q, e);
 	if (got > 0)
 		from_row(q, mem, b);
 	return got;

@@ -27,7 +27,7 @@ int flow_load(struct services *s, struct db_conn *c, struct err *e)
 		db_query(c, "SELECT id,drain_to FROM services WHERE paused<>0", DB_NO_ARGS, e);
 	int got;
 
-	while ((got = q ? db_step(q, e) : -1) > 0)
+	while ((got = db_step(q, e)) > 0)
 		put(s, db_col_int(q, 0), (struct service_flow){ true, db_col_int(q, 1) });
 	return got;
 }

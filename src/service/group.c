@@ -34,7 +34,7 @@ int group_get(struct db_conn *c, int64_t id, struct group *g, struct err *e)
 {
 	auto_query struct db_stmt *q =
 		db_query(c, GROUP_SELECT "WHERE id=?1", DB_ARGS(db_int(id)), e);
-	int got = q ? db_step(q, e) : -1;
+	int got = db_step(q, e);
 
 	if (got > 0)
 		group_from_row(q, g);
@@ -74,7 +74,7 @@ static int read_members(struct db_conn *c, int64_t group, struct arena *mem, str
 		DB_ARGS(db_int(group)), e);
 	int got;
 
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		if (!m->all) {
 			m->key = arena_span(mem, db_col_span(q, 0));
 			m->bucket = db_col_int(q, 1);
@@ -166,7 +166,7 @@ static int open_one(struct db_conn *c, const struct service_def *d, size_t input
 			 "id LIMIT 1",
 			 DB_ARGS(db_int(d->id), db_int((int64_t)input)), e);
 	int64_t now = clock_wall_ns(), wait_ns = d->fdl->inputs[input].group_wait_s * NS_PER_S;
-	int got = q ? db_step(q, e) : -1;
+	int got = db_step(q, e);
 
 	if (got > 0)
 		group_from_row(q, g);
@@ -277,7 +277,7 @@ static int find_due(struct services *s, int64_t *ids, size_t *n, struct err *e)
 		     "SELECT id FROM input_groups WHERE due_ns<=?1 AND kind=0 ORDER BY due_ns "
 		     "LIMIT 64",
 		     DB_ARGS(db_int(clock_wall_ns())), e);
-	while ((got = q ? db_step(q, e) : -1) > 0)
+	while ((got = db_step(q, e)) > 0)
 		ids[(*n)++] = db_col_int(q, 0);
 	return got;
 }
@@ -350,7 +350,7 @@ int service_groups(struct services *s, int64_t service, int64_t run, struct aren
 		     run ? LIST_SELECT "WHERE run=?1 ORDER BY id LIMIT 64"
 			 : LIST_SELECT "WHERE service=?1 ORDER BY id LIMIT 64",
 		     DB_ARGS(db_int(run ? run : service)), e);
-	while ((got = q ? db_step(q, e) : -1) > 0)
+	while ((got = db_step(q, e)) > 0)
 		(*out)[(*n)++] =
 			(struct service_group){ .service = db_col_int(q, 0),
 						.input = (size_t)db_col_int(q, 1),

@@ -161,7 +161,7 @@ static int read_group(struct waiting *w, struct db_conn *c, int64_t id, struct e
 		return got;
 	m = db_query(c, "SELECT key,bucket,version,payload FROM input_group_members WHERE grp=?1",
 		     DB_ARGS(db_int(id)), e);
-	got = m ? db_step(m, e) : -1;
+	got = db_step(m, e);
 	if (got <= 0)
 		return got;
 	w->ev = (struct group_event){ .key = arena_span(&w->mem, db_col_span(m, 0)),
@@ -258,7 +258,7 @@ static int find_some(struct services *s, struct db_conn *c, int64_t ids[static L
 	int got;
 
 	*n = 0;
-	while ((got = q ? db_step(q, e) : -1) > 0)
+	while ((got = db_step(q, e)) > 0)
 		ids[(*n)++] = db_col_int(q, 0);
 	s->manifests.last = *n == LOOK_MAX ? ids[*n - 1] : 0; // the others next time
 	return got;

@@ -33,7 +33,7 @@ static int add_secrets(struct db_conn *c, int64_t id, json_t *doc, struct err *e
 		db_query(c, "SELECT name,value FROM service_secrets WHERE service=?1",
 			 DB_ARGS(db_int(id)), e);
 	json_t *environment = json_object_get(doc, "environment"), *secrets;
-	int got = q ? db_step(q, e) : -1;
+	int got = db_step(q, e);
 
 	if (got <= 0)
 		return got;
@@ -63,7 +63,7 @@ int service_def_load(struct services *s unused_arg, struct db_conn *c, int64_t i
 		DB_ARGS(db_int(id), db_int(revision)), e);
 	auto_service_def struct service_def *d = NULL;
 	auto_json json_t *doc = NULL;
-	int got = q ? db_step(q, e) : -1;
+	int got = db_step(q, e);
 
 	if (got <= 0)
 		return got ? -1 : err_set(e, ERR_NOT_FOUND, "no such service");
@@ -135,7 +135,7 @@ static int triggers_read(struct db_conn *c, struct service_def *d, struct trigge
 			 DB_ARGS(db_int(d->id)), e);
 	int got;
 
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		struct trigger *t = mem_zalloc(sizeof(*t));
 
 		*t = (struct trigger){ *list, db_col_int(q, 0), db_col_int(q, 1),
@@ -201,7 +201,7 @@ int registry_load(struct services *s, struct err *e)
 	if (!c || flow_load(s, c, e) < 0)
 		return -1;
 	q = db_query(c, "SELECT id,revision FROM services", DB_NO_ARGS, e);
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		auto_service_def struct service_def *d = NULL;
 
 		if (service_def_load(s, c, db_col_int(q, 0), db_col_int(q, 1), &d, e) < 0 ||

@@ -27,7 +27,7 @@ static int open_run(struct db_conn *c, const struct service_def *d, size_t input
 		db_query(c, GROUP_SELECT "WHERE run=?1 AND service=?2 AND input=?3 AND kind=1",
 			 DB_ARGS(db_int(run), db_int(d->id), db_int((int64_t)input)), e);
 	int64_t now = clock_wall_ns();
-	int got = q ? db_step(q, e) : -1;
+	int got = db_step(q, e);
 
 	if (got > 0)
 		group_from_row(q, g);
@@ -134,7 +134,7 @@ static int read_event(struct closing *w, struct db_conn *c, const struct group *
 	auto_json json_t *files = json_array(), *doc = NULL;
 	int got;
 
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		struct span payload = db_col_span(q, 3);
 
 		add_file(files, q);
@@ -314,7 +314,7 @@ static int read_groups(struct closing *w, struct db_conn *c, struct err *e)
 			 DB_ARGS(db_int(w->run)), e);
 	int got;
 
-	while ((got = q ? db_step(q, e) : -1) > 0)
+	while ((got = db_step(q, e)) > 0)
 		group_from_row(q, &w->all[w->n++].group);
 	return got;
 }
@@ -401,7 +401,7 @@ static int find_runs(struct services *s, struct db_conn *c, int64_t runs[static 
 	int got;
 
 	*n = 0;
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		int64_t run = db_col_int(q, 1);
 		bool known = false;
 

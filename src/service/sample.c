@@ -40,7 +40,7 @@ int backfill_sample(struct services *s, const struct backfill *b, struct arena *
 		DB_ARGS(db_int(b->first_job), db_int(b->last_job), db_int(-b->id),
 			db_int(BACKFILL_SAMPLE_MAX)),
 		e);
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		out->ended++;
 		if (db_col_int(q, 1) != QUEUE_SUCCEEDED)
 			continue;

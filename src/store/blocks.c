@@ -204,12 +204,11 @@ static void name_victims(struct store *s, int64_t file)
 	struct err e = { 0 };
 	struct db_conn *c = db_reader(s->db, &e);
 	auto_query struct db_stmt *q =
-		c ? db_query(c,
-			     "SELECT b.name,o.key,o.version FROM objects o JOIN buckets b ON "
-			     "b.id=o.bucket WHERE o.storage=1 AND o.content IN "
-			     "(SELECT content FROM segments WHERE file=?1) LIMIT 10",
-			     DB_ARGS(db_int(file)), &e)
-		  : NULL;
+		db_query(c,
+			 "SELECT b.name,o.key,o.version FROM objects o JOIN buckets b ON "
+			 "b.id=o.bucket WHERE o.storage=1 AND o.content IN "
+			 "(SELECT content FROM segments WHERE file=?1) LIMIT 10",
+			 DB_ARGS(db_int(file)), &e);
 
 	while (q && db_step(q, &e) > 0)
 		log_error("store", "damaged: " SPAN_FMT "/" SPAN_FMT " (version %lld)",

@@ -124,7 +124,7 @@ static int abort_some(struct store *s, struct db_conn *c, const struct store_buc
 			c, "SELECT key,id FROM uploads WHERE bucket=?1 ORDER BY key,id LIMIT 10",
 			DB_ARGS(db_int(b->id)), e);
 
-		while ((got = q ? db_step(q, e) : -1) > 0) {
+		while ((got = db_step(q, e)) > 0) {
 			keys[n] = arena_span(&mem, db_col_span(q, 0));
 			ids[n++] = arena_span(&mem, db_col_span(q, 1));
 		}
@@ -198,7 +198,7 @@ int store_bucket_list(struct store *s, struct arena *mem, int64_t owner, struct 
 		     "SELECT name FROM buckets WHERE name>?1 AND (?2=0 OR owner=?2) "
 		     "ORDER BY name LIMIT ?3",
 		     DB_ARGS(db_text(after), db_int(owner), db_int((int64_t)limit)), e);
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		struct err gone = { 0 };
 
 		if (bucket_find(c, db_col_span(q, 0), &(*out)[*n], &gone) == 0)
@@ -269,7 +269,7 @@ int store_config_get(struct store *s, struct span bucket, const char *kind, stru
 		return -1;
 	q = db_query(c, "SELECT doc FROM bucket_configs WHERE bucket=?1 AND kind=?2",
 		     DB_ARGS(db_int(b.id), db_str(kind)), e);
-	got = q ? db_step(q, e) : -1;
+	got = db_step(q, e);
 	if (got < 0)
 		return -1;
 	if (!got) {
@@ -296,7 +296,7 @@ int store_config_all(struct store *s, int64_t bucket_id, struct arena *mem,
 	q = db_query(c,
 		     "SELECT kind,doc FROM bucket_configs WHERE bucket=?1 ORDER BY kind LIMIT ?2",
 		     DB_ARGS(db_int(bucket_id), db_int(KINDS_MAX)), e);
-	while ((got = q ? db_step(q, e) : -1) > 0)
+	while ((got = db_step(q, e)) > 0)
 		(*out)[(*n)++] = (struct store_config){ arena_span(mem, db_col_span(q, 0)),
 							arena_span(mem, db_col_span(q, 1)) };
 	return got;

@@ -83,10 +83,10 @@ static int check_bodies(const struct checking *k, struct err *e)
 {
 	struct db_conn *c = db_reader(k->store->db, e);
 	auto_query struct db_stmt *q =
-		c ? db_query(c, "SELECT content,crc,data FROM bodies", DB_NO_ARGS, e) : NULL;
+		db_query(c, "SELECT content,crc,data FROM bodies", DB_NO_ARGS, e);
 	int got;
 
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		k->out->bodies++;
 		if (content_crc(db_col_span(q, 2)) == (uint32_t)db_col_int(q, 1))
 			continue;
@@ -101,17 +101,16 @@ static int check_objects(const struct checking *k, struct err *e)
 {
 	struct db_conn *c = db_reader(k->store->db, e);
 	auto_query struct db_stmt *q =
-		c ? db_query(c,
-			     "SELECT b.name,o.key,o.version,o.delete_marker OR CASE o.storage WHEN "
-			     "0 THEN EXISTS(SELECT 1 FROM bodies WHERE content=o.content) WHEN 1 "
-			     "THEN EXISTS(SELECT 1 FROM contents WHERE id=o.content AND "
-			     "size=o.size) ELSE 1 END FROM objects o JOIN buckets b ON "
-			     "b.id=o.bucket",
-			     DB_NO_ARGS, e)
-		  : NULL;
+		db_query(c,
+			 "SELECT b.name,o.key,o.version,o.delete_marker OR CASE o.storage WHEN "
+			 "0 THEN EXISTS(SELECT 1 FROM bodies WHERE content=o.content) WHEN 1 "
+			 "THEN EXISTS(SELECT 1 FROM contents WHERE id=o.content AND "
+			 "size=o.size) ELSE 1 END FROM objects o JOIN buckets b ON "
+			 "b.id=o.bucket",
+			 DB_NO_ARGS, e);
 	int got;
 
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		k->out->objects++;
 		if (db_col_int(q, 3))
 			continue;

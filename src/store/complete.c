@@ -281,7 +281,7 @@ int store_object_parts(struct store *s, const struct store_object *o, struct are
 			db_query(c, "SELECT list FROM content_parts WHERE content=?1",
 				 DB_ARGS(db_int(o->content)), e);
 
-		got = q ? db_step(q, e) : -1;
+		got = db_step(q, e);
 		list = got > 0 ? arena_span(mem, db_col_span(q, 0)) : SPAN("");
 	}
 	if (got <= 0)

@@ -290,7 +290,7 @@ int content_segments(struct db_conn *c, int64_t id, struct arena *mem, struct se
 	*out = arena_alloc(mem, (size_t)count * sizeof(**out));
 	s = db_query(c, "SELECT file,offset,length FROM segments WHERE content=?1 ORDER BY seq",
 		     DB_ARGS(db_int(id)), e);
-	while ((got = s ? db_step(s, e) : -1) > 0 && *n < (size_t)count)
+	while ((got = db_step(s, e)) > 0 && *n < (size_t)count)
 		(*out)[(*n)++] = (struct segment){ db_col_int(s, 0), (uint64_t)db_col_int(s, 1),
 						   (uint64_t)db_col_int(s, 2) };
 	return got < 0 ? -1 : 0;

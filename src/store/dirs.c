@@ -79,14 +79,13 @@ static int known_load(struct db *db, struct known *k, struct err *e)
 {
 	struct db_conn *c = db_reader(db, e);
 	auto_query struct db_stmt *q =
-		c ? db_query(c,
-			     "SELECT name,value FROM settings WHERE name='installation' OR "
-			     "(name>='content.00' AND name<='content.99') ORDER BY name",
-			     DB_NO_ARGS, e)
-		  : NULL;
+		db_query(c,
+			 "SELECT name,value FROM settings WHERE name='installation' OR "
+			 "(name>='content.00' AND name<='content.99') ORDER BY name",
+			 DB_NO_ARGS, e);
 	int got;
 
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		struct span name = db_col_span(q, 0), value = db_col_span(q, 1);
 
 		if (span_is(name, "installation"))

@@ -21,7 +21,7 @@ static int read_rows(struct indexed_rows *r, struct err *e)
 		"SELECT key,content,mtime_ns,size,version FROM objects WHERE bucket=?1 AND key>?2 "
 		"ORDER BY key LIMIT 1000",
 		DB_ARGS(db_int(r->place->bucket), db_str(r->last)), e);
-	while ((got = q ? db_step(q, e) : -1) > 0)
+	while ((got = db_step(q, e)) > 0)
 		r->at[r->n++] = (struct indexed){ .key = arena_span(&r->mem, db_col_span(q, 0)),
 						  .inode = db_col_int(q, 1),
 						  .mtime_ns = db_col_int(q, 2),

@@ -63,14 +63,13 @@ static int64_t drop_stale_uploads(struct store *s, const atomic_bool *stop, stru
 		p.n = 0;
 		{
 			auto_query struct db_stmt *q =
-				c ? db_query(c,
-					     "SELECT b.name,u.key,u.id FROM uploads u JOIN buckets "
-					     "b ON b.id=u.bucket WHERE u.created_ns<?1 ORDER BY "
-					     "u.created_ns LIMIT 100",
-					     DB_ARGS(db_int(before)), e)
-				  : NULL;
+				db_query(c,
+					 "SELECT b.name,u.key,u.id FROM uploads u JOIN buckets "
+					 "b ON b.id=u.bucket WHERE u.created_ns<?1 ORDER BY "
+					 "u.created_ns LIMIT 100",
+					 DB_ARGS(db_int(before)), e);
 
-			while ((got = q ? db_step(q, e) : -1) > 0)
+			while ((got = db_step(q, e)) > 0)
 				add_stale(&p, q, &mem);
 		}
 		if (got < 0 || (p.n && db_write(s->db, abort_page, &p, e) < 0))
@@ -111,7 +110,7 @@ static int read_uploads(struct rule_walk *w, struct db_conn *c, struct stale_pag
 			 "ORDER BY u.key,u.id LIMIT 100",
 			 DB_ARGS(db_int(w->bucket), db_str(w->key), db_str(w->id)), e);
 
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		struct span key = db_col_span(q, 1), id = db_col_span(q, 2);
 
 		if (upload_due(w, key, db_col_int(q, 3), p->store->o.day_s))

@@ -123,7 +123,7 @@ static int walk_from_seek(struct walk *w, struct err *e)
 		DB_ARGS(db_int(w->bucket), db_text(w->seek)), e);
 	int got;
 
-	while ((got = s ? db_step(s, e) : -1) > 0)
+	while ((got = db_step(s, e)) > 0)
 		if (take_row(w, s))
 			return 0;
 	w->end = true;
@@ -206,7 +206,7 @@ int store_made_by(struct store *s, int64_t job, size_t limit, struct arena *mem,
 		     "b.id=o.bucket "
 		     "WHERE o.job=?1 AND o.job<>0 ORDER BY b.name,o.key LIMIT ?2",
 		     DB_ARGS(db_int(job), db_int((int64_t)limit)), e);
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		struct store_made *m = &(*out)[(*n)++];
 
 		*m = (struct store_made){ .key = arena_span(mem, db_col_span(q, 1)),

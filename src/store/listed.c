@@ -9,10 +9,8 @@ int listed_files(struct db *db, int64_t after, int max, struct arena *mem, struc
 {
 	struct db_conn *c = db_reader(db, e);
 	auto_query struct db_stmt *q =
-		c ? db_query(c,
-			     "SELECT id,size,crcs,bad FROM files WHERE id>?1 ORDER BY id LIMIT ?2",
-			     DB_ARGS(db_int(after), db_int(max)), e)
-		  : NULL;
+		db_query(c, "SELECT id,size,crcs,bad FROM files WHERE id>?1 ORDER BY id LIMIT ?2",
+			 DB_ARGS(db_int(after), db_int(max)), e);
 	int got = -1;
 
 	*n = 0;

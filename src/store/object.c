@@ -73,7 +73,7 @@ int bucket_find(struct db_conn *c, struct span name, struct store_bucket *out, s
 		"directory IS NOT NULL,lock,quota_bytes,quota_objects,lifecycle FROM buckets WHERE "
 		"name=?1",
 		DB_ARGS(db_text(name)), e);
-	int got = s ? db_step(s, e) : -1;
+	int got = db_step(s, e);
 
 	if (got < 0)
 		return -1;
@@ -105,7 +105,7 @@ int bucket_find(struct db_conn *c, struct span name, struct store_bucket *out, s
 static int one_object(struct db_stmt *s, struct arena *mem, struct store_object *o,
 		      struct content *at, struct err *e)
 {
-	int got = s ? db_step(s, e) : -1;
+	int got = db_step(s, e);
 
 	if (got > 0)
 		object_from_row(s, mem, o, at);

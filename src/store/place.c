@@ -143,12 +143,11 @@ int places_load(struct store *s, struct err *e)
 {
 	struct db_conn *c = db_reader(s->db, e);
 	auto_query struct db_stmt *q =
-		c ? db_query(c,
-			     "SELECT b.id,b.name,b.owner,b.directory,d.doc FROM buckets b JOIN "
-			     "bucket_configs d ON d.bucket=b.id AND d.kind='directory' WHERE "
-			     "b.directory<>''",
-			     DB_NO_ARGS, e)
-		  : NULL;
+		db_query(c,
+			 "SELECT b.id,b.name,b.owner,b.directory,d.doc FROM buckets b JOIN "
+			 "bucket_configs d ON d.bucket=b.id AND d.kind='directory' WHERE "
+			 "b.directory<>''",
+			 DB_NO_ARGS, e);
 	int got = -1;
 
 	while (q && (got = db_step(q, e)) > 0) {

@@ -14,7 +14,7 @@ static int read_pair(struct db_conn *c, const char *sql, int64_t id, struct stor
 		     bool *have, struct err *e)
 {
 	auto_query struct db_stmt *q = db_query(c, sql, DB_ARGS(db_int(id)), e);
-	int got = q ? db_step(q, e) : -1;
+	int got = db_step(q, e);
 
 	*have = got > 0;
 	*out = (struct store_quota){ 0 };

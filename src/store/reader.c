@@ -41,9 +41,8 @@ static int load_sums(struct store_reader *r, int64_t file, struct err *e)
 {
 	struct db_conn *c = db_reader(r->store->db, e);
 	auto_query struct db_stmt *q =
-		c ? db_query(c, "SELECT size,crcs FROM files WHERE id=?1", DB_ARGS(db_int(file)), e)
-		  : NULL;
-	int got = q ? db_step(q, e) : -1;
+		db_query(c, "SELECT size,crcs FROM files WHERE id=?1", DB_ARGS(db_int(file)), e);
+	int got = db_step(q, e);
 
 	if (got < 0)
 		return -1;
@@ -97,7 +96,7 @@ static int load_inline(struct store_reader *r, struct db_conn *c, struct err *e)
 {
 	auto_query struct db_stmt *s = db_query(c, "SELECT crc,data FROM bodies WHERE content=?1",
 						DB_ARGS(db_int(r->at.id)), e);
-	int got = s ? db_step(s, e) : -1;
+	int got = db_step(s, e);
 
 	if (got < 0)
 		return -1;

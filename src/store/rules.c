@@ -24,7 +24,7 @@ int lifecycle_load(struct db_conn *c, int64_t bucket, struct arena *mem, struct 
 	auto_query struct db_stmt *q =
 		db_query(c, "SELECT doc FROM bucket_configs WHERE bucket=?1 AND kind='lifecycle'",
 			 DB_ARGS(db_int(bucket)), e);
-	int got = q ? db_step(q, e) : -1;
+	int got = db_step(q, e);
 
 	if (got > 0 && lifecycle_parse(mem, arena_span(mem, db_col_span(q, 0)), out, e) < 0)
 		return -1;
@@ -290,7 +290,7 @@ static int act_all(struct db_conn *c, void *arg, struct err *e)
 	{
 		auto_query struct db_stmt *q = db_query(c, "SELECT name FROM buckets WHERE id=?1",
 							DB_ARGS(db_int(w->bucket)), e);
-		int got = q ? db_step(q, e) : -1;
+		int got = db_step(q, e);
 
 		if (got <= 0)
 			return got; // the bucket is gone, and all in it
@@ -330,7 +330,7 @@ static int read_page(struct walk *w, struct db_conn *c, bool same_key, struct er
 	int got, rows = 0;
 	auto_query struct db_stmt *q = next_rows(c, w, same_key, e);
 
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		struct version v = { .alone = true };
 		struct content at;
 

@@ -27,7 +27,7 @@ static int read_page(struct db_conn *c, int64_t after, struct arena *mem,
 	int got;
 
 	*n = 0;
-	while ((got = q ? db_step(q, e) : -1) > 0)
+	while ((got = db_step(q, e)) > 0)
 		out[(*n)++] = (struct listed){ db_col_int(q, 0), (uint64_t)db_col_int(q, 1),
 					       arena_span(mem, db_col_span(q, 2)) };
 	return got;
@@ -123,8 +123,7 @@ static void load(struct scrub *k)
 	struct err e = { 0 };
 	struct db_conn *c = db_reader(k->store->db, &e);
 	auto_query struct db_stmt *q =
-		c ? db_query(c, "SELECT value FROM settings WHERE name='scrub'", DB_NO_ARGS, &e)
-		  : NULL;
+		db_query(c, "SELECT value FROM settings WHERE name='scrub'", DB_NO_ARGS, &e);
 	struct span text;
 	uint64_t begun, at;
 

@@ -62,10 +62,10 @@ int placings_load(struct store *s, struct err *e)
 {
 	struct db_conn *c = db_reader(s->db, e);
 	auto_query struct db_stmt *q =
-		c ? db_query(c, "SELECT bucket,key,part FROM placings", DB_NO_ARGS, e) : NULL;
+		db_query(c, "SELECT bucket,key,part FROM placings", DB_NO_ARGS, e);
 	int got;
 
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		auto_free char *part = mem_strndup(db_col_span(q, 2).p, db_col_span(q, 2).n);
 		struct span key = db_col_span(q, 1);
 

@@ -92,7 +92,7 @@ static int reap_batch(struct store *s, struct err *e)
 	if (!c)
 		return -1;
 	q = db_query(c, "SELECT file FROM garbage LIMIT 256", DB_NO_ARGS, e);
-	while ((got = q ? db_step(q, e) : -1) > 0)
+	while ((got = db_step(q, e)) > 0)
 		r.ids[r.n++] = db_col_int(q, 0);
 	db_done(q);
 	if (got < 0 || !r.n)

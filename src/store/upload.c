@@ -91,7 +91,7 @@ int upload_find(struct db_conn *c, struct span bucket, struct span key, struct s
 		     "SELECT " UPLOAD_COLUMNS " FROM uploads "
 		     "WHERE bucket=?1 AND key=?2 AND id=?3",
 		     DB_ARGS(db_int(b.id), db_text(key), db_text(upload)), e);
-	got = q ? db_step(q, e) : -1;
+	got = db_step(q, e);
 	if (got <= 0)
 		return got ? -1 : no_upload(e);
 	upload_from_row(q, mem, out);
@@ -121,7 +121,7 @@ int parts_load(struct db_conn *c, struct span upload, unsigned after, size_t lim
 
 	*n = 0;
 	*out = arena_alloc(mem, limit * sizeof(**out));
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		struct part_row *p = &(*out)[(*n)++];
 
 		*p = (struct part_row){
@@ -240,7 +240,7 @@ int store_upload_list(struct store *s, struct span bucket, struct span prefix,
 		     "ORDER BY key,id",
 		     DB_ARGS(db_int(b.id), db_text(prefix), db_text(after_key), db_text(after_id)),
 		     e);
-	while ((got = q ? db_step(q, e) : -1) > 0) {
+	while ((got = db_step(q, e)) > 0) {
 		if (!span_starts(db_col_span(q, 1), prefix))
 			return 0;
 		if (*n == limit) {
