@@ -63,7 +63,8 @@ struct authn_s3 {
 	struct sigv4_scope scope;
 };
 
-// `bucket` is the one of the host name in virtual-host style, else empty.
+// `bucket` is the one of the host name in virtual-host style, else empty. Of a presigned request the members x-amz-… of
+// the query are headers afterwards, as if they had been sent: signers put there what the user need not know.
 must_check int authn_s3_request(struct authn *a, struct http_req *r, struct span bucket,
 				struct authn_s3 *out, struct err *e);
 

@@ -21,6 +21,10 @@ must_check int claim_check_region(struct authn *a, const struct claim *c, struct
 must_check int claim_find_key(struct authn *a, struct http_req *r, struct span access,
 			      struct authn_s3 *out, struct auth_key *key, struct err *e);
 
+// Makes headers of the members x-amz-… of a presigned query, and of version 2's content-type and content-md5, as if
+// they had been sent; a header that was sent stays. Version 2 signs what this adds, version 4 the query itself.
+must_check int claim_hoist(struct http_req *r, bool version_2, struct err *e);
+
 must_check int version_2_header(struct authn *a, struct http_req *r, struct span bucket,
 				struct authn_s3 *out, struct err *e);
 must_check int version_2_query(struct authn *a, struct http_req *r, struct span bucket,

@@ -294,7 +294,9 @@ static int version_4(struct authn *a, struct http_req *r, bool presigned, struct
 	out->time = c.time;
 	out->seed = c.signature;
 	out->scope = c.scope;
-	return good ? 0 : claim_wrong_signature(e);
+	if (!good)
+		return claim_wrong_signature(e);
+	return presigned ? claim_hoist(r, false, e) : 0;
 }
 
 // Without a signature there is no key to check signed chunks with.

@@ -48,7 +48,7 @@ int version_2_query(struct authn *a, struct http_req *r, struct span bucket, str
 			"presigned requests need AWSAccessKeyId, Expires and Signature");
 	if ((uint64_t)(clock_wall_ns() / NS_PER_S) > until_s)
 		return claim_refuse(e, ERR_DENIED, AUTHN_EXPIRED, "the request has expired");
-	if (claim_find_key(a, r, access, out, &key, e) < 0)
+	if (claim_hoist(r, true, e) < 0 || claim_find_key(a, r, access, out, &key, e) < 0)
 		return -1;
 	out->presigned = true;
 	return compare(r, &key, bucket, expires, signature, out, e);

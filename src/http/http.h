@@ -112,6 +112,9 @@ struct span http_header(const struct http_req *r, const char *name);
 // Visits all headers in their order, repeated ones too: start with *at = 0.
 bool http_header_next(const struct http_req *r, size_t *at, struct span *name, struct span *value);
 
+// Adds one to those that came, behind them. Its bytes live until gone.
+void http_header_add(struct http_req *r, struct span name, struct span value);
+
 // The trace that the request says it is of (traceparent); false, and none: it says none, or not well.
 struct trace_context;
 bool http_trace(const struct http_req *r, struct trace_context *out);

@@ -82,7 +82,8 @@ static void take_headers(struct http_req *r)
 	int n = MHD_get_connection_values_n(r->mhd, MHD_HEADER_KIND, NULL, NULL);
 
 	r->header_count = n > 0 ? (size_t)n : 0;
-	r->headers = arena_alloc(&r->arena, (r->header_count + 1) * sizeof(r->headers[0]));
+	r->header_room = r->header_count + 1;
+	r->headers = arena_alloc(&r->arena, r->header_room * sizeof(r->headers[0]));
 	if (r->header_count)
 		MHD_get_connection_values_n(r->mhd, MHD_HEADER_KIND, take_header, &c);
 	r->header_count = c.n;
@@ -310,6 +311,19 @@ bool http_header_next(const struct http_req *r, size_t *at, struct span *name, s
 	*value = r->headers[*at].value;
 	++*at;
 	return true;
+}
+
+void http_header_add(struct http_req *r, struct span name, struct span value)
+{
+	if (r->header_count == r->header_room) {
+		struct req_header *all;
+
+		r->header_room *= 2;
+		all = arena_alloc(&r->arena, r->header_room * sizeof(*all));
+		memcpy(all, r->headers, r->header_count * sizeof(*all));
+		r->headers = all;
+	}
+	r->headers[r->header_count++] = (struct req_header){ name, value };
 }
 
 // A request with two of them is of none (Trace Context 3.2: then the trace begins anew).

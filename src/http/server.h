@@ -47,7 +47,7 @@ struct http_req {
 	struct span method_name;
 	enum http_method method;
 	struct req_header *headers;
-	size_t header_count;
+	size_t header_count, header_room;
 	struct req_header *members; // of the query, decoded; made when first asked for
 	size_t member_count;
 	char id[17];

@@ -2,8 +2,12 @@
 import http.client
 
 import pytest
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from conftest import KEYS
 from test_s3_access import headers
-from test_s3_boto3 import NEW, fault
+from test_s3_boto3 import NEW, fault, fetch
 
 
 @pytest.fixture
@@ -73,3 +77,42 @@ def test_odd_lengths(service, make, length, status):
     link.close()
     # calls that need no body need no length
     assert service.raw("PUT", f"/{b}?acl", None, "main", {"x-amz-acl": "public-read-write"})[0] == 200
+
+
+# ---- headers that the signer of an address puts into its query -----------------------------------------
+
+def signed_ahead(service, method, target, **params):
+    """As the SDKs for JavaScript and Go sign: their user sends no header."""
+    request = AWSRequest(method, service.endpoint + target, params=params)
+    S3SigV4QueryAuth(Credentials(*KEYS["main"]), "s3", "us-east-1", expires=60).add_auth(request)
+    return request.prepare().url
+
+
+def test_headers_in_the_query_of_version_4(service, main, make):
+    b = make()
+    link = signed_ahead(service, "PUT", f"/{b}/k", **{
+        "x-amz-acl": "public-read", "x-amz-meta-Colour": "light blue", "x-amz-tagging": "a=b",
+        "x-amz-checksum-crc32": "AAAAAA==", "x-amz-sdk-checksum-algorithm": "CRC32"})  # of no body: Amazon does not look
+    assert fetch(link, "PUT", b"linked")[0] == 200
+    assert service.raw("GET", f"/{b}/k")[:2] == (200, b"linked")
+    assert main.head_object(Bucket=b, Key="k")["Metadata"] == {"colour": "light blue"}
+    assert main.get_object_tagging(Bucket=b, Key="k")["TagSet"] == [{"Key": "a", "Value": "b"}]
+    assert fetch(link.replace("public-read", "private"), "PUT", b"")[0] == 403
+    copy = signed_ahead(service, "PUT", f"/{b}/copy", **{"x-amz-copy-source": f"{b}/k"})
+    assert fetch(copy, "PUT")[0] == 200
+    assert main.get_object(Bucket=b, Key="copy")["Body"].read() == b"linked"
+    status, text, _ = fetch(signed_ahead(service, "PUT", f"/{b}/k", **{"x-amz-meta-a": "b\r\nc"}), "PUT", b"")
+    assert (status, b"AuthorizationQueryParametersError" in text) == (400, True)
+
+
+def test_headers_in_the_query_of_version_2(v2, service, main, make):
+    b = make()
+    put = lambda **kw: v2.generate_presigned_url("put_object", Params=dict(Bucket=b, Key="k", **kw))
+    link = put(ACL="public-read", Metadata={"a": "b"}, ContentType="text/x")
+    assert fetch(link, "PUT", b"linked")[0] == 200
+    assert service.raw("GET", f"/{b}/k")[:2] == (200, b"linked")
+    about = main.head_object(Bucket=b, Key="k")
+    assert (about["Metadata"], about["ContentType"]) == ({"a": "b"}, "text/x")
+    assert fetch(link, "PUT", b"linked", {"x-amz-acl": "public-read", "Content-Type": "text/x"})[0] == 200
+    for added in ("x-amz-acl=public-read", "x-amz-meta-a=b", "content-type=text/html", "x-amz-copy-source=a/b"):
+        assert fetch(put() + "&" + added, "PUT", b"")[0] == 403

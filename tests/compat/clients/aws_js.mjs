@@ -78,9 +78,12 @@ assert.equal(String(await body("v", { VersionId })), "1");
 // Addresses signed ahead.
 const get = await getSignedUrl(client, new s3.GetObjectCommand({ Bucket, Key: odd }), { expiresIn: 60 });
 assert.equal(await (await fetch(get)).text(), "small");
-const into = await getSignedUrl(client, new s3.PutObjectCommand({ Bucket, Key: "by-link" }), { expiresIn: 60 });
+const labelled = { Bucket, Key: "by-link", StorageClass: "STANDARD_IA", Metadata: { colour: "blue" } };
+const into = await getSignedUrl(client, new s3.PutObjectCommand(labelled), { expiresIn: 60 });
 assert.equal((await fetch(into, { method: "PUT", body: "linked" })).status, 200);
 assert.equal(String(await body("by-link")), "linked");
+const linked = await call("HeadObject", { Key: "by-link" });
+assert.deepEqual([linked.StorageClass, linked.Metadata], ["STANDARD_IA", { colour: "blue" }]);
 
 // All goes, versions too.
 const all = await call("ListObjectVersions");

@@ -329,6 +329,9 @@ static void version_2_queries_are_taken(void **state unused_arg)
 	version_2(60, "", "|" ACCESS "|0|1");
 	version_2(-60, "", "fault 8");
 	version_2(60, "&uploadId=x", "fault 11");
+	version_2(60, "&x-amz-acl=public-read", "fault 11"); // it would be a header
+	version_2(60, "&content-type=text%2Fhtml", "fault 11");
+	version_2(60, "&x-amz-meta-a=b%0D%0Ac", "fault 2");
 }
 
 static void basic_and_bearer(void **state unused_arg)
