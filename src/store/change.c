@@ -63,7 +63,7 @@ int delete_in(struct store *s, struct db_conn *c, const struct store_bucket *b,
 		*e = it->err;
 		return -1;
 	}
-	if (found && conditions_check(&it->only_if, &o, &it->err) < 0)
+	if (conditions_check(&it->only_if, found && !o.delete_marker ? &o : NULL, &it->err) < 0)
 		return refuse(it);
 	if (marks)
 		return add_marker(s, c, b, it->key, found, cause, &it->done, e);

@@ -159,16 +159,23 @@ def test_guards_of_deletes(s3, bucket):
     for wrong in ({"IfMatch": '"0"'}, {"IfMatchSize": 4}, {"IfMatchLastModifiedTime": later}):
         assert fault(s3.delete_object, **k, **wrong) == (412, "PreconditionFailed")
     s3.delete_object(IfMatch=etag, IfMatchSize=3, IfMatchLastModifiedTime=when, **k)
-    s3.delete_object(IfMatch=etag, **k)  # what is gone is gone
+    for tag in (etag, "*"):  # what is gone does not match
+        assert fault(s3.delete_object, IfMatch=tag, **k) == (404, "NoSuchKey")
+    s3.delete_object(IfMatchSize=3, IfMatchLastModifiedTime=when, **k)  # of these the reference says 204
     for key in "abc":
         put(key)
     done = s3.delete_objects(Bucket=bucket, Delete={"Objects": [
         {"Key": "a", "ETag": '"0"'}, {"Key": "b", "ETag": etag, "Size": 3, "LastModifiedTime": when
                                       if put("b")[1] == when else put("b")[1]},
-        {"Key": "c", "Size": 9}]})
+        {"Key": "c", "Size": 9}, {"Key": "none", "ETag": etag}]})
     assert [d["Key"] for d in done["Deleted"]] == ["b"]
     assert [(x["Key"], x["Code"]) for x in done["Errors"]] == \
-        [("a", "PreconditionFailed"), ("c", "PreconditionFailed")]
+        [("a", "PreconditionFailed"), ("c", "PreconditionFailed"), ("none", "NoSuchKey")]
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.delete_object(Bucket=bucket, Key="a")  # a delete marker is no object, whatever lies below it
+    for tag in (etag, "*"):
+        assert fault(s3.delete_object, Bucket=bucket, Key="a", IfMatch=tag) == (404, "NoSuchKey")
+    assert len(s3.list_object_versions(Bucket=bucket, Prefix="a")["DeleteMarkers"]) == 1
 
 
 def test_part_copies_share_content(service, s3, bucket):
