@@ -21,17 +21,11 @@ static bool number_header(struct s3_req *q, const char *name, uint64_t missing, 
 	       s3_failf(q, S3_INVALID_ARGUMENT, "%s must be a number", name);
 }
 
-static bool take_wanted(struct s3_req *q, struct wanted *w)
+static bool take_names(struct s3_req *q, struct span list, struct wanted *w)
 {
 	bool *const flags[NAMES] = { &w->etag, &w->checksum, &w->parts, &w->storage_class,
 				     &w->size };
-	struct span list = s3_header(q, "x-amz-object-attributes");
 
-	*w = (struct wanted){ 0 };
-	if (!list.n)
-		return s3_failf(q, S3_INVALID_ARGUMENT,
-				"The x-amz-object-attributes header specifying the attributes to "
-				"be retrieved is either missing or empty");
 	while (list.n) {
 		struct span one = span_trim(span_cut(&list, ','));
 		int i = 0;
@@ -43,6 +37,28 @@ static bool take_wanted(struct s3_req *q, struct wanted *w)
 					"Invalid attribute name specified.");
 		*flags[i] = true;
 	}
+	return true;
+}
+
+// Some clients send one header of that name for each attribute.
+static bool take_wanted(struct s3_req *q, struct wanted *w)
+{
+	struct span name, value;
+	bool any = false;
+	size_t at = 0;
+
+	*w = (struct wanted){ 0 };
+	while (http_header_next(q->http, &at, &name, &value)) {
+		if (!span_eq_nocase(name, SPAN("x-amz-object-attributes")))
+			continue;
+		if (!take_names(q, value, w))
+			return false;
+		any |= value.n > 0;
+	}
+	if (!any)
+		return s3_failf(q, S3_INVALID_ARGUMENT,
+				"The x-amz-object-attributes header specifying the attributes to "
+				"be retrieved is either missing or empty");
 	if (!number_header(q, "x-amz-max-parts", STORE_PAGE_MAX, &w->max) ||
 	    !number_header(q, "x-amz-part-number-marker", 0, &w->marker))
 		return false;

@@ -63,22 +63,22 @@ struct span s3_storage_class(const struct store_object *o)
 	return class.n ? class : SPAN("STANDARD");
 }
 
-// aws-chunked is the framing of this one body, not a property of the object.
+// aws-chunked is the framing of this one body, not a property of the object. The rest stays as it was written.
 static struct span without_framing(struct s3_req *q, struct span list)
 {
 	auto_buf struct buf b = { 0 };
 
 	buf_init(&b, list.n + 1);
 	while (list.n) {
-		struct span one = span_trim(span_cut(&list, ','));
+		struct span one = span_cut(&list, ',');
 
-		if (!one.n || span_eq_nocase(one, SPAN("aws-chunked")))
+		if (span_eq_nocase(span_trim(one), SPAN("aws-chunked")))
 			continue;
 		if (b.n)
 			buf_add_char(&b, ',');
 		buf_add_span(&b, one);
 	}
-	return arena_span(q->mem, buf_span(&b));
+	return span_trim(arena_span(q->mem, buf_span(&b)));
 }
 
 static void lower(struct s3_req *q, struct span *s)

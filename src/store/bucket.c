@@ -7,7 +7,12 @@
 // Amazon S3 User Guide, "General purpose bucket naming rules".
 int store_bucket_name_check(struct span name, struct err *e)
 {
-	bool digits_only = true;
+	// Amazon S3 user guide, general purpose bucket naming rules.
+	static const char *const heads[] = { "xn--", "sthree-", "amzn-s3-demo-" };
+	static const char *const tails[] = { "-s3alias", "--ol-s3", ".mrap", "--x-s3",
+					     "--table-s3" };
+	bool digits_only = true, reserved = false;
+	size_t dots = 0;
 
 	if (name.n < 3 || name.n > 63)
 		return err_set(e, ERR_INVALID, "a bucket name has 3 to 63 characters");
@@ -26,12 +31,15 @@ int store_bucket_name_check(struct span name, struct err *e)
 		    (name.p[i - 1] == '.' || name.p[i - 1] == '-' || name.p[i + 1] == '-'))
 			return err_set(e, ERR_INVALID, "a bucket name has no .. and no . beside -");
 		digits_only &= digit || c == '.';
+		dots += c == '.';
 	}
-	if (digits_only && memchr(name.p, '.', name.n))
+	if (digits_only && dots == 3)
 		return err_set(e, ERR_INVALID, "a bucket name must not look like an IP address");
-	if (span_starts(name, SPAN("xn--")) || span_ends(name, SPAN("-s3alias")))
-		return err_set(e, ERR_INVALID, "this bucket name is reserved");
-	return 0;
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++)
+		reserved |= span_starts(name, span_of(heads[i]));
+	for (size_t i = 0; i < ARRAY_LEN(tails); i++)
+		reserved |= span_ends(name, span_of(tails[i]));
+	return reserved ? err_set(e, ERR_INVALID, "this bucket name is reserved") : 0;
 }
 
 int store_bucket_create_in(struct store *s unused_arg, struct db_conn *c, struct span name,

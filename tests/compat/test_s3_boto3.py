@@ -44,13 +44,16 @@ def fetch(url, method="GET", data=None, headers=None):
 
 def test_buckets_come_and_go(s3, service):
     s3.create_bucket(Bucket="come-and-go")
-    assert fault(s3.create_bucket, Bucket="come-and-go") == (409, "BucketAlreadyOwnedByYou")
+    s3.put_object(Bucket="come-and-go", Key="k", Body=b"kept")
+    assert s3.create_bucket(Bucket="come-and-go")["Location"] == "/come-and-go"  # again: nothing changes
+    assert s3.get_object(Bucket="come-and-go", Key="k")["Body"].read() == b"kept"
+    for other in ({"ObjectLockEnabledForBucket": True}, {"ObjectOwnership": "BucketOwnerEnforced"}):
+        assert fault(s3.create_bucket, Bucket="come-and-go", **other) == (409, "BucketAlreadyOwnedByYou")
     assert fault(service.client("other").create_bucket, Bucket="come-and-go") == \
         (409, "BucketAlreadyExists")
     assert "come-and-go" in [b["Name"] for b in s3.list_buckets()["Buckets"]]
     assert s3.head_bucket(Bucket="come-and-go")["ResponseMetadata"]["HTTPStatusCode"] == 200
     assert s3.get_bucket_location(Bucket="come-and-go")["LocationConstraint"] is None
-    s3.put_object(Bucket="come-and-go", Key="k", Body=b"")
     assert fault(s3.delete_bucket, Bucket="come-and-go") == (409, "BucketNotEmpty")
     s3.delete_object(Bucket="come-and-go", Key="k")
     s3.delete_bucket(Bucket="come-and-go")
@@ -79,7 +82,8 @@ def test_buckets_are_listed_in_pages(service):
         s3.delete_bucket(Bucket=name)
 
 
-@pytest.mark.parametrize("name", ["ab", "Upper", "a" * 64, "192.168.1.1", "under_score", "-x-"])
+@pytest.mark.parametrize("name", ["ab", "Upper", "a" * 64, "192.168.1.1", "under_score", "-x-",
+                                  "sthree-x", "amzn-s3-demo-x", "x-s3alias", "x--ol-s3", "x--x-s3", "x.mrap"])
 def test_bad_bucket_names_are_refused(service, name):
     s3 = service.client()
     s3.meta.events.unregister("before-parameter-build.s3", botocore.handlers.validate_bucket_name)
@@ -185,6 +189,10 @@ def test_metadata_and_headers_come_back(s3, bucket):
     assert g["ContentType"] == "a/b" and g["ContentDisposition"] == "inline"
     s3.put_object(Bucket=bucket, Key="plain", Body=b"x")
     assert s3.head_object(Bucket=bucket, Key="plain")["ContentType"] == "binary/octet-stream"
+    for sent, kept in [("deflate, gzip", "deflate, gzip"), ("deflate,gzip", "deflate,gzip"), ("aws-chunked", None),
+                       ("aws-chunked, deflate, gzip", "deflate, gzip"), ("gzip, aws-chunked", "gzip")]:
+        s3.put_object(Bucket=bucket, Key="coded", Body=b"x", ContentEncoding=sent)
+        assert s3.head_object(Bucket=bucket, Key="coded").get("ContentEncoding") == kept
     assert fault(s3.put_object, Bucket=bucket, Key="big", Body=b"", Metadata={"a": "x" * 2048}) == \
         (400, "MetadataTooLarge")
 

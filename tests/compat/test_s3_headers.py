@@ -2,7 +2,7 @@
 import http.client
 
 import pytest
-from botocore.auth import S3SigV4QueryAuth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from conftest import KEYS
@@ -116,3 +116,22 @@ def test_headers_in_the_query_of_version_2(v2, service, main, make):
     assert fetch(link, "PUT", b"linked", {"x-amz-acl": "public-read", "Content-Type": "text/x"})[0] == 200
     for added in ("x-amz-acl=public-read", "x-amz-meta-a=b", "content-type=text/html", "x-amz-copy-source=a/b"):
         assert fetch(put() + "&" + added, "PUT", b"")[0] == 403
+
+
+def test_a_list_in_several_headers(service, main, make):
+    """As the SDKs for Rust and Java send it."""
+    b = make()
+    main.put_object(Bucket=b, Key="k", Body=b"abc")
+    request = AWSRequest("GET", f"{service.endpoint}/{b}/k?attributes")
+    for name in ("ETag", "ObjectSize"):
+        request.headers.add_header("x-amz-object-attributes", name)
+    S3SigV4Auth(Credentials(*KEYS["main"]), "s3", "us-east-1").add_auth(request)
+    link = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+    link.putrequest("GET", f"/{b}/k?attributes")
+    for name, value in request.headers.items():
+        link.putheader(name, value)
+    link.endheaders()
+    answer = link.getresponse()
+    body = answer.read()
+    link.close()
+    assert answer.status == 200 and b"<ObjectSize>3<" in body and b"<ETag>900150983cd24fb0d6963f7d28e17f72<" in body
