@@ -21,11 +21,48 @@ static bool take_md5(struct s3_req *q)
 	return true;
 }
 
+// A sum that we cannot compute must not pass for a checked one.
+static bool sums_known(struct s3_req *q)
+{
+	static const char *const others[] = { "x-amz-checksum-algorithm", "x-amz-checksum-mode",
+					      "x-amz-checksum-type" };
+	struct span name, value;
+	size_t at = 0;
+
+	while (s3_field_next(q, &at, &name, &value)) {
+		bool known = !span_starts_nocase(name, SPAN("x-amz-checksum-")) ||
+			     s3_sum_of_header(name) != S3_SUM_NONE;
+
+		for (size_t i = 0; i < ARRAY_LEN(others); i++)
+			known |= span_eq_nocase(name, span_of(others[i]));
+		if (!known)
+			return s3_failf(q, S3_NOT_IMPLEMENTED,
+					"The header " SPAN_FMT
+					" is not supported. Use one of CRC32, CRC32C, CRC64NVME, "
+					"SHA1, SHA256.",
+					SPAN_ARG(span_head(name, 64)));
+	}
+	return true;
+}
+
+// The algorithm that an SDK says it used must be that of the sum which came.
+static bool check_sdk_algorithm(struct s3_req *q, enum s3_sum_kind kind)
+{
+	struct span name = s3_header(q, "x-amz-sdk-checksum-algorithm");
+
+	return !name.n || kind == S3_SUM_NONE || s3_sum_named(name) == kind ||
+	       s3_failf(q, S3_BAD_DIGEST,
+			"x-amz-sdk-checksum-algorithm is " SPAN_FMT " and the checksum is a %s",
+			SPAN_ARG(span_head(name, 32)), s3_sum_name(kind));
+}
+
 // One sum in the head, or one announced for the trailer.
 static bool take_sum(struct s3_req *q)
 {
 	enum s3_sum_kind kind = S3_SUM_NONE, trailer;
 
+	if (!sums_known(q))
+		return false;
 	for (int k = S3_SUM_CRC32; k < S3_SUM_KINDS; k++) {
 		struct span v = s3_field(q, s3_sum_header((enum s3_sum_kind)k));
 
@@ -57,6 +94,8 @@ static bool take_sum(struct s3_req *q)
 		kind = trailer;
 		q->body.sum_in_trailer = true;
 	}
+	if (!check_sdk_algorithm(q, kind))
+		return false;
 	if (kind == S3_SUM_NONE)
 		kind = s3_sum_named(s3_header(q, "x-amz-sdk-checksum-algorithm"));
 	s3_sum_init(&q->body.sum, kind);

@@ -340,6 +340,19 @@ def test_checksums_are_kept_and_checked(s3, bucket, name):
     assert fault(s3.head_object, Bucket=bucket, Key="w")[0] == 404
 
 
+@pytest.mark.parametrize("headers,expected", [
+    ({"x-amz-checksum-xxhash64": "AAAAAAAAAAA="}, (501, "NotImplemented")),
+    ({"x-amz-checksum-foo": "x"}, (501, "NotImplemented")),
+    ({"x-amz-checksum-crc32": "y/Q5Jg==", "x-amz-sdk-checksum-algorithm": "SHA256"}, (400, "BadDigest")),
+    ({"x-amz-checksum-crc32": "y/Q5Jg==", "x-amz-sdk-checksum-algorithm": "CRC32"}, None),
+    ({"x-amz-sdk-checksum-algorithm": "CRC32"}, None)])
+def test_checksums_are_not_overlooked(service, bucket, headers, expected):
+    status, body, _ = service.raw("PUT", f"/{bucket}/k", b"123456789", "boss", headers)
+    assert status == (expected[0] if expected else 200)
+    assert not expected or f"<Code>{expected[1]}</Code>" in body.decode()
+    assert service.raw("GET", f"/{bucket}/k", None, "boss")[0] == (404 if expected else 200)
+
+
 def test_content_md5(s3, bucket):
     good = base64.b64encode(hashlib.md5(b"body").digest()).decode()
     s3.put_object(Bucket=bucket, Key="k", Body=b"body", ContentMD5=good)
