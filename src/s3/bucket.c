@@ -70,12 +70,13 @@ void s3_service_list(struct s3_req *q)
 	s3_xml_send(q, &x, "ListAllMyBucketsResult");
 }
 
-// The body may name a region, which must be ours.
-static bool check_location(struct s3_req *q)
+// The body may name a region, which must be ours, and tags.
+static bool take_configuration(struct s3_req *q, struct span *tags)
 {
-	struct xml_node *root = NULL;
+	struct xml_node *root = NULL, *set;
 	struct span where;
 
+	*tags = SPAN("");
 	if (!q->body.small.n)
 		return true;
 	if (!s3_body_xml(q, "CreateBucketConfiguration", &root))
@@ -83,7 +84,8 @@ static bool check_location(struct s3_req *q)
 	where = xml_text(root, "LocationConstraint");
 	if (where.n && !span_is(where, authn_region(q->s3->o.authn)))
 		return s3_fail(q, S3_INVALID_LOCATION);
-	return true;
+	set = xml_child(root, "Tags");
+	return !set || s3_tags_of_bucket(q, set, tags);
 }
 
 static bool take_ownership(struct s3_req *q, struct span acl, struct span *out)
@@ -123,10 +125,15 @@ static void exists_already(struct s3_req *q, struct span acl, bool locks)
 		s3_fail(q, same ? S3_BUCKET_OWNED : S3_BUCKET_EXISTS);
 }
 
+static bool keep(struct s3_req *q, const char *kind, struct span doc, struct err *e)
+{
+	return !doc.n || store_config_set(q->s3->o.store, q->bucket_name, kind, doc, e) == 0;
+}
+
 void s3_bucket_create(struct s3_req *q)
 {
 	struct store_bucket b;
-	struct span acl, ownership;
+	struct span acl, ownership, tags;
 	struct err e = { 0 };
 	bool locks;
 
@@ -134,7 +141,7 @@ void s3_bucket_create(struct s3_req *q)
 		s3_failf(q, S3_INVALID_BUCKET_NAME, "%s", e.msg);
 		return;
 	}
-	if (!check_location(q))
+	if (!take_configuration(q, &tags))
 		return;
 	if (!s3_acl_of_bucket(q, &acl) || !take_ownership(q, acl, &ownership))
 		return;
@@ -150,9 +157,8 @@ void s3_bucket_create(struct s3_req *q)
 		return;
 	}
 	// A crash in between leaves the bucket to its owner alone.
-	if ((acl.n && store_config_set(q->s3->o.store, q->bucket_name, S3_DOC_ACL, acl, &e) < 0) ||
-	    (ownership.n && store_config_set(q->s3->o.store, q->bucket_name, S3_DOC_OWNERSHIP,
-					     ownership, &e) < 0)) {
+	if (!keep(q, S3_DOC_ACL, acl, &e) || !keep(q, S3_DOC_OWNERSHIP, ownership, &e) ||
+	    !keep(q, "tagging", tags, &e)) {
 		s3_fail_store(q, &e);
 		return;
 	}

@@ -246,6 +246,8 @@ struct span s3_storage_class(const struct store_object *o);
 // Tags as a query string, checked; from the header x-amz-tagging or from XML.
 bool s3_tags_take(struct s3_req *q, struct span text, struct span *out);
 bool s3_tags_parse(struct s3_req *q, size_t max, struct span *out);
+// Those of the element <Tags> with which a bucket is made.
+bool s3_tags_of_bucket(struct s3_req *q, const struct xml_node *set, struct span *out);
 void s3_tags_send(struct s3_req *q, struct span tags);
 unsigned s3_tags_count(struct span tags);
 
@@ -253,6 +255,8 @@ unsigned s3_tags_count(struct span tags);
 
 // prefix: "" or "x-amz-copy-source-". S3_OK, S3_NOT_MODIFIED or S3_PRECONDITION_FAILED.
 enum s3_code s3_conditions(struct s3_req *q, const char *prefix, const struct store_object *o);
+// A condition that S3 has for reads only must not be overlooked by a write. False when answered.
+bool s3_condition_absent(struct s3_req *q, const char *name);
 // If-Match and If-None-Match of a write.
 bool s3_write_conditions(struct s3_req *q, struct store_conditions *out);
 struct span s3_etag_bare(struct span etag); // without W/, quotes and blanks

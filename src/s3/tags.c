@@ -68,18 +68,13 @@ bool s3_tags_take(struct s3_req *q, struct span text, struct span *out)
 	return true;
 }
 
-bool s3_tags_parse(struct s3_req *q, size_t max, struct span *out)
+static bool take_set(struct s3_req *q, const struct xml_node *set, size_t max, struct span *out)
 {
-	struct xml_node *root = NULL, *set, *tag;
+	struct xml_node *tag;
 	auto_buf struct buf b = { 0 };
 	size_t n = 0;
 
 	buf_init(&b, 65536);
-	if (!s3_body_xml(q, "Tagging", &root))
-		return false;
-	set = xml_child(root, "TagSet");
-	if (!set)
-		return s3_fail(q, S3_MALFORMED_XML);
 	for (tag = xml_child(set, "Tag"); tag; tag = xml_again(tag)) {
 		struct span key = xml_text(tag, "Key"), value = xml_text(tag, "Value");
 
@@ -92,6 +87,21 @@ bool s3_tags_parse(struct s3_req *q, size_t max, struct span *out)
 	}
 	*out = arena_span(q->mem, buf_span(&b));
 	return true;
+}
+
+bool s3_tags_parse(struct s3_req *q, size_t max, struct span *out)
+{
+	struct xml_node *root = NULL, *set;
+
+	if (!s3_body_xml(q, "Tagging", &root))
+		return false;
+	set = xml_child(root, "TagSet");
+	return set ? take_set(q, set, max, out) : s3_fail(q, S3_MALFORMED_XML);
+}
+
+bool s3_tags_of_bucket(struct s3_req *q, const struct xml_node *set, struct span *out)
+{
+	return take_set(q, set, BUCKET_TAGS_MAX, out);
 }
 
 void s3_tags_send(struct s3_req *q, struct span tags)
