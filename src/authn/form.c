@@ -36,6 +36,8 @@ static int version_4(struct authn *a, struct http_req *r, const struct authn_for
 	mem_wipe(signing, sizeof(signing));
 	good = f->signature.n == SIGV4_HEX - 1 &&
 	       mem_equal_secret(wanted, f->signature.p, SIGV4_HEX - 1);
+	out->time = f->date;
+	out->scope = c.scope;
 	return good ? 0 : claim_wrong_signature(e);
 }
 

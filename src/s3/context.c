@@ -121,6 +121,28 @@ static size_t auth_type(struct s3_req *q, struct span *out)
 	return one(q->who.presigned ? SPAN("REST-QUERY-STRING") : SPAN("REST-HEADER"), out);
 }
 
+// Of version 4, in milliseconds: of the others the time is not signed, or is that of the end.
+static size_t signature_age(struct s3_req *q, struct span *out)
+{
+	int64_t then =
+		q->who.time.n
+			? clock_parse_basic(arena_strndup(q->mem, q->who.time.p, q->who.time.n))
+			: -1;
+
+	return then < 0 ? 0
+			: text(q,
+			       arena_printf(q->mem, "%lld",
+					    (long long)((clock_wall_ns() - then) / NS_PER_MS)),
+			       out);
+}
+
+static size_t signature_version(struct s3_req *q, struct span *out)
+{
+	if (q->who.anonymous)
+		return 0;
+	return one(q->who.scope.date.n ? SPAN("AWS4-HMAC-SHA256") : SPAN("AWS"), out);
+}
+
 static size_t s3_value(struct s3_context *c, struct span key, struct span *out, size_t max)
 {
 	static const char *const members[][2] = { { "prefix", "prefix" },
@@ -142,6 +164,10 @@ static size_t s3_value(struct s3_context *c, struct span key, struct span *out, 
 		return copy_source(q, out);
 	if (span_eq_nocase(key, SPAN("authType")))
 		return auth_type(q, out);
+	if (span_eq_nocase(key, SPAN("signatureAge")))
+		return signature_age(q, out);
+	if (span_eq_nocase(key, SPAN("signatureversion")))
+		return signature_version(q, out);
 	if (span_eq_nocase(key, SPAN("LocationConstraint")))
 		return text(q, authn_region(q->s3->o.authn), out);
 	if (span_starts_nocase(key, SPAN("x-amz-")))
