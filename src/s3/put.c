@@ -14,22 +14,22 @@ void s3_put_options(struct s3_req *q, const char *event, struct store_put_option
 	o->cause.event = event;
 }
 
-// The size of the object: of what is framed, not of the frame.
-static bool take_size(struct s3_req *q, uint64_t *size)
+// The size of the object: of what is framed, not of the frame; UINT64_MAX when only the last chunk will tell.
+static uint64_t size_said(struct s3_req *q)
 {
-	if (q->body.framed) {
-		*size = q->body.chunked.o.size;
-		return true;
-	}
-	http_has_body(q->http, size);
-	return *size != UINT64_MAX || s3_fail(q, S3_MISSING_LENGTH);
+	uint64_t size;
+
+	if (q->body.framed)
+		return q->body.chunked.o.size;
+	http_has_body(q->http, &size);
+	return size;
 }
 
-// A request without a body must say so: without a length it was cut off.
+// A request without a body must say so: without a length it was cut off. Chunks say themselves where they end.
 static bool length_given(struct s3_req *q)
 {
 	return q->body.framed || http_header(q->http, "Content-Length").p ||
-	       s3_fail(q, S3_MISSING_LENGTH);
+	       http_has_body(q->http, &(uint64_t){ 0 }) || s3_fail(q, S3_MISSING_LENGTH);
 }
 
 void s3_object_put_begin(struct s3_req *q)
@@ -38,10 +38,10 @@ void s3_object_put_begin(struct s3_req *q)
 	struct err e = { 0 };
 
 	s3_put_options(q, "s3:ObjectCreated:Put", &o);
-	if (!length_given(q) || !take_size(q, &o.size) || !s3_headers_supported(q) ||
-	    !s3_acl_of_write(q, &o) || !s3_meta_take(q, &o.meta) ||
-	    !s3_write_conditions(q, &o.only_if) || !s3_lock_take(q, &o.lock) ||
-	    !s3_storage_class_take(q, &o.storage_class) ||
+	o.size = size_said(q);
+	if (!length_given(q) || !s3_headers_supported(q) || !s3_acl_of_write(q, &o) ||
+	    !s3_meta_take(q, &o.meta) || !s3_write_conditions(q, &o.only_if) ||
+	    !s3_lock_take(q, &o.lock) || !s3_storage_class_take(q, &o.storage_class) ||
 	    !s3_tags_take(q, s3_header(q, "x-amz-tagging"), &o.tags))
 		return;
 	if (store_put_begin(q->s3->o.store, &o, &q->put, &e) < 0)
@@ -156,10 +156,8 @@ void s3_upload_part_begin(struct s3_req *q)
 	struct store *s = q->s3->o.store;
 	struct span upload = s3_param(q, "uploadId");
 	struct err e = { 0 };
-	uint64_t size;
 
-	if (!take_part_number(q) || !length_given(q) || !take_size(q, &size) ||
-	    !s3_headers_supported(q))
+	if (!take_part_number(q) || !length_given(q) || !s3_headers_supported(q))
 		return;
 	if (store_upload_get(s, q->bucket_name, q->key, upload, q->mem, &q->upload, &e) < 0) {
 		s3_fail_store(q, &e);
@@ -167,7 +165,8 @@ void s3_upload_part_begin(struct s3_req *q)
 	}
 	if (!part_sum(q))
 		return;
-	if (store_put_begin_part(s, q->bucket_name, q->key, upload, q->part, size, &q->put, &e) < 0)
+	if (store_put_begin_part(s, q->bucket_name, q->key, upload, q->part, size_said(q), &q->put,
+				 &e) < 0)
 		s3_fail_store(q, &e);
 }
 
