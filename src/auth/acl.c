@@ -36,8 +36,9 @@ bool acl_canned(struct acl *out, struct span name, int64_t owner, int64_t bucket
 		acl_add(out, ACL_LOG, 0, ACL_WRITE);
 		acl_add(out, ACL_LOG, 0, ACL_READ_ACP);
 	}
-	if (!out->n && !span_is(name, "private") && !span_is(name, "bucket-owner-read") &&
-	    !span_is(name, "bucket-owner-full-control"))
+	// EC2, which aws-exec-read lets in, has no account here.
+	if (!out->n && !span_is(name, "private") && !span_is(name, "aws-exec-read") &&
+	    !span_is(name, "bucket-owner-read") && !span_is(name, "bucket-owner-full-control"))
 		return false;
 	acl_add(out, ACL_USER, owner, ACL_FULL_CONTROL);
 	if (owner != bucket_owner && span_is(name, "bucket-owner-read"))

@@ -59,11 +59,22 @@ enum s3_code s3_conditions(struct s3_req *q, const char *prefix, const struct st
 	return S3_OK;
 }
 
+bool s3_condition_absent(struct s3_req *q, const char *name)
+{
+	return !http_header(q->http, name).p ||
+	       s3_failf(q, S3_NOT_IMPLEMENTED,
+			"A header you provided implies functionality that is not implemented: %s",
+			name);
+}
+
 bool s3_write_conditions(struct s3_req *q, struct store_conditions *out)
 {
 	struct span match = http_header(q->http, "If-Match");
 	struct span none = http_header(q->http, "If-None-Match");
 
+	if (!s3_condition_absent(q, "If-Modified-Since") ||
+	    !s3_condition_absent(q, "If-Unmodified-Since"))
+		return false;
 	if (match.p && none.p)
 		return s3_failf(q, S3_INVALID_REQUEST, "Only one of If-Match and If-None-Match");
 	*out = (struct store_conditions){ .if_match = s3_etag_bare(match),

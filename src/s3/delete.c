@@ -58,6 +58,9 @@ void s3_object_delete(struct s3_req *q)
 
 	*it = (struct store_delete_item){ .key = q->key };
 	if (!s3_param_version(q, s3_param(q, "versionId"), &it->version) ||
+	    !s3_condition_absent(q, "If-None-Match") ||
+	    !s3_condition_absent(q, "If-Modified-Since") ||
+	    !s3_condition_absent(q, "If-Unmodified-Since") ||
 	    !take_conditions(q, s3_header(q, "If-Match"), s3_header(q, "x-amz-if-match-size"),
 			     s3_header(q, "x-amz-if-match-last-modified-time"), &it->only_if))
 		return;

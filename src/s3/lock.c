@@ -136,6 +136,13 @@ static bool take_period(struct s3_req *q, struct span text, unsigned max, unsign
 	return true;
 }
 
+// Without them a document could mean less than it says, or nothing.
+static bool no_event_hold(struct s3_req *q, const struct xml_node *n, const char *name)
+{
+	return !n || !xml_child(n, name) ||
+	       s3_failf(q, S3_NOT_IMPLEMENTED, "Event holds are not implemented");
+}
+
 static bool take_config(struct s3_req *q, struct store_lock_default *out)
 {
 	struct xml_node *root = NULL, *rule, *period;
@@ -149,6 +156,8 @@ static bool take_config(struct s3_req *q, struct store_lock_default *out)
 	if (!rule)
 		return true;
 	period = xml_child(rule, "DefaultRetention");
+	if (!no_event_hold(q, period, "DefaultEventHold"))
+		return false;
 	days = xml_text(period, "Days");
 	years = xml_text(period, "Years");
 	if (!period || !parse_mode(xml_text(period, "Mode"), &out->mode) || !days.p == !years.p)
@@ -217,7 +226,8 @@ static bool take_retention(struct s3_req *q, struct store_lock *out)
 	struct xml_node *root = NULL;
 	struct span mode, until;
 
-	if (!s3_body_xml(q, "Retention", &root))
+	if (!s3_body_xml(q, "Retention", &root) || !no_event_hold(q, root, "EventHold") ||
+	    !no_event_hold(q, root, "EventHoldDuration"))
 		return false;
 	mode = xml_text(root, "Mode");
 	until = xml_text(root, "RetainUntilDate");

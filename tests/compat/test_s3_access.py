@@ -61,7 +61,7 @@ def test_default_lists(main, alt, stranger, make, ids):
 
 
 @pytest.mark.parametrize("canned,groups", [
-    ("private", []), ("public-read", [(ALL, "READ")]),
+    ("private", []), ("aws-exec-read", []), ("public-read", [(ALL, "READ")]),
     ("public-read-write", [(ALL, "READ"), (ALL, "WRITE")]),
     ("authenticated-read", [(KNOWN, "READ")])])
 def test_canned_lists(main, alt, stranger, make, ids, canned, groups):
@@ -510,6 +510,14 @@ def test_conditions(main, service, make, ids):
     may({"ForAnyValue:StringLike": {"s3:RequestObjectTagKeys": "te*"}},
         alt.put_object_tagging, True, "s3:PutObjectTagging", Tagging={"TagSet": tags}, **k)
     may({"StringEquals": {"s3:VersionId": "null"}}, alt.get_object, False, **k)
+    young = {"NumericLessThan": {"s3:signatureAge": "600000"}}
+    may(young, alt.get_object, True, **k)
+    may({"NumericGreaterThan": {"s3:signatureAge": "600000"}}, alt.get_object, False, **k)
+    may(young, stranger.get_object, False, **k)
+    old = service.client("other", signature_version="s3")
+    may({"StringEquals": {"s3:signatureversion": "AWS4-HMAC-SHA256"}}, alt.get_object, True, **k)
+    may({"StringEquals": {"s3:signatureversion": "AWS4-HMAC-SHA256"}}, old.get_object, False, **k)
+    may({"StringEquals": {"s3:signatureversion": "AWS"}}, old.get_object, True, **k)
     may({"Null": {"s3:x-amz-server-side-encryption": "true"}}, alt.put_object, True, "s3:PutObject", **put)
     may({"StringEquals": {"s3:x-amz-server-side-encryption": "AES256"}}, alt.put_object, False,
         "s3:PutObject", **put)

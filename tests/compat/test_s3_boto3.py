@@ -83,7 +83,7 @@ def test_buckets_are_listed_in_pages(service):
 
 
 @pytest.mark.parametrize("name", ["ab", "Upper", "a" * 64, "192.168.1.1", "under_score", "-x-",
-                                  "sthree-x", "amzn-s3-demo-x", "x-s3alias", "x--ol-s3", "x--x-s3", "x.mrap"])
+                                  "sthree-x", "amzn-s3-demo-x", "x-s3alias", "x--ol-s3", "x--table-s3", "x.mrap"])
 def test_bad_bucket_names_are_refused(service, name):
     s3 = service.client()
     s3.meta.events.unregister("before-parameter-build.s3", botocore.handlers.validate_bucket_name)
@@ -121,12 +121,19 @@ def test_documents_that_are_not_set(s3, bucket):
         (404, "ObjectLockConfigurationNotFoundError")
 
 
-def test_bucket_tags(s3, bucket):
+def test_bucket_tags(s3, service, bucket):
     tags = [{"Key": "team", "Value": "a&b <c>"}, {"Key": "é", "Value": ""}]
     s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
     assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == tags
     s3.delete_bucket_tagging(Bucket=bucket)
     assert fault(s3.get_bucket_tagging, Bucket=bucket) == (404, "NoSuchTagSet")
+    made = lambda *tags: service.raw("PUT", "/made-with-tags", b"<CreateBucketConfiguration><Tags>%s</Tags>"
+                                     b"</CreateBucketConfiguration>" % b"".join(tags), "boss")[0]
+    tag = b"<Tag><Key>a</Key><Value>b</Value></Tag>"
+    assert made(tag, tag) == 400 and fault(s3.head_bucket, Bucket="made-with-tags")[0] == 404
+    assert made(tag) == 200
+    assert s3.get_bucket_tagging(Bucket="made-with-tags")["TagSet"] == [{"Key": "a", "Value": "b"}]
+    s3.delete_bucket(Bucket="made-with-tags")
 
 
 # ---- objects -------------------------------------------------------------------------------------------

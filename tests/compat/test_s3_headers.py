@@ -1,5 +1,7 @@
 """Headers of the wire: version 2 signatures, and values that are missing, empty, odd or out of date."""
+import hashlib
 import http.client
+import socket
 
 import pytest
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
@@ -65,6 +67,19 @@ def test_odd_values(service, make, name, value, expected):
         assert f"<Code>{expected}</Code>" in body.decode()
 
 
+@pytest.mark.parametrize("method,name,value", [
+    ("PUT", "x-amz-write-offset-bytes", "3"), ("PUT", "x-amz-server-side-encryption", "AES256"),
+    ("PUT", "x-amz-server-side-encryption-customer-key", "a"), ("PUT", "If-Unmodified-Since", "Fri, 01 Jan 2010 00:00:00 GMT"),
+    ("PUT", "If-Modified-Since", "Fri, 01 Jan 2010 00:00:00 GMT"), ("DELETE", "If-None-Match", "*"),
+    ("DELETE", "If-Unmodified-Since", "Fri, 01 Jan 2010 00:00:00 GMT")])
+def test_what_is_asked_for_is_not_overlooked(service, main, make, method, name, value):
+    b = make()
+    main.put_object(Bucket=b, Key="k", Body=b"abc")
+    status, body, _ = service.raw(method, f"/{b}/k", b"def" if method == "PUT" else None, "main", {name: value})
+    assert (status, b"<Code>NotImplemented</Code>" in body) == (501, True)
+    assert main.get_object(Bucket=b, Key="k")["Body"].read() == b"abc"
+
+
 @pytest.mark.parametrize("length,status", [("", 400), ("-1", 400), ("x", 400), (None, 411)])
 def test_odd_lengths(service, make, length, status):
     b = make(ACL="public-read-write")
@@ -77,6 +92,25 @@ def test_odd_lengths(service, make, length, status):
     link.close()
     # calls that need no body need no length
     assert service.raw("PUT", f"/{b}?acl", None, "main", {"x-amz-acl": "public-read-write"})[0] == 200
+
+
+def test_bodies_of_unknown_length(service, main, make):
+    """As `curl -T -` sends them."""
+    b = make(ACL="public-read-write")
+    up = main.create_multipart_upload(Bucket=b, Key="m")["UploadId"]
+    pieces = [b"a" * 70000, b"b"]
+    for target in (f"/{b}/k", f"/{b}/m?uploadId={up}&partNumber=1"):
+        link = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+        link.request("PUT", target, iter(pieces), {"Transfer-Encoding": "chunked"}, encode_chunked=True)
+        answer = link.getresponse()
+        assert (answer.status, answer.headers["ETag"]) == (200, f'"{hashlib.md5(b"".join(pieces)).hexdigest()}"')
+        link.close()
+    assert main.get_object(Bucket=b, Key="k")["Body"].read() == b"".join(pieces)
+    with socket.create_connection(("127.0.0.1", service.port), 30) as cut:  # off before the last chunk
+        cut.sendall(f"PUT /{b}/cut HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n".encode())
+        cut.shutdown(socket.SHUT_WR)
+        assert b" 200 " not in cut.recv(1000)
+    assert fault(main.head_object, Bucket=b, Key="cut")[0] == 404
 
 
 # ---- headers that the signer of an address puts into its query -----------------------------------------

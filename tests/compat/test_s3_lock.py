@@ -69,6 +69,22 @@ def test_buckets_without_lock_refuse(s3, bucket):
         (404, "ObjectLockConfigurationNotFoundError")
 
 
+def test_event_holds_are_not_overlooked(s3, service, locked):
+    """Of 2026; the document must not be read as one that takes the retention away."""
+    k = {"Bucket": locked, "Key": "k"}
+    s3.put_object(Body=b"x", **k)
+    s3.put_object_retention(Retention={"Mode": "GOVERNANCE", "RetainUntilDate": FAR}, **k)
+    for target, body in [(f"/{locked}/k?retention", b"<Retention><EventHold>ON</EventHold></Retention>"),
+                         (f"/{locked}?object-lock", b"<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled>"
+                          b"<Rule><DefaultRetention><Mode>GOVERNANCE</Mode><Days>1</Days><DefaultEventHold>ON"
+                          b"</DefaultEventHold></DefaultRetention></Rule></ObjectLockConfiguration>")]:
+        status, answer, _ = service.raw("PUT", target, body, "boss", {"x-amz-bypass-governance-retention": "true"})
+        assert (status, b"NotImplemented" in answer) == (501, True)
+    assert s3.get_object_retention(**k)["Retention"]["RetainUntilDate"] == FAR
+    assert "Rule" not in s3.get_object_lock_configuration(Bucket=locked)["ObjectLockConfiguration"]
+    assert service.raw("PUT", f"/{locked}/e", b"", "boss", {"x-amz-object-lock-event-hold": "ON"})[0] == 501
+
+
 def test_retention_governs(s3, locked):
     version = s3.put_object(Bucket=locked, Key="k", Body=b"x")["VersionId"]
     k = {"Bucket": locked, "Key": "k"}
