@@ -83,6 +83,20 @@ void s3_lifecycle_delete(struct s3_req *q)
 		s3_empty(q, 204);
 }
 
+void s3_abort_date_send(struct s3_req *q, int64_t begun_ns)
+{
+	char text[CLOCK_TEXT_MAX];
+	struct err ignored = { 0 };
+	struct span rule;
+	int64_t due;
+
+	if (store_lifecycle_abort_due(q->s3->o.store, &q->bucket, q->key, begun_ns, q->mem, &due,
+				      &rule, &ignored) <= 0)
+		return;
+	http_reply_header(q->http, "x-amz-abort-date", span_of(clock_http(due, text)));
+	http_reply_header(q->http, "x-amz-abort-rule-id", rule);
+}
+
 void s3_expiration_send(struct s3_req *q, const struct store_object *o)
 {
 	char text[CLOCK_TEXT_MAX];

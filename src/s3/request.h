@@ -204,7 +204,9 @@ void s3_lock_send(struct s3_req *q, const struct store_object *o);
 // Asks to overrule governance, and may.
 bool s3_lock_bypass(struct s3_req *q);
 
-// x-amz-expiration, when the bucket's rules will remove the object (lifecycle.c).
+// x-amz-abort-date and the rule, when the bucket's rules will abort an upload of q->key that began then (lifecycle.c).
+void s3_abort_date_send(struct s3_req *q, int64_t begun_ns);
+// x-amz-expiration, when the bucket's rules will remove the object.
 void s3_expiration_send(struct s3_req *q, const struct store_object *o);
 
 // ---- bodies (body.c) -----------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Multipart uploads: begin, complete, abort.
+#include "base/clock.h"
 #include "base/mem.h"
 #include "s3/request.h"
 
@@ -59,6 +60,7 @@ void s3_upload_create(struct s3_req *q)
 		s3_fail_store(q, &e);
 		return;
 	}
+	s3_abort_date_send(q, clock_wall_ns());
 	k = s3_sum_parse(checksum);
 	if (k.kind != S3_SUM_NONE) {
 		http_reply_header(q->http, "x-amz-checksum-algorithm",
@@ -76,6 +78,8 @@ void s3_upload_abort(struct s3_req *q)
 {
 	struct err e = { 0 };
 
+	if (!s3_condition_absent(q, "x-amz-if-match-initiated-time"))
+		return;
 	if (store_upload_abort(q->s3->o.store, q->bucket_name, q->key, s3_param(q, "uploadId"),
 			       &e) < 0)
 		s3_fail_store(q, &e);

@@ -44,6 +44,7 @@ void s3_upload_parts(struct s3_req *q)
 		s3_fail_store(q, &e);
 		return;
 	}
+	s3_abort_date_send(q, up.created_ns);
 	s3_xml_begin(&b, "ListPartsResult");
 	xml_add(&b, "Bucket", q->bucket_name);
 	xml_add(&b, "Key", url ? url_encode_arena(q->mem, q->key, "/") : q->key);

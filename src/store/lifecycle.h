@@ -18,3 +18,7 @@ must_check int store_lifecycle_get(struct store *s, struct span bucket, struct a
 must_check int store_lifecycle_due(struct store *s, const struct store_bucket *b,
 				   const struct store_object *o, struct arena *mem, int64_t *due_ns,
 				   struct span *rule, struct err *e);
+// The same of an upload that nobody completes.
+must_check int store_lifecycle_abort_due(struct store *s, const struct store_bucket *b,
+					 struct span key, int64_t begun_ns, struct arena *mem,
+					 int64_t *due_ns, struct span *rule, struct err *e);

@@ -136,6 +136,32 @@ int store_lifecycle_due(struct store *s, const struct store_bucket *b, const str
 	return found;
 }
 
+int store_lifecycle_abort_due(struct store *s, const struct store_bucket *b, struct span key,
+			      int64_t begun_ns, struct arena *mem, int64_t *due_ns,
+			      struct span *rule, struct err *e)
+{
+	struct lifecycle l = { 0 };
+	struct db_conn *c;
+	unsigned days = 0;
+
+	if (!b->lifecycle)
+		return 0;
+	c = db_reader(s->db, e);
+	if (!c || lifecycle_load(c, b->id, mem, &l, e) < 0)
+		return -1;
+	for (size_t i = 0; i < l.n; i++) {
+		const struct lifecycle_rule *r = &l.rules[i];
+
+		if (!r->abort_days || (days && r->abort_days >= days) ||
+		    !lifecycle_fits_key(r, key))
+			continue;
+		days = r->abort_days;
+		*rule = r->id;
+	}
+	*due_ns = keeper_due(begun_ns, days, 86400);
+	return days > 0;
+}
+
 // ---- what is to be done with a version -----------------------------------------------------------------
 
 enum what { NOTHING, EXPIRE, REMOVE, REMOVE_MARKER, RELABEL };

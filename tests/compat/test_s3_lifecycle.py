@@ -120,6 +120,18 @@ def test_header_says_when(s3, bucket):
     assert "Expiration" not in s3.put_object(Bucket=bucket, Key="b", Body=b"")
 
 
+def test_header_says_when_an_upload_is_aborted(s3, bucket):
+    put(s3, bucket, rule("late", "a/", AbortIncompleteMultipartUpload={"DaysAfterInitiation": 9}),
+        rule("soon", "a/b", AbortIncompleteMultipartUpload={"DaysAfterInitiation": 3}))
+    for key, days, name in (("a/x", 9, "late"), ("a/b", 3, "soon")):
+        up = s3.create_multipart_upload(Bucket=bucket, Key=key)
+        for answer in (up, s3.list_parts(Bucket=bucket, Key=key, UploadId=up["UploadId"])):
+            when = answer["AbortDate"]
+            assert (when.hour, when.minute, when.second) == (0, 0, 0) and answer["AbortRuleId"] == name
+            assert (when - datetime.datetime.now(UTC)).days == days
+    assert "AbortDate" not in s3.create_multipart_upload(Bucket=bucket, Key="b")
+
+
 # ---- the keeper ----------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
