@@ -88,6 +88,15 @@ static bool take_configuration(struct s3_req *q, struct span *tags)
 	return !set || s3_tags_of_bucket(q, set, tags);
 }
 
+// The default namespace is the only one.
+static bool check_namespace(struct s3_req *q)
+{
+	struct span v = s3_header(q, "x-amz-bucket-namespace");
+
+	return !v.n || span_is(v, "global") ||
+	       s3_failf(q, S3_NOT_IMPLEMENTED, "Only the global namespace is implemented");
+}
+
 static bool take_ownership(struct s3_req *q, struct span acl, struct span *out)
 {
 	*out = s3_header(q, "x-amz-object-ownership");
@@ -141,7 +150,7 @@ void s3_bucket_create(struct s3_req *q)
 		s3_failf(q, S3_INVALID_BUCKET_NAME, "%s", e.msg);
 		return;
 	}
-	if (!take_configuration(q, &tags))
+	if (!check_namespace(q) || !take_configuration(q, &tags))
 		return;
 	if (!s3_acl_of_bucket(q, &acl) || !take_ownership(q, acl, &ownership))
 		return;

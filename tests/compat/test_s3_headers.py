@@ -80,6 +80,17 @@ def test_what_is_asked_for_is_not_overlooked(service, main, make, method, name, 
     assert main.get_object(Bucket=b, Key="k")["Body"].read() == b"abc"
 
 
+def test_what_directory_buckets_have_is_not_overlooked(service, main, make):
+    b = make()
+    up = main.create_multipart_upload(Bucket=b, Key="k")["UploadId"]
+    for method, target, header in (
+            ("DELETE", f"/{b}/k?uploadId={up}", {"x-amz-if-match-initiated-time": "Fri, 01 Jan 2010 00:00:00 GMT"}),
+            ("PUT", "/regional-bucket", {"x-amz-bucket-namespace": "account-regional"})):
+        assert service.raw(method, target, None, "main", header)[0] == 501
+    assert len(main.list_multipart_uploads(Bucket=b)["Uploads"]) == 1
+    assert fault(main.head_bucket, Bucket="regional-bucket")[0] == 404
+
+
 @pytest.mark.parametrize("length,status", [("", 400), ("-1", 400), ("x", 400), (None, 411)])
 def test_odd_lengths(service, make, length, status):
     b = make(ACL="public-read-write")
