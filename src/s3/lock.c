@@ -37,11 +37,20 @@ bool s3_lock_bypass(struct s3_req *q)
 
 // ---- headers -------------------------------------------------------------------------------------------
 
+// Who may write may not therefore lock what he writes.
+static bool may_lock(struct s3_req *q, const struct store_lock *l)
+{
+	return ((l->mode == STORE_LOCK_NONE || s3_allowed(q, "s3:PutObjectRetention", q->key, 0)) &&
+		(l->hold == STORE_HOLD_UNSET ||
+		 s3_allowed(q, "s3:PutObjectLegalHold", q->key, 0))) ||
+	       s3_fail(q, S3_ACCESS_DENIED);
+}
+
 bool s3_lock_take(struct s3_req *q, struct store_lock *out)
 {
-	struct span mode = http_header(q->http, "x-amz-object-lock-mode");
-	struct span until = http_header(q->http, "x-amz-object-lock-retain-until-date");
-	struct span hold = http_header(q->http, "x-amz-object-lock-legal-hold");
+	struct span mode = s3_field(q, "x-amz-object-lock-mode");
+	struct span until = s3_field(q, "x-amz-object-lock-retain-until-date");
+	struct span hold = s3_field(q, "x-amz-object-lock-legal-hold");
 
 	*out = (struct store_lock){ 0 };
 	if (!mode.p && !until.p && !hold.p)
@@ -69,7 +78,7 @@ bool s3_lock_take(struct s3_req *q, struct store_lock *out)
 				"Legal Hold must be either of 'ON' or 'OFF'");
 	if (hold.p)
 		out->hold = span_is(hold, "ON") ? STORE_HOLD_ON : STORE_HOLD_OFF;
-	return true;
+	return may_lock(q, out);
 }
 
 void s3_lock_send(struct s3_req *q, const struct store_object *o)

@@ -116,7 +116,8 @@ bool s3_post_begin(struct s3_req *q)
 	s3_put_options(q, "s3:ObjectCreated:Post", &o);
 	o.tags = tags;
 	if (!s3_headers_supported(q) || !s3_acl_of_write(q, &o) || !s3_meta_take(q, &o.meta) ||
-	    !s3_storage_class_take(q, &o.storage_class) || !s3_body_sums(q))
+	    !s3_lock_take(q, &o.lock) || !s3_storage_class_take(q, &o.storage_class) ||
+	    !s3_body_sums(q))
 		return false;
 	return store_put_begin(q->s3->o.store, &o, &q->put, &e) == 0 || s3_fail_store(q, &e);
 }

@@ -1,10 +1,12 @@
 """Object lock: configuration, retention, legal hold, and what they forbid."""
 import datetime
+import json
 
 import pytest
 
 from conftest import remove_bucket
-from test_s3_boto3 import fault
+from test_s3_boto3 import fault, fetch
+from test_s3_post import encode
 
 UTC = datetime.timezone.utc
 FAR = datetime.datetime(2090, 1, 1, tzinfo=UTC)
@@ -166,6 +168,41 @@ def test_headers_of_writes_and_reads(s3, locked):
     assert fault(put, ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=datetime.datetime(2001, 1, 1)) \
         == (400, "InvalidArgument")
     assert fault(put, ObjectLockLegalHoldStatus="on") == (400, "InvalidArgument")
+
+
+def test_locks_of_a_form(s3, locked):
+    fields = {"x-amz-object-lock-mode": "GOVERNANCE", "x-amz-object-lock-retain-until-date": "2090-01-01T00:00:00Z",
+              "x-amz-object-lock-legal-hold": "ON"}
+    form = s3.generate_presigned_post(locked, "form", Fields=fields, Conditions=[{k: v} for k, v in fields.items()])
+    body, kind = encode(form["fields"])
+    assert fetch(form["url"], "POST", body, kind)[0] == 204
+    got = s3.head_object(Bucket=locked, Key="form")
+    assert (got["ObjectLockMode"], got["ObjectLockRetainUntilDate"], got["ObjectLockLegalHoldStatus"]) == \
+        ("GOVERNANCE", FAR, "ON")
+
+
+def test_writers_may_lock_only_when_allowed(s3, service, locked):
+    def allow(*actions):
+        s3.put_bucket_policy(Bucket=locked, Policy=json.dumps({"Statement": [
+            {"Effect": "Allow", "Principal": "*", "Action": actions, "Resource": f"arn:aws:s3:::{locked}/*"}]}))
+
+    def put(**kw):
+        return service.client("other").put_object(Bucket=locked, Key="k", Body=b"x", **kw)
+
+    retain = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": FAR}
+    hold = {"ObjectLockLegalHoldStatus": "ON"}
+    denied = (403, "AccessDenied")
+    allow("s3:PutObject")
+    put()
+    assert fault(put, **retain) == denied and fault(put, **hold) == denied
+    body, kind = encode({"key": "form", "x-amz-object-lock-legal-hold": "ON"})
+    assert service.raw("POST", f"/{locked}", body, headers=kind)[0] == 403
+    allow("s3:PutObject", "s3:PutObjectRetention")
+    put(**retain)
+    assert fault(put, **retain, **hold) == denied
+    allow("s3:PutObject", "s3:PutObjectLegalHold")
+    put(**hold)
+    assert s3.head_object(Bucket=locked, Key="k")["ObjectLockLegalHoldStatus"] == "ON"
 
 
 def test_default_retention(s3, locked):
