@@ -50,6 +50,16 @@ static bool read_page(struct s3_req *q, struct listing *l)
 	return true;
 }
 
+static void add_checksum(struct buf *b, const struct store_object *o)
+{
+	struct s3_sum_kept k = s3_sum_parse(o->checksum);
+
+	if (k.kind == S3_SUM_NONE)
+		return;
+	xml_add(b, "ChecksumAlgorithm", span_of(s3_sum_name(k.kind)));
+	xml_add(b, "ChecksumType", k.type);
+}
+
 static void add_object(struct s3_req *q, struct buf *b, const struct listing *l,
 		       const struct store_object *o, bool owner)
 {
@@ -57,12 +67,7 @@ static void add_object(struct s3_req *q, struct buf *b, const struct listing *l,
 	add_text(b, l, "Key", o->key);
 	s3_xml_time(b, "LastModified", o->mtime_ns);
 	s3_xml_etag(b, o->etag);
-	if (o->checksum.n) {
-		struct s3_sum_kept k = s3_sum_parse(o->checksum);
-
-		xml_add(b, "ChecksumAlgorithm", span_of(s3_sum_name(k.kind)));
-		xml_add(b, "ChecksumType", k.type);
-	}
+	add_checksum(b, o);
 	xml_add_u64(b, "Size", o->size);
 	if (owner)
 		s3_xml_owner(q, b, "Owner", o->owner);
@@ -190,6 +195,7 @@ static void add_version(struct s3_req *q, struct buf *b, const struct listing *l
 	s3_xml_time(b, "LastModified", o->mtime_ns);
 	if (!o->delete_marker) {
 		s3_xml_etag(b, o->etag);
+		add_checksum(b, o);
 		xml_add_u64(b, "Size", o->size);
 		xml_add(b, "StorageClass", s3_storage_class(o));
 	}

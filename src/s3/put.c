@@ -227,7 +227,7 @@ void s3_upload_part_copy(struct s3_req *q)
 	uint64_t from, n;
 	auto_buf struct buf b = { 0 };
 
-	if (!take_part_number(q) || !s3_copy_source(q, &src) ||
+	if (!take_part_number(q) || !s3_headers_supported(q) || !s3_copy_source(q, &src) ||
 	    !take_copy_range(q, src.object.size, &from, &n))
 		return;
 	if (store_upload_get(q->s3->o.store, q->bucket_name, q->key, s3_param(q, "uploadId"),

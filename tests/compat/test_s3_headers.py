@@ -80,11 +80,13 @@ def test_what_is_asked_for_is_not_overlooked(service, main, make, method, name, 
     assert main.get_object(Bucket=b, Key="k")["Body"].read() == b"abc"
 
 
-def test_what_directory_buckets_have_is_not_overlooked(service, main, make):
+def test_what_others_have_is_not_overlooked(service, main, make):
     b = make()
     up = main.create_multipart_upload(Bucket=b, Key="k")["UploadId"]
     for method, target, header in (
             ("DELETE", f"/{b}/k?uploadId={up}", {"x-amz-if-match-initiated-time": "Fri, 01 Jan 2010 00:00:00 GMT"}),
+            ("PUT", f"/{b}/k?uploadId={up}&partNumber=1", {
+                "x-amz-copy-source": f"{b}/k", "x-amz-copy-source-server-side-encryption-customer-algorithm": "AES256"}),
             ("PUT", "/regional-bucket", {"x-amz-bucket-namespace": "account-regional"})):
         assert service.raw(method, target, None, "main", header)[0] == 501
     assert len(main.list_multipart_uploads(Bucket=b)["Uploads"]) == 1

@@ -50,6 +50,8 @@ def test_versions_are_kept_and_read(s3, bucket):
     assert body(s3, bucket, "k") == b"2"
     got = s3.get_object(Bucket=bucket, Key="k", VersionId="null")
     assert got["Body"].read() == b"null" and got["VersionId"] == "null"
+    s3.put_object(Bucket=bucket, Key="summed", Body=b"x", ChecksumAlgorithm="SHA1")
+    assert s3.list_object_versions(Bucket=bucket, Prefix="summed")["Versions"][0]["ChecksumAlgorithm"] == ["SHA1"]
     assert fault(s3.get_object, Bucket=bucket, Key="k", VersionId="x") == (400, "InvalidArgument")
     assert fault(s3.get_object, Bucket=bucket, Key="k", VersionId="f" + "0" * 15) == \
         (400, "InvalidArgument")
