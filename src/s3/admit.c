@@ -358,7 +358,8 @@ bool s3_allowed(struct s3_req *q, const char *action, struct span key, int64_t v
 	return owns(q, &q->bucket);
 }
 
-bool s3_source_admit(struct s3_req *q, const struct store_bucket *b, const struct store_object *o)
+bool s3_source_admit(struct s3_req *q, const struct store_bucket *b, const struct store_object *o,
+		     bool by_version)
 {
 	struct s3_access *a;
 	struct err e = { 0 };
@@ -368,7 +369,8 @@ bool s3_source_admit(struct s3_req *q, const struct store_bucket *b, const struc
 		return false;
 	if (s3_access_get(q->s3, b, &a, &e) < 0)
 		return s3_fail_store(q, &e);
-	v = by_policy(q, b, a, "s3:GetObject", o->key, o->version);
+	v = by_policy(q, b, a, by_version ? "s3:GetObjectVersion" : "s3:GetObject", o->key,
+		      o->version);
 	if (v == BY_LIST && (object_rights(q, b, a, o) & ACL_READ))
 		v = ALLOWED;
 	s3_access_put(q->s3, a);

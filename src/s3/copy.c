@@ -43,7 +43,7 @@ bool s3_copy_source(struct s3_req *q, struct s3_source *out)
 					  "The source of a copy request may not specifically refer "
 					  "to a delete marker by version id.")
 			       : s3_source_missing(q, &out->of, &e);
-	if (!s3_source_admit(q, &out->of, &out->object))
+	if (!s3_source_admit(q, &out->of, &out->object, out->version != STORE_VERSION_LATEST))
 		return false;
 	code = s3_conditions(q, "x-amz-copy-source-", &out->object);
 	return code == S3_OK || s3_fail(q, code);

@@ -141,7 +141,8 @@ bool s3_is_admin(const struct s3_req *q);
 bool s3_allowed(struct s3_req *q, const char *action, struct span key, int64_t version);
 // The source of a copy, which may lie in another bucket.
 bool s3_source_missing(struct s3_req *q, const struct store_bucket *b, const struct err *e);
-bool s3_source_admit(struct s3_req *q, const struct store_bucket *b, const struct store_object *o);
+bool s3_source_admit(struct s3_req *q, const struct store_bucket *b, const struct store_object *o,
+		     bool by_version);
 
 // What condition keys of a policy are read from.
 struct s3_context {

@@ -435,6 +435,28 @@ def test_actions_and_resources(main, alt, make):
     assert fault(alt.get_object, Bucket=b, Key="main/mine") == DENIED
 
 
+def test_versions_as_sources_need_the_right_of_reading_versions(main, alt, s3, bucket):
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    old = s3.put_object(Bucket=bucket, Key="k", Body=b"old")["VersionId"]
+    s3.put_object(Bucket=bucket, Key="k", Body=b"new")
+    by_version = {"Bucket": bucket, "Key": "k", "VersionId": old}
+
+    def allow(*actions):
+        s3.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, {"Action": actions}))
+
+    allow("s3:GetObject", "s3:PutObject")
+    up = alt.create_multipart_upload(Bucket=bucket, Key="m")["UploadId"]
+    part = dict(Bucket=bucket, Key="m", UploadId=up, PartNumber=1)
+    assert works(alt.copy_object, Bucket=bucket, Key="copy", CopySource=f"{bucket}/k")
+    assert fault(alt.copy_object, Bucket=bucket, Key="copy", CopySource=by_version) == DENIED
+    assert fault(alt.upload_part_copy, CopySource=by_version, **part) == DENIED
+    allow("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject")
+    assert works(alt.copy_object, Bucket=bucket, Key="copy", CopySource=by_version)
+    assert works(alt.upload_part_copy, CopySource=by_version, **part)
+    assert s3.get_object(Bucket=bucket, Key="copy")["Body"].read() == b"old"
+    s3.delete_bucket_policy(Bucket=bucket)
+
+
 def headers(client, operation, values):
     """Adds headers before the request is signed; returns how to stop that."""
     def add(params, **_):
