@@ -345,6 +345,14 @@ static void add_resource_query(struct arena *a, struct buf *b, struct span query
 	}
 }
 
+bool sigv2_covers(const char *member)
+{
+	for (size_t i = 0; i < ARRAY_LEN(v2_members); i++)
+		if (strcmp(member, v2_members[i]) == 0)
+			return true;
+	return false;
+}
+
 struct span sigv2_string_to_sign(struct arena *a, const struct sigv4_request *r, struct span bucket,
 				 struct span expires)
 {

@@ -66,5 +66,7 @@ struct span sigv4_presign(struct arena *a, const struct sigv4_client *c,
 // `expires` replaces the date in query form.
 struct span sigv2_string_to_sign(struct arena *a, const struct sigv4_request *r, struct span bucket,
 				 struct span expires);
+// A version 2 signature is about this member of the query; whoever has a presigned address can add others.
+bool sigv2_covers(const char *member);
 // base64 of the HMAC-SHA1: 28 characters and a NUL.
 void sigv2_sign(struct span secret, struct span text, char out[static 32]);

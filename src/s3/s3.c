@@ -92,6 +92,20 @@ static void take_cause(struct s3_req *q)
 	};
 }
 
+// Whoever has an address presigned by version 2 could make another operation of it by a member of the query that is
+// not signed: of a put one that locks the object. ListObjectsV2 shows no more than ListObjects.
+static bool signature_covers(struct s3_req *q)
+{
+	const char *sub = q->op->sub;
+
+	return !q->who.presigned || q->who.scope.date.n || !sub || strcmp(sub, "list-type") == 0 ||
+	       sigv2_covers(sub) ||
+	       s3_failf(q, S3_ACCESS_DENIED,
+			"Version 2 does not sign the query member %s; please use "
+			"AWS4-HMAC-SHA256.",
+			sub);
+}
+
 static void begin(void *owner, struct http_req *r)
 {
 	struct s3_req *q = arena_alloc(http_arena(r), sizeof(*q));
@@ -122,7 +136,8 @@ static void begin(void *owner, struct http_req *r)
 		s3_fail(q, S3_KEY_TOO_LONG);
 	else if (!span_is_utf8(q->key))
 		s3_fail(q, S3_INVALID_URI);
-	else if (s3_admit(q) && (q->op->body == S3_BODY_NONE || s3_body_begin(q)) && q->op->begin)
+	else if (signature_covers(q) && s3_admit(q) &&
+		 (q->op->body == S3_BODY_NONE || s3_body_begin(q)) && q->op->begin)
 		q->op->begin(q);
 }
 

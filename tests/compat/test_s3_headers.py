@@ -165,6 +165,26 @@ def test_headers_in_the_query_of_version_2(v2, service, main, make):
         assert fetch(put() + "&" + added, "PUT", b"")[0] == 403
 
 
+def test_version_2_addresses_are_for_one_operation(s3, service):
+    b = "v2-locked"
+    v2 = service.client(signature_version="s3")
+    s3.create_bucket(Bucket=b, ObjectLockEnabledForBucket=True)
+    version = s3.put_object(Bucket=b, Key="k", Body=b"x")["VersionId"]
+    sign = lambda call, **kw: v2.generate_presigned_url(call, Params=dict(Bucket=b, **kw))
+    lock = b"<Retention><Mode>COMPLIANCE</Mode><RetainUntilDate>2090-01-01T00:00:00Z</RetainUntilDate></Retention>"
+    for link, method, body in (
+            (sign("put_object", Key="k") + "&retention", "PUT", lock),
+            (sign("put_object", Key="k") + "&legal-hold", "PUT", b"<LegalHold><Status>ON</Status></LegalHold>"),
+            (sign("get_object", Key="k") + "&attributes", "GET", None),
+            (sign("list_objects") + "&publicAccessBlock", "GET", None),
+            (sign("delete_bucket") + "&ownershipControls", "DELETE", None)):
+        status, answer, _ = fetch(link, method, body)
+        assert (status, b"please use AWS4-HMAC-SHA256" in answer) == (403, True)
+    assert fetch(sign("list_objects") + "&list-type=2")[0] == 200  # shows no more
+    s3.delete_object(Bucket=b, Key="k", VersionId=version)  # it is not locked
+    s3.delete_bucket(Bucket=b)
+
+
 def test_a_list_in_several_headers(service, main, make):
     """As the SDKs for Rust and Java send it."""
     b = make()
