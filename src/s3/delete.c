@@ -64,7 +64,7 @@ void s3_object_delete(struct s3_req *q)
 	    !take_conditions(q, s3_header(q, "If-Match"), s3_header(q, "x-amz-if-match-size"),
 			     s3_header(q, "x-amz-if-match-last-modified-time"), &it->only_if))
 		return;
-	it->bypass = s3_lock_bypass(q);
+	it->bypass = s3_lock_bypass(q, q->key);
 	s3_suspend(q, delete_committed);
 	store_delete_submit(q->s3->o.store, q->bucket_name, it, &q->cause, s3_resume, q);
 }
@@ -131,8 +131,6 @@ static bool take_victim(struct s3_req *q, const struct xml_node *o, struct victi
 static bool take_victims(struct s3_req *q, const struct xml_node *root, struct victim *all,
 			 size_t *count, struct store_delete_item *items, size_t *n)
 {
-	bool bypass = s3_lock_bypass(q);
-
 	*count = *n = 0;
 	for (struct xml_node *o = xml_child(root, "Object"); o; o = xml_again(o)) {
 		struct victim *v = &all[*count];
@@ -142,7 +140,7 @@ static bool take_victims(struct s3_req *q, const struct xml_node *root, struct v
 		if (!take_victim(q, o, v, &items[*n]))
 			return false;
 		++*count;
-		items[*n].bypass = bypass;
+		items[*n].bypass = s3_lock_bypass(q, v->key);
 		v->item = *n;
 		*n += !v->error;
 	}

@@ -29,10 +29,10 @@ static bool in_future(struct s3_req *q, int64_t ns)
 	       s3_failf(q, S3_INVALID_ARGUMENT, "The retain until date must be in the future!");
 }
 
-bool s3_lock_bypass(struct s3_req *q)
+bool s3_lock_bypass(struct s3_req *q, struct span key)
 {
 	return span_eq_nocase(s3_header(q, "x-amz-bypass-governance-retention"), SPAN("true")) &&
-	       s3_allowed(q, "s3:BypassGovernanceRetention", q->key, 0);
+	       s3_allowed(q, "s3:BypassGovernanceRetention", key, 0);
 }
 
 // ---- headers -------------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ void s3_retention_put(struct s3_req *q)
 	    take_retention(q, &l))
 		answer(q,
 		       store_retention_set(q->s3->o.store, q->bucket_name, q->key, version, &l,
-					   s3_lock_bypass(q), &q->cause, &e),
+					   s3_lock_bypass(q, q->key), &q->cause, &e),
 		       &e);
 }
 

@@ -202,8 +202,8 @@ void s3_version_made(struct s3_req *q, const struct store_object *o); // of a wr
 
 bool s3_lock_take(struct s3_req *q, struct store_lock *out); // the headers of a write
 void s3_lock_send(struct s3_req *q, const struct store_object *o);
-// Asks to overrule governance, and may.
-bool s3_lock_bypass(struct s3_req *q);
+// Asks to overrule governance of that key, and may.
+bool s3_lock_bypass(struct s3_req *q, struct span key);
 
 // x-amz-abort-date and the rule, when the bucket's rules will abort an upload of q->key that began then (lifecycle.c).
 void s3_abort_date_send(struct s3_req *q, int64_t begun_ns);

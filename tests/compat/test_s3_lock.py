@@ -115,6 +115,19 @@ def test_retention_governs(s3, locked):
     assert "Errors" not in done and done["Deleted"][0]["VersionId"] == version
 
 
+def test_governance_is_bypassed_key_by_key(s3, service, locked):
+    retain = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": FAR}
+    made = [{"Key": key, "VersionId": s3.put_object(Bucket=locked, Key=key, Body=b"x", **retain)["VersionId"]}
+            for key in ("open/k", "shut/k")]
+    rule = {"Effect": "Allow", "Principal": "*"}
+    s3.put_bucket_policy(Bucket=locked, Policy=json.dumps({"Statement": [
+        {**rule, "Action": "s3:DeleteObjectVersion", "Resource": f"arn:aws:s3:::{locked}/*"},
+        {**rule, "Action": "s3:BypassGovernanceRetention", "Resource": f"arn:aws:s3:::{locked}/open/*"}]}))
+    done = service.client("other").delete_objects(Bucket=locked, Delete={"Objects": made}, BypassGovernanceRetention=True)
+    assert ([d["Key"] for d in done["Deleted"]], [(e["Key"], e["Code"]) for e in done["Errors"]]) == \
+        (["open/k"], [("shut/k", "AccessDenied")])
+
+
 def test_compliance_cannot_be_weakened(s3, locked):
     """Retained for seconds only, so that the bucket can go: the refusals are what counts."""
     soon = datetime.datetime.now(UTC) + datetime.timedelta(seconds=2)
