@@ -246,6 +246,15 @@ static unsigned object_rights(struct s3_req *q, const struct store_bucket *b,
 	return owns(q, b) ? ACL_FULL_CONTROL : has;
 }
 
+// WRITE of a list is no right to remove versions for good, which are the owner's (Amazon S3 user guide, mapping of ACL
+// permissions); what auth grants on the bucket as a whole is.
+static bool list_lets_delete(struct s3_req *q, const char *action)
+{
+	return strcmp(action, "s3:DeleteObjectVersion") == 0
+		       ? s3_may(q, &q->bucket, AUTH_WRITE)
+		       : bucket_rights(q, &q->bucket, q->access) & ACL_WRITE;
+}
+
 // ---- deciding ------------------------------------------------------------------------------------------
 
 // x-amz-expected-bucket-owner: a canonical id, account number or name.
@@ -292,6 +301,8 @@ static bool decide(struct s3_req *q, const struct need *n)
 		q->object_right = n->object;
 		return true;
 	}
+	if (strcmp(n->name, "DeleteObject") == 0)
+		return list_lets_delete(q, n->action) || s3_fail(q, S3_ACCESS_DENIED);
 	if (n->bucket ? (n->bucket & ~bucket_rights(q, &q->bucket, q->access)) == 0
 		      : owns(q, &q->bucket))
 		return true;
@@ -354,7 +365,7 @@ bool s3_allowed(struct s3_req *q, const char *action, struct span key, int64_t v
 	if (v != BY_LIST)
 		return v == ALLOWED;
 	if (strncmp(action, "s3:DeleteObject", 15) == 0)
-		return bucket_rights(q, &q->bucket, q->access) & ACL_WRITE;
+		return list_lets_delete(q, action);
 	return owns(q, &q->bucket);
 }
 

@@ -435,6 +435,22 @@ def test_actions_and_resources(main, alt, make):
     assert fault(alt.get_object, Bucket=b, Key="main/mine") == DENIED
 
 
+def test_removing_versions_needs_more_than_a_list(s3, main, alt, stranger, bucket):
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_acl(Bucket=bucket, ACL="public-read-write")
+    k = {"Bucket": bucket, "Key": "k"}
+    old = s3.put_object(Body=b"old", **k)["VersionId"]
+    for who in (alt, stranger):
+        assert fault(who.delete_object, VersionId=old, **k) == DENIED
+        done = who.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k", "VersionId": old}, {"Key": "k"}]})
+        assert ([d["Key"] for d in done["Deleted"]], [e["VersionId"] for e in done["Errors"]]) == (["k"], [old])
+        assert works(who.delete_object, **k)  # a marker on top
+    assert s3.get_object(VersionId=old, **k)["Body"].read() == b"old"
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, {"Action": "s3:DeleteObjectVersion"}))
+    assert works(alt.delete_object, VersionId=old, **k)
+    s3.delete_bucket_policy(Bucket=bucket)
+
+
 def test_versions_as_sources_need_the_right_of_reading_versions(main, alt, s3, bucket):
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     old = s3.put_object(Bucket=bucket, Key="k", Body=b"old")["VersionId"]
