@@ -246,7 +246,8 @@ bool s3_acl_of_write(struct s3_req *q, struct store_put_options *o)
 
 	if (q->who.anonymous)
 		o->owner = q->bucket.owner; // nobody could ever use what is nobody's
-	if (!take_headers(q, o->owner, q->bucket.owner, &a, &given))
+	if (!take_headers(q, o->owner, q->bucket.owner, &a, &given) ||
+	    (given && !s3_not_denied(q, "s3:PutObjectAcl")))
 		return false;
 	if (q->access->ownership == S3_OWNER_ENFORCED) {
 		o->owner = q->bucket.owner;

@@ -369,6 +369,12 @@ bool s3_allowed(struct s3_req *q, const char *action, struct span key, int64_t v
 	return owns(q, &q->bucket);
 }
 
+bool s3_not_denied(struct s3_req *q, const char *action)
+{
+	return by_policy(q, &q->bucket, q->access, action, q->key, 0) != DENIED ||
+	       s3_fail(q, S3_ACCESS_DENIED);
+}
+
 bool s3_source_admit(struct s3_req *q, const struct store_bucket *b, const struct store_object *o,
 		     bool by_version)
 {

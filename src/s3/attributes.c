@@ -126,7 +126,10 @@ void s3_object_attributes(struct s3_req *q)
 	char time[CLOCK_TEXT_MAX];
 	auto_buf struct buf b = { 0 };
 
-	if (!take_wanted(q, &w) || !s3_object_find(q, &o, false))
+	if (!take_wanted(q, &w) ||
+	    !s3_not_denied(q, s3_param(q, "versionId").n ? "s3:GetObjectVersionAttributes"
+							 : "s3:GetObjectAttributes") ||
+	    !s3_object_find(q, &o, false))
 		return;
 	http_reply_header(q->http, "Last-Modified", span_of(clock_http(o.mtime_ns, time)));
 	s3_version_send(q, "x-amz-version-id", &q->bucket, &o);

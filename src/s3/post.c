@@ -101,7 +101,7 @@ static bool take_tags(struct s3_req *q, struct span *out)
 	good = s3_tags_parse(q, OBJECT_TAGS_MAX, out);
 	buf_clear(&q->body.small);
 	q->request_tags = *out;
-	return good;
+	return good && s3_not_denied(q, "s3:PutObjectTagging");
 }
 
 bool s3_post_begin(struct s3_req *q)

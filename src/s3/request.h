@@ -139,6 +139,9 @@ bool s3_object_missing(struct s3_req *q, const struct err *e);
 // Whether an action is allowed on a key of the request's bucket, apart from what the operation needs.
 bool s3_is_admin(const struct s3_req *q);
 bool s3_allowed(struct s3_req *q, const char *action, struct span key, int64_t version);
+// For what a request does besides, like setting the list of what it writes: the operation's own right is enough, unless
+// a policy denies this. False when answered.
+bool s3_not_denied(struct s3_req *q, const char *action);
 // The source of a copy, which may lie in another bucket.
 bool s3_source_missing(struct s3_req *q, const struct store_bucket *b, const struct err *e);
 bool s3_source_admit(struct s3_req *q, const struct store_bucket *b, const struct store_object *o,

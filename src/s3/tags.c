@@ -65,7 +65,7 @@ bool s3_tags_take(struct s3_req *q, struct span text, struct span *out)
 			     url_decode(q->mem, value, URL_PLUS_BLANK)))
 			return false;
 	*out = arena_span(q->mem, buf_span(&b));
-	return true;
+	return !out->n || s3_not_denied(q, "s3:PutObjectTagging");
 }
 
 static bool take_set(struct s3_req *q, const struct xml_node *set, size_t max, struct span *out)

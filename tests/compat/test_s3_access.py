@@ -3,6 +3,7 @@ import json
 
 import pytest
 from test_s3_boto3 import fault
+from test_s3_post import encode
 
 ALL = "http://acs.amazonaws.com/groups/global/AllUsers"
 KNOWN = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
@@ -433,6 +434,30 @@ def test_actions_and_resources(main, alt, make):
     main.put_object(Bucket=b, Key="other/mine", Body=b"")
     assert works(alt.get_object, Bucket=b, Key="other/mine")
     assert fault(alt.get_object, Bucket=b, Key="main/mine") == DENIED
+
+
+def test_what_a_write_does_besides_can_be_denied(main, alt, make, service):
+    b = make()
+    allow = {"Action": ["s3:PutObject", "s3:GetObject"]}
+    k = {"Bucket": b, "Key": "k"}
+    public, tagged = {"ACL": "public-read"}, {"Tagging": "a=b"}
+    main.put_bucket_policy(Bucket=b, Policy=policy(b, allow))
+    assert works(alt.put_object, Body=b"", **k, **public, **tagged)
+    assert works(alt.get_object_attributes, ObjectAttributes=["ETag"], **k)
+    main.put_bucket_policy(Bucket=b, Policy=policy(b, allow, {"Effect": "Deny", "Action": [
+        "s3:PutObjectAcl", "s3:PutObjectTagging", "s3:GetObjectAttributes"]}))
+    for who in (main, alt):  # a denial is for the owner too
+        assert works(who.put_object, Body=b"", **k)
+        for more in (public, tagged, {"GrantRead": f'uri="{ALL}"'}):
+            assert fault(who.put_object, Body=b"", **k, **more) == DENIED
+            assert fault(who.create_multipart_upload, **k, **more) == DENIED
+        assert fault(who.copy_object, CopySource=f"{b}/k", TaggingDirective="REPLACE", **k, **tagged) == DENIED
+        assert fault(who.copy_object, CopySource=f"{b}/k", MetadataDirective="REPLACE", **k, **public) == DENIED
+        assert fault(who.get_object_attributes, ObjectAttributes=["ETag"], **k) == DENIED
+    for field, value in (("acl", "public-read"), ("tagging", "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag>"
+                                                  "</TagSet></Tagging>")):
+        body, kind = encode({"key": "k", field: value})
+        assert service.raw("POST", f"/{b}", body, headers=kind)[0] == 403
 
 
 def test_removing_versions_needs_more_than_a_list(s3, main, alt, stranger, bucket):
