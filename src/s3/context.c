@@ -2,7 +2,7 @@
 // The values of condition keys of policies, as S3 documents them ("Amazon S3 condition keys").
 #include "base/clock.h"
 #include "codec/url.h"
-#include "s3/request.h"
+#include "s3/form.h"
 
 static size_t one(struct span value, struct span *out)
 {
@@ -170,6 +170,8 @@ static size_t s3_value(struct s3_context *c, struct span key, struct span *out, 
 		return signature_version(q, out);
 	if (span_eq_nocase(key, SPAN("LocationConstraint")))
 		return text(q, authn_region(q->s3->o.authn), out);
+	if (q->form && span_eq_nocase(key, SPAN("x-amz-acl"))) // which forms call otherwise
+		return one(s3_form_field(q->form, "acl"), out);
 	if (span_starts_nocase(key, SPAN("x-amz-")))
 		return one(s3_field(q, arena_strndup(q->mem, key.p, key.n)), out);
 	if (span_starts_nocase(key, SPAN("object-lock-")))

@@ -208,6 +208,15 @@ def test_what_a_form_can_carry(main, post, make):
     assert code(post(b, {"key": b"\xff"})) == (400, "InvalidArgument")
 
 
+def test_conditions_see_the_list_of_a_form(main, post, make):
+    b = make(ACL="public-read-write")
+    main.put_bucket_policy(Bucket=b, Policy=json.dumps({"Statement": [
+        {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{b}/*",
+         "Condition": {"StringLike": {"s3:x-amz-acl": "public*"}}}]}))
+    assert code(post(b, {"key": "k", "acl": "public-read"})) == (403, "AccessDenied")
+    assert post(b, {"key": "k", "acl": "private"})[0] == 204
+
+
 def test_forms_that_are_none(service, post, make):
     b = make(ACL="public-read-write")
     assert code(post(b, {"key": "k"}, file=None)) == (400, "InvalidArgument")
