@@ -174,9 +174,8 @@ static size_t s3_value(struct s3_context *c, struct span key, struct span *out, 
 		return one(s3_form_field(q->form, "acl"), out);
 	if (span_starts_nocase(key, SPAN("x-amz-")))
 		return one(s3_field(q, arena_strndup(q->mem, key.p, key.n)), out);
-	if (span_starts_nocase(key, SPAN("object-lock-")))
-		return one(s3_field(q, arena_printf(q->mem, "x-amz-" SPAN_FMT, SPAN_ARG(key))),
-			   out);
+	if (cut_prefix(&key, SPAN("object-lock-")))
+		return s3_lock_value(q, key, out);
 	if (span_eq_nocase(key, SPAN("if-match")) || span_eq_nocase(key, SPAN("if-none-match")))
 		return one(http_header(q->http, arena_strndup(q->mem, key.p, key.n)), out);
 	return 0;

@@ -4,6 +4,7 @@
 #include "s3/request.h"
 
 enum { DAYS_MAX = 36500, YEARS_MAX = 100 };
+#define DAY_NS (INT64_C(86400) * NS_PER_S)
 
 static const char *mode_name(enum store_lock_mode mode)
 {
@@ -23,6 +24,13 @@ static int64_t parse_time(struct s3_req *q, struct span text)
 	return clock_parse_iso(arena_strndup(q->mem, text.p, text.n));
 }
 
+static enum store_hold parse_hold(struct span text)
+{
+	return span_is(text, "ON")    ? STORE_HOLD_ON
+	       : span_is(text, "OFF") ? STORE_HOLD_OFF
+				      : STORE_HOLD_UNSET;
+}
+
 static bool in_future(struct s3_req *q, int64_t ns)
 {
 	return ns > clock_wall_ns() ||
@@ -33,6 +41,47 @@ bool s3_lock_bypass(struct s3_req *q, struct span key)
 {
 	return span_eq_nocase(s3_header(q, "x-amz-bypass-governance-retention"), SPAN("true")) &&
 	       s3_allowed(q, "s3:BypassGovernanceRetention", key, 0);
+}
+
+// ---- conditions of policies ----------------------------------------------------------------------------
+
+// Of the body, else of headers as far as they can be read.
+static struct store_lock asked(struct s3_req *q)
+{
+	struct span until = s3_field(q, "x-amz-object-lock-retain-until-date");
+	struct store_lock l = q->lock;
+
+	if (l.mode != STORE_LOCK_NONE || l.hold != STORE_HOLD_UNSET)
+		return l;
+	l.hold = parse_hold(s3_field(q, "x-amz-object-lock-legal-hold"));
+	l.until_ns = until.p ? parse_time(q, until) : -1;
+	if (!parse_mode(s3_field(q, "x-amz-object-lock-mode"), &l.mode) || l.until_ns < 0)
+		l.mode = STORE_LOCK_NONE;
+	return l;
+}
+
+size_t s3_lock_value(struct s3_req *q, struct span key, struct span *out)
+{
+	struct store_lock l = asked(q);
+	int64_t left_ns = l.until_ns - clock_wall_ns();
+	char text[CLOCK_TEXT_MAX];
+
+	if (span_eq_nocase(key, SPAN("legal-hold"))) {
+		*out = l.hold == STORE_HOLD_ON ? SPAN("ON") : SPAN("OFF");
+		return l.hold != STORE_HOLD_UNSET;
+	}
+	if (l.mode == STORE_LOCK_NONE)
+		return 0;
+	if (span_eq_nocase(key, SPAN("mode")))
+		*out = span_of(mode_name(l.mode));
+	else if (span_eq_nocase(key, SPAN("retain-until-date")))
+		*out = arena_span(q->mem, span_of(clock_iso_s(l.until_ns, text)));
+	else if (span_eq_nocase(key, SPAN("remaining-retention-days"))) // begun ones count
+		*out = span_of(
+			arena_printf(q->mem, "%lld", (long long)((left_ns + DAY_NS - 1) / DAY_NS)));
+	else
+		return 0;
+	return 1;
 }
 
 // ---- headers -------------------------------------------------------------------------------------------
@@ -73,11 +122,10 @@ bool s3_lock_take(struct s3_req *q, struct store_lock *out)
 		if (!in_future(q, out->until_ns))
 			return false;
 	}
-	if (hold.p && !span_is(hold, "ON") && !span_is(hold, "OFF"))
+	out->hold = parse_hold(hold);
+	if (hold.p && out->hold == STORE_HOLD_UNSET)
 		return s3_failf(q, S3_INVALID_ARGUMENT,
 				"Legal Hold must be either of 'ON' or 'OFF'");
-	if (hold.p)
-		out->hold = span_is(hold, "ON") ? STORE_HOLD_ON : STORE_HOLD_OFF;
 	return may_lock(q, out);
 }
 
@@ -264,8 +312,10 @@ void s3_retention_put(struct s3_req *q)
 	struct err e = { 0 };
 	int64_t version;
 
-	if (lockable(q) && s3_param_version(q, s3_param(q, "versionId"), &version) &&
-	    take_retention(q, &l))
+	if (!s3_param_version(q, s3_param(q, "versionId"), &version) || !take_retention(q, &l))
+		return;
+	q->lock = l;
+	if (s3_admit_late(q) && lockable(q))
 		answer(q,
 		       store_retention_set(q->s3->o.store, q->bucket_name, q->key, version, &l,
 					   s3_lock_bypass(q, q->key), &q->cause, &e),
@@ -291,19 +341,18 @@ void s3_hold_get(struct s3_req *q)
 void s3_hold_put(struct s3_req *q)
 {
 	struct xml_node *root = NULL;
-	struct span status;
 	struct err e = { 0 };
 	int64_t version;
 
-	if (!lockable(q) || !s3_param_version(q, s3_param(q, "versionId"), &version) ||
+	if (!s3_param_version(q, s3_param(q, "versionId"), &version) ||
 	    !s3_body_xml(q, "LegalHold", &root))
 		return;
-	status = xml_text(root, "Status");
-	if (!span_is(status, "ON") && !span_is(status, "OFF"))
+	q->lock.hold = parse_hold(xml_text(root, "Status"));
+	if (q->lock.hold == STORE_HOLD_UNSET)
 		s3_fail(q, S3_MALFORMED_XML);
-	else
+	else if (s3_admit_late(q) && lockable(q))
 		answer(q,
 		       store_hold_set(q->s3->o.store, q->bucket_name, q->key, version,
-				      span_is(status, "ON"), &q->cause, &e),
+				      q->lock.hold == STORE_HOLD_ON, &q->cause, &e),
 		       &e);
 }

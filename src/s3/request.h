@@ -72,6 +72,7 @@ struct s3_req {
 	struct s3_access *access;   // of that bucket
 	unsigned object_right;	    // still to be had from the object's list, 0 = none
 	struct span request_tags;   // of the body, when it was read; p == NULL otherwise
+	struct store_lock lock;	    // of the body, when it was read
 	struct s3_form *form;	    // of a browser's upload, NULL otherwise
 	struct s3_body body;
 	struct store_put *put;
@@ -204,6 +205,8 @@ void s3_version_made(struct s3_req *q, const struct store_object *o); // of a wr
 // ---- object lock (lock.c) ------------------------------------------------------------------------------
 
 bool s3_lock_take(struct s3_req *q, struct store_lock *out); // the headers of a write
+// The value of the condition key s3:object-lock-KEY: what the request asks for, by headers or body.
+size_t s3_lock_value(struct s3_req *q, struct span key, struct span *out);
 void s3_lock_send(struct s3_req *q, const struct store_object *o);
 // Asks to overrule governance of that key, and may.
 bool s3_lock_bypass(struct s3_req *q, struct span key);

@@ -115,6 +115,33 @@ def test_retention_governs(s3, locked):
     assert "Errors" not in done and done["Deleted"][0]["VersionId"] == version
 
 
+def test_conditions_see_what_is_asked_for(s3, locked):
+    deny = {"Effect": "Deny", "Principal": "*", "Resource": f"arn:aws:s3:::{locked}/*"}
+    s3.put_bucket_policy(Bucket=locked, Policy=json.dumps({"Statement": [
+        {**deny, "Action": ["s3:PutObject", "s3:PutObjectRetention"],
+         "Condition": {"NumericGreaterThan": {"s3:object-lock-remaining-retention-days": "100"}}},
+        {**deny, "Action": "s3:PutObjectRetention", "Condition": {"StringEquals": {"s3:object-lock-mode": "COMPLIANCE"}}},
+        {**deny, "Action": "s3:PutObjectLegalHold", "Condition": {"StringEquals": {"s3:object-lock-legal-hold": "ON"}}}]}))
+    k = {"Bucket": locked, "Key": "k"}
+    days = lambda n: datetime.datetime.now(UTC) + datetime.timedelta(days=n)
+    retain = lambda until, mode="GOVERNANCE": s3.put_object_retention(
+        Retention={"Mode": mode, "RetainUntilDate": until}, **k)
+    denied = (403, "AccessDenied")
+    s3.put_object(Body=b"x", ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=days(50), **k)
+    for until in (days(101), FAR):
+        assert fault(s3.put_object, Body=b"x", ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=until, **k) == denied
+        assert fault(retain, until) == denied
+    retain(days(100))
+    assert fault(retain, days(100), "COMPLIANCE") == denied
+    assert fault(s3.put_object_legal_hold, LegalHold={"Status": "ON"}, **k) == denied
+    s3.put_object_legal_hold(LegalHold={"Status": "OFF"}, **k)
+    s3.put_bucket_policy(Bucket=locked, Policy=json.dumps({"Statement": [
+        {**deny, "Action": "s3:PutObjectRetention",
+         "Condition": {"DateGreaterThan": {"s3:object-lock-retain-until-date": "2089-06-01T00:00:00Z"}}}]}))
+    retain(NEAR)
+    assert fault(retain, FAR) == denied
+
+
 def test_governance_is_bypassed_key_by_key(s3, service, locked):
     retain = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": FAR}
     made = [{"Key": key, "VersionId": s3.put_object(Bucket=locked, Key=key, Body=b"x", **retain)["VersionId"]}
