@@ -81,11 +81,7 @@ static ssize_t feed_stream_read(void *owner, struct http_req *r unused_arg, uint
 			return HTTP_STREAM_PARK;
 		}
 	}
-	size_t k = f->text.n - f->sent < max ? f->text.n - f->sent : max;
-
-	memcpy(out, f->text.p + f->sent, k);
-	f->sent += k;
-	return (ssize_t)k;
+	return (ssize_t)http_text_take(&f->text, &f->sent, out, max);
 }
 
 static void feed_stream_close(void *owner)

@@ -94,11 +94,7 @@ static ssize_t log_read(void *owner, struct http_req *r unused_arg, uint64_t at 
 			return HTTP_STREAM_PARK;
 		over = true; // one more look: the last record may have come in between
 	}
-	size_t k = l->text.n - l->sent < max ? l->text.n - l->sent : max;
-
-	memcpy(out, l->text.p + l->sent, k);
-	l->sent += k;
-	return (ssize_t)k;
+	return (ssize_t)http_text_take(&l->text, &l->sent, out, max);
 }
 
 static void log_close(void *owner)

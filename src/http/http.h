@@ -186,6 +186,12 @@ struct http_stream {
 void http_reply_stream(struct http_req *r, unsigned status, const char *type, uint64_t size,
 		       const struct http_stream *stream);
 
+// For streams of text: copies what fits of b from *sent on, and counts it there; the number of bytes.
+size_t http_text_take(const struct buf *b, size_t *sent, char *out, size_t max);
+
+// Who serves the request; for http_stream_wake().
+struct http_server *http_server_of(const struct http_req *r);
+
 // Something new on a topic: its parked streams are asked again at the next tick. Any thread, cheap.
 void http_stream_wake(struct http_server *s, uint64_t topic);
 

@@ -88,6 +88,20 @@ void http_reply_stream(struct http_req *r, unsigned status, const char *type, ui
 		http_reply_header(r, "Content-Type", span_of(type));
 }
 
+size_t http_text_take(const struct buf *b, size_t *sent, char *out, size_t max)
+{
+	size_t k = b->n - *sent < max ? b->n - *sent : max;
+
+	memcpy(out, b->p + *sent, k);
+	*sent += k;
+	return k;
+}
+
+struct http_server *http_server_of(const struct http_req *r)
+{
+	return r->server;
+}
+
 void stream_end(struct http_req *r)
 {
 	if (r->stream && r->stream->s.close)

@@ -47,9 +47,12 @@ struct notify {
 	struct target *targets;
 	struct map rules;	 // bucket id to struct bucket_rules
 	_Atomic uint32_t wanted; // of all buckets: most changes of most installations end here
+	struct notify_listener *listeners;
+	int64_t last_listener;
 	bool started;
-	int64_t given[NOTIFY_TARGETS_MAX]; // targets that the running batch has events for …
-	size_t given_count;		   // … writer thread only
+	// Who the running batch has events for: targets, and listeners by the negative of their id. Writer thread only.
+	int64_t given[NOTIFY_TARGETS_MAX + NOTIFY_LISTENERS_MAX];
+	size_t given_count;
 };
 
 // What delivery needs to know; borrowed until lane_close().
@@ -89,8 +92,15 @@ char *target_arn(struct notify *n, struct arena *mem, const struct target *t);
 
 must_check int rules_load(struct notify *n, struct err *e);
 void rules_release(struct notify *n);
+void rules_wanted(struct notify *n); // rules or listeners changed; `lock` is held
 // A bucket whose rules name the target, "" when none does.
 void rules_naming(struct notify *n, int64_t target, char out[static 64]);
+
+// ---- letters.c -----------------------------------------------------------------------------------------
+
+must_check int letters_read(struct notify *n, int64_t target, bool dead, int64_t after,
+			    size_t limit, struct arena *mem, struct notify_letter **out,
+			    size_t *count, struct err *e);
 
 // ---- lane.c --------------------------------------------------------------------------------------------
 
@@ -99,3 +109,14 @@ void lane_wake(struct lane *l);	 // there are new letters
 void lane_again(struct lane *l); // forgets its waits: try now
 void lane_close(struct lane *l); // waits for what is being sent
 void lane_fault(struct lane *l, char out[static 256]);
+
+// ---- listen.c ------------------------------------------------------------------------------------------
+
+// Appends the listeners that want the event, by the negative of their id; the new count. `lock` is held.
+size_t listeners_wanting(struct notify *n, const struct store_event *ev, uint32_t event,
+			 int64_t *out, size_t count);
+uint32_t listeners_events(const struct notify *n); // of all; `lock` is held
+bool listeners_hear(const struct notify *n, int64_t bucket,
+		    uint32_t events);				 // some of these; `lock` is held
+void listeners_wake(struct notify *n, int64_t id);		 // `lock` is held
+must_check int listeners_purge(struct notify *n, struct err *e); // what a crash left

@@ -22,12 +22,10 @@ static int64_t find(struct notify *n, const char *kind, const char *name, struct
 
 #define LETTER_COLUMNS "seq,time_ns,attempts,dead_ns,reason,record"
 
-int notify_letters(struct notify *n, const char *kind, const char *name, bool dead, int64_t after,
-		   size_t limit, struct arena *mem, struct notify_letter **out, size_t *count,
-		   struct err *e)
+int letters_read(struct notify *n, int64_t target, bool dead, int64_t after, size_t limit,
+		 struct arena *mem, struct notify_letter **out, size_t *count, struct err *e)
 {
-	int64_t target = find(n, kind, name, e);
-	struct db_conn *c = target ? db_reader(n->db, e) : NULL;
+	struct db_conn *c = db_reader(n->db, e);
 	struct db_val args[] = { db_int(target), db_int(after),
 				 db_int(limit < NOTIFY_PAGE_MAX ? (int64_t)limit
 								: NOTIFY_PAGE_MAX) };
@@ -59,6 +57,15 @@ int notify_letters(struct notify *n, const char *kind, const char *name, bool de
 		};
 	}
 	return got;
+}
+
+int notify_letters(struct notify *n, const char *kind, const char *name, bool dead, int64_t after,
+		   size_t limit, struct arena *mem, struct notify_letter **out, size_t *count,
+		   struct err *e)
+{
+	int64_t target = find(n, kind, name, e);
+
+	return target ? letters_read(n, target, dead, after, limit, mem, out, count, e) : -1;
 }
 
 struct letters_write {

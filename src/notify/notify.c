@@ -17,8 +17,22 @@ static void mark(struct notify *n, int64_t target)
 	for (size_t i = 0; i < n->given_count; i++)
 		if (n->given[i] == target)
 			return;
-	if (n->given_count < NOTIFY_TARGETS_MAX)
+	if (n->given_count < ARRAY_LEN(n->given))
 		n->given[n->given_count++] = target;
+}
+
+static int insert_in(struct notify *n, struct db_conn *c, int64_t target,
+		     const struct store_event *ev, struct span record, struct err *e)
+{
+	if (db_exec(c,
+		    "INSERT INTO notify_events(target,bucket,key,time_ns,record) "
+		    "VALUES(?1,?2,?3,?4,?5)",
+		    DB_ARGS(db_int(target), db_int(ev->bucket_id), db_text(ev->key),
+			    db_int(ev->time_ns), db_text(record)),
+		    e) < 0)
+		return -1;
+	mark(n, target);
+	return 0;
 }
 
 // One event for one target. A full one drops it and counts.
@@ -36,20 +50,14 @@ static int give_in(struct notify *n, struct db_conn *c, int64_t target,
 			       DB_ARGS(db_int(target)), e) < 0
 			       ? -1
 			       : 0;
-	if (db_exec(c,
-		    "INSERT INTO notify_events(target,bucket,key,time_ns,record) "
-		    "VALUES(?1,?2,?3,?4,?5)",
-		    DB_ARGS(db_int(target), db_int(ev->bucket_id), db_text(ev->key),
-			    db_int(ev->time_ns), db_text(record)),
-		    e) < 0)
-		return -1;
-	mark(n, target);
-	return 0;
+	return insert_in(n, c, target, ev, record, e);
 }
 
-// The targets of the rules that fit, each once.
+enum { ADDRESSEES_MAX = NOTIFICATION_RULES_MAX + NOTIFY_LISTENERS_MAX };
+
+// The targets of the rules that fit, each once, and who listens, by the negative of their id.
 static size_t addressees(struct notify *n, const struct store_event *ev, uint32_t event,
-			 int64_t out[static NOTIFICATION_RULES_MAX])
+			 int64_t out[static ADDRESSEES_MAX])
 {
 	uint64_t bucket = (uint64_t)ev->bucket_id;
 	struct bucket_rules *b;
@@ -65,6 +73,7 @@ static size_t addressees(struct notify *n, const struct store_event *ev, uint32_
 		if (!known)
 			out[count++] = b->rules[i].target;
 	}
+	count = listeners_wanting(n, ev, event, out, count);
 	pthread_rwlock_unlock(&n->lock);
 	return count;
 }
@@ -82,24 +91,31 @@ static int sequencer_in(struct db_conn *c, const struct store_event *ev, uint32_
 int notify_changed(void *notify, struct db_conn *c, const struct store_event *ev, struct err *e)
 {
 	struct notify *n = notify;
-	int64_t targets[NOTIFICATION_RULES_MAX], sequencer;
-	auto_buf struct buf record = { .max = STORE_EVENT_TEXT_MAX };
+	int64_t to[ADDRESSEES_MAX], sequencer;
+	auto_buf struct buf posted = { .max = STORE_EVENT_TEXT_MAX };
+	auto_buf struct buf listened = { .max = STORE_EVENT_TEXT_MAX };
 	uint32_t wanted = atomic_load_explicit(&n->wanted, memory_order_acquire), event;
 	size_t count;
 
 	if (!wanted || !notification_events(span_of(ev->name), &event) || !(wanted & event))
 		return 0;
-	count = addressees(n, ev, event, targets);
+	count = addressees(n, ev, event, to);
 	if (!count)
 		return 0;
 	if (sequencer_in(c, ev, event, &sequencer, e) < 0)
 		return -1;
-	if (!store_event_write(ev, sequencer, &record))
-		return err_set(e, ERR_LIMIT, "the event record is over %d bytes",
-			       STORE_EVENT_TEXT_MAX);
-	for (size_t i = 0; i < count; i++)
-		if (give_in(n, c, targets[i], ev, buf_span(&record), e) < 0)
+	for (size_t i = 0; i < count; i++) {
+		bool listens = to[i] < 0;
+		struct buf *record = listens ? &listened : &posted;
+
+		if (!record->n &&
+		    !store_event_write(ev, listens ? STORE_EVENT_LISTENED : STORE_EVENT_POSTED,
+				       sequencer, record))
+			return err_set(e, ERR_LIMIT, "the event record is over %d bytes",
+				       STORE_EVENT_TEXT_MAX);
+		if ((listens ? insert_in : give_in)(n, c, to[i], ev, buf_span(record), e) < 0)
 			return -1;
+	}
 	return 0;
 }
 
@@ -115,6 +131,8 @@ static void committed(void *owner)
 	for (size_t i = 0; i < n->given_count; i++) {
 		struct target *t = target_by_id(n, n->given[i]);
 
+		if (n->given[i] < 0)
+			listeners_wake(n, -n->given[i]);
 		if (t && t->lane && n->started)
 			lane_wake(t->lane);
 		local |= t && t->local;
@@ -135,7 +153,7 @@ bool notify_wants(struct notify *n, int64_t bucket_id, uint32_t events)
 		return false;
 	pthread_rwlock_rdlock(&n->lock);
 	b = map_get(&n->rules, map_key_u64(&id));
-	wants = b && (b->events & events);
+	wants = (b && (b->events & events)) || listeners_hear(n, bucket_id, events);
 	pthread_rwlock_unlock(&n->lock);
 	return wants;
 }
@@ -208,7 +226,8 @@ int notify_open(struct notify **out, const struct notify_options *o, struct err 
 	n->region = mem_strdup(o->region ? o->region : "us-east-1");
 	pthread_mutex_init(&n->change, NULL);
 	pthread_rwlock_init(&n->lock, NULL);
-	if (targets_purge(n, e) < 0 || targets_load(n, e) < 0 || rules_load(n, e) < 0) {
+	if (targets_purge(n, e) < 0 || listeners_purge(n, e) < 0 || targets_load(n, e) < 0 ||
+	    rules_load(n, e) < 0) {
 		notify_close(n);
 		return err_wrap(e, "notifications");
 	}
@@ -241,6 +260,7 @@ void notify_close(struct notify *n)
 
 	if (!n)
 		return;
+	check(!n->listeners);
 	db_off_commit(n->db, n);
 	while ((t = n->targets)) {
 		n->targets = t->next;

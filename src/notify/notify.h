@@ -25,6 +25,8 @@ enum {
 	NOTIFY_NAME_MAX = 64,	 // with the NUL
 	NOTIFY_VALUE_MAX = 2048, // of a setting
 	NOTIFY_PAGE_MAX = 1000,
+	NOTIFY_LISTENERS_MAX = 256,
+	NOTIFY_LISTEN_ROOM = 10000, // events that wait for one listener
 };
 
 struct notify_options {
@@ -115,3 +117,24 @@ must_check int notify_take(struct notify *n, const char *name, int64_t through, 
 // Dead letters get another try (`again`) or are dropped: one of them, or with seq 0 all. Their number. [sync]
 must_check int notify_dead(struct notify *n, const char *kind, const char *name, int64_t seq,
 			   bool again, uint64_t *count, struct err *e);
+
+// ---- listening -----------------------------------------------------------------------------------------
+
+// Events for a client that holds a connection and has no target (MinIO's ListenNotification). They are written with the
+// change and read after its commit, so that none is told that did not happen; none outlives its listener.
+struct notify_listen {
+	int64_t bucket; // its id; 0 = all
+	uint32_t events;
+	struct span prefix, suffix; // copied
+	void (*news)(void *owner);  // an event was committed; on the database's writer, short
+	void *owner;
+};
+struct notify_listener;
+// ERR_LIMIT: there are NOTIFY_LISTENERS_MAX.
+must_check int notify_listen_begin(struct notify *n, const struct notify_listen *o,
+				   struct notify_listener **out, struct err *e);
+// What came since the last call, up to `limit`; *count 0 = nothing. ERR_LIMIT: the listener was too slow, and what
+// did not find room is lost. One thread at a time.
+must_check int notify_listen_next(struct notify_listener *l, size_t limit, struct arena *mem,
+				  struct notify_letter **out, size_t *count, struct err *e);
+void notify_listen_end(struct notify_listener *l); // no news comes after it

@@ -45,7 +45,7 @@ static struct bucket_rules *bucket_rules_new(struct notify *n, int64_t bucket, s
 
 static uint32_t all_events(const struct notify *n)
 {
-	uint32_t events = 0;
+	uint32_t events = listeners_events(n);
 	struct span key;
 	size_t at = 0;
 	void *value;
@@ -53,6 +53,11 @@ static uint32_t all_events(const struct notify *n)
 	while (map_next(&n->rules, &at, &key, &value))
 		events |= ((struct bucket_rules *)value)->events;
 	return events;
+}
+
+void rules_wanted(struct notify *n)
+{
+	atomic_store(&n->wanted, all_events(n));
 }
 
 // Rules of a bucket that is gone stay until the next start: no event names them.
@@ -64,7 +69,7 @@ static void put(struct notify *n, int64_t bucket, struct bucket_rules *b)
 	pthread_rwlock_wrlock(&n->lock);
 	old = b && b->n ? map_put(&n->rules, map_key_u64(&id), b)
 			: map_remove(&n->rules, map_key_u64(&id));
-	atomic_store(&n->wanted, all_events(n));
+	rules_wanted(n);
 	pthread_rwlock_unlock(&n->lock);
 	bucket_rules_free(old);
 	if (b && !b->n)

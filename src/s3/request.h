@@ -299,6 +299,9 @@ void s3_notification_get(struct s3_req *q);
 void s3_notification_put(struct s3_req *q);
 // Tells those who want to know that the object was read.
 void s3_accessed(struct s3_req *q, const struct store_object *o, bool head);
+// Events as they happen, as long as the connection holds (listen.c).
+void s3_listen(struct s3_req *q);
+void s3_listen_bucket(struct s3_req *q);
 void s3_logging_put(struct s3_req *q);
 void s3_payment_get(struct s3_req *q);
 void s3_payment_put(struct s3_req *q);

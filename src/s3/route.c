@@ -11,6 +11,7 @@
 	{ "Delete " sub_, HTTP_DELETE, S3_BUCKET, sub_, NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_bucket_unset_delete }
 
 static const struct s3_op ops[] = {
+	{ "ListenNotification", HTTP_GET, S3_SERVICE, "events", NULL, 0, S3_BODY_NONE, false, NULL, s3_listen },
 	{ "ListBuckets", HTTP_GET, S3_SERVICE, NULL, NULL, 0, S3_BODY_NONE, false, NULL, s3_service_list },
 
 	{ "GetBucketVersioning", HTTP_GET, S3_BUCKET, "versioning", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_versioning_get },
@@ -38,6 +39,7 @@ static const struct s3_op ops[] = {
 	DELETE_UNSET("replication"), DELETE_UNSET("website"),
 
 	{ "GetBucketNotification", HTTP_GET, S3_BUCKET, "notification", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_notification_get },
+	{ "ListenBucketNotification", HTTP_GET, S3_BUCKET, "events", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_listen_bucket },
 	{ "PutBucketNotification", HTTP_PUT, S3_BUCKET, "notification", NULL, AUTH_OWN, S3_BODY_SMALL, true, NULL, s3_notification_put },
 	{ "PutBucketLogging", HTTP_PUT, S3_BUCKET, "logging", NULL, AUTH_OWN, S3_BODY_SMALL, false, NULL, s3_logging_put },
 	{ "GetBucketRequestPayment", HTTP_GET, S3_BUCKET, "requestPayment", NULL, AUTH_OWN, S3_BODY_NONE, false, NULL, s3_payment_get },

@@ -255,7 +255,7 @@ static int queue_one(struct piece *p, struct db_conn *c, const struct store_obje
 			       .queued_max = d->fdl->queue_max };
 	int64_t job;
 
-	if (!store_event_write(&ev, ev.version, &record))
+	if (!store_event_write(&ev, STORE_EVENT_POSTED, ev.version, &record))
 		return err_set(e, ERR_LIMIT, "the event record is over %d bytes",
 			       STORE_EVENT_TEXT_MAX);
 	n.payload = buf_span(&record);

@@ -72,7 +72,7 @@ static int trigger_in(struct services *s, struct db_conn *c, const struct trigge
 			 n.depth, SPAN_ARG(ev->key), t->def->fdl->name);
 		return feed_append(c, "service", t->def->owner, span_of(doc), e);
 	}
-	if (!store_event_write(ev, ev->version, &record))
+	if (!store_event_write(ev, STORE_EVENT_POSTED, ev->version, &record))
 		return err_set(e, ERR_LIMIT, "the event record is over %d bytes",
 			       STORE_EVENT_TEXT_MAX);
 	n.payload = buf_span(&record);

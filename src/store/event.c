@@ -45,14 +45,25 @@ static void add_metadata(const struct store_event *ev, struct buf *b)
 	buf_add_char(b, '}');
 }
 
-static void add_object(const struct store_event *ev, int64_t sequencer, struct buf *b)
+static void add_key(const struct store_event *ev, enum store_event_form form, struct buf *b)
+{
+	if (form == STORE_EVENT_LISTENED) {
+		codec_json_write_string(ev->key, CODEC_JSON_HTML, b);
+		return;
+	}
+	buf_add_char(b, '"');
+	url_encode_form(b, ev->key, "");
+	buf_add_char(b, '"');
+}
+
+static void add_object(const struct store_event *ev, enum store_event_form form, int64_t sequencer,
+		       struct buf *b)
 {
 	bool removed = span_starts(span_of(ev->name), SPAN("s3:ObjectRemoved:"));
 	char version[STORE_VERSION_TEXT];
 
-	buf_add_str(b, "\"object\":{\"key\":\"");
-	url_encode_form(b, ev->key, "");
-	buf_add_char(b, '"');
+	buf_add_str(b, "\"object\":{\"key\":");
+	add_key(ev, form, b);
 	if (ev->size)
 		buf_printf(b, ",\"size\":%llu", (unsigned long long)ev->size);
 	if (ev->etag.n) {
@@ -70,22 +81,32 @@ static void add_object(const struct store_event *ev, int64_t sequencer, struct b
 	buf_printf(b, ",\"sequencer\":\"%016llX\"}", (unsigned long long)sequencer);
 }
 
-bool store_event_write(const struct store_event *ev, int64_t sequencer, struct buf *b)
+static void add_heading(const struct store_event *ev, struct buf *b)
 {
-	static const struct store_cause nobody;
-	const struct store_cause *by = ev->cause ? ev->cause : &nobody;
-	char time[CLOCK_TEXT_MAX];
 	auto_buf struct buf path;
 
 	buf_init(&path, STORE_BUCKET_MAX + STORE_KEY_MAX + 1);
 	buf_add_span(&path, ev->bucket);
 	buf_add_char(&path, '/');
 	buf_add_span(&path, ev->key);
-	add_member(b, "{\"EventName\":", ev->name);
+	add_member(b, "\"EventName\":", ev->name);
 	buf_add_str(b, ",\"Key\":");
 	codec_json_write_string(buf_span(&path), CODEC_JSON_HTML, b);
+	buf_add_char(b, ',');
+}
+
+bool store_event_write(const struct store_event *ev, enum store_event_form form, int64_t sequencer,
+		       struct buf *b)
+{
+	static const struct store_cause nobody;
+	const struct store_cause *by = ev->cause ? ev->cause : &nobody;
+	char time[CLOCK_TEXT_MAX];
+
+	buf_add_char(b, '{');
+	if (form == STORE_EVENT_POSTED)
+		add_heading(ev, b);
 	buf_printf(b,
-		   ",\"Records\":[{\"eventVersion\":\"2.0\",\"eventSource\":\"minio:s3\","
+		   "\"Records\":[{\"eventVersion\":\"2.0\",\"eventSource\":\"minio:s3\","
 		   "\"awsRegion\":\"\",\"eventTime\":\"%s\"",
 		   clock_iso_ms(ev->time_ns, time));
 	add_member(b, ",\"eventName\":", ev->name);
@@ -98,7 +119,7 @@ bool store_event_write(const struct store_event *ev, int64_t sequencer, struct b
 	codec_json_write_string(ev->bucket, CODEC_JSON_HTML, b);
 	add_member(b, ",\"ownerIdentity\":{\"principalId\":", by->principal);
 	buf_printf(b, "},\"arn\":\"arn:aws:s3:::" SPAN_FMT "\"},", SPAN_ARG(ev->bucket));
-	add_object(ev, sequencer, b);
+	add_object(ev, form, sequencer, b);
 	add_member(b, "},\"source\":{\"host\":", by->source_ip);
 	add_member(b, ",\"port\":\"\",\"userAgent\":", by->user_agent);
 	buf_add_str(b, "}}]}");

@@ -160,6 +160,11 @@ def mc(service, tmp_path_factory):
             assert done.returncode == 0, f"{args}: {done.stdout}{done.stderr}"
             return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         return done.returncode
+
+    def start(*args):
+        return subprocess.Popen([program, "--config-dir", str(home), "--json", "--no-color", *args], text=True,
+                                stdout=subprocess.PIPE)
+    run.start = start
     run("alias", "set", "o", service.endpoint, *KEYS["boss"])
     run("alias", "set", "plain", service.endpoint, *KEYS["main"])
     return run

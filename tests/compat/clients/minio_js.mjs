@@ -77,6 +77,21 @@ form.append("file", new Blob(["posted"]), "f");
 assert.equal((await fetch(postURL, { method: "POST", body: form })).status, 204);
 assert.equal(String(await body("form/a")), "posted");
 
+// Events as they happen. Nothing tells when the poller listens, so puts go on until one is heard.
+const poller = c.listenBucketNotification(bucket, "heard/", "", ["s3:ObjectCreated:*"]);
+const heard = new Promise((done, failed) => poller.once("notification", done).once("error", failed));
+let listening = true;
+const puts = (async () => {
+  for (; listening; await new Promise((done) => setTimeout(done, 100))) await c.putObject(bucket, "heard/a b", "123");
+})();
+const record = await heard;
+listening = false;
+await puts;
+poller.stop(); // when the next one comes
+await c.putObject(bucket, "heard/last", "");
+assert.equal(record.eventName, "s3:ObjectCreated:Put");
+assert.equal(record.s3.object.key, "heard/a b");
+
 // All goes, versions too.
 const every = await all(c.listObjects(bucket, "", true, { IncludeVersion: true }));
 await c.removeObjects(bucket, every.map(({ name, versionId }) => ({ name, versionId })));

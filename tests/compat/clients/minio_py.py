@@ -4,6 +4,7 @@ import io
 import os
 import pathlib
 import sys
+import threading
 import urllib.request
 
 from minio import Minio
@@ -104,6 +105,22 @@ def main(endpoint, access, secret, bucket, folder):
     urllib.request.urlopen(urllib.request.Request(
         f"{endpoint}/{bucket}", form.encode(), {"Content-Type": f"multipart/form-data; boundary={edge}"})).close()
     assert c.get_object(bucket, "form/a").read() == b"posted"
+
+    # Events as they happen. It connects when the first is asked for, so puts go on until one is heard.
+    heard = threading.Event()
+
+    def put_often():
+        while not heard.wait(0.1):
+            c.put_object(bucket, "unheard", io.BytesIO(b""), 0)
+            c.put_object(bucket, "heard/a b", io.BytesIO(b"123"), 3)
+    putting = threading.Thread(target=put_often)
+    putting.start()
+    with c.listen_bucket_notification(bucket, prefix="heard/", events=["s3:ObjectCreated:*"]) as events:
+        record = next(iter(events))["Records"][0]
+        heard.set()
+        putting.join()
+    assert (record["eventName"], record["s3"]["object"]["size"]) == ("s3:ObjectCreated:Put", 3), record
+    assert record["s3"]["object"]["key"] == "heard/a b", record
 
     # All goes, versions too.
     every = [DeleteObject(o.object_name, o.version_id)
