@@ -106,17 +106,9 @@ static bool take_ownership(struct s3_req *q, struct span acl, struct span *out)
 	       s3_fail(q, S3_ACL_WITH_OWNERSHIP);
 }
 
-static void answer_made(struct s3_req *q)
+// Making a bucket again is refused; when it would get another access list, in the words for a foreign one.
+static void exists_already(struct s3_req *q, struct span acl)
 {
-	http_reply_headerf(q->http, "Location", "/" SPAN_FMT, SPAN_ARG(q->bucket_name));
-	s3_empty(q, 200);
-}
-
-// The same bucket made again changes nothing: answered 200 in the oldest region, as Amazon does it, elsewhere refused.
-// When it would get another access list it is refused in the words for a foreign one.
-static void exists_already(struct s3_req *q, struct span acl, bool locks)
-{
-	bool oldest = span_is(span_of(authn_region(q->s3->o.authn)), "us-east-1"), same;
 	struct span kept = SPAN("");
 	struct store_bucket b;
 	struct err e = { 0 };
@@ -127,11 +119,8 @@ static void exists_already(struct s3_req *q, struct span acl, bool locks)
 	}
 	if (store_config_get(q->s3->o.store, q->bucket_name, S3_DOC_ACL, q->mem, &kept, &e) < 0)
 		kept = SPAN("");
-	same = b.owner == q->who.user.id && span_eq(kept, acl);
-	if (same && oldest && locks == b.lockable && !s3_header(q, "x-amz-object-ownership").n)
-		answer_made(q);
-	else
-		s3_fail(q, same ? S3_BUCKET_OWNED : S3_BUCKET_EXISTS);
+	s3_fail(q, b.owner == q->who.user.id && span_eq(kept, acl) ? S3_BUCKET_OWNED
+								   : S3_BUCKET_EXISTS);
 }
 
 static bool keep(struct s3_req *q, const char *kind, struct span doc, struct err *e)
@@ -160,7 +149,7 @@ void s3_bucket_create(struct s3_req *q)
 		   : store_bucket_create(q->s3->o.store, q->bucket_name, q->who.user.id, 0, &b,
 					 &e)) < 0) {
 		if (e.code == ERR_EXISTS)
-			exists_already(q, acl, locks);
+			exists_already(q, acl);
 		else
 			s3_fail_store(q, &e);
 		return;
@@ -171,7 +160,8 @@ void s3_bucket_create(struct s3_req *q)
 		s3_fail_store(q, &e);
 		return;
 	}
-	answer_made(q);
+	http_reply_headerf(q->http, "Location", "/%s", b.name);
+	s3_empty(q, 200);
 }
 
 void s3_bucket_head(struct s3_req *q)

@@ -215,7 +215,7 @@ def test_changing_a_list_leaves_the_object_as_it_was(main, make):
 
 def test_a_bucket_made_twice(main, make):
     b = make(ACL="public-read")
-    main.create_bucket(Bucket=b, ACL="public-read")
+    assert fault(main.create_bucket, Bucket=b, ACL="public-read") == (409, "BucketAlreadyOwnedByYou")
     assert fault(main.create_bucket, Bucket=b) == (409, "BucketAlreadyExists")
     assert len(main.get_bucket_acl(Bucket=b)["Grants"]) == 2
 

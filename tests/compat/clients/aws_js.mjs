@@ -24,7 +24,7 @@ const odd = "dir/with space+plus ümläut &<>'\".bin";
 await call("CreateBucket");
 assert.ok((await client.send(new s3.ListBucketsCommand({}))).Buckets.some((b) => b.Name === Bucket));
 await call("HeadBucket");
-await call("CreateBucket"); // again: nothing changes
+await fails("BucketAlreadyOwnedByYou", call("CreateBucket"));
 
 // Bodies: buffer, stream of known length, stream of unknown length in parts.
 const put = await call("PutObject", { Key: odd, Body: "small", ContentType: "text/plain", Metadata: { colour: "blue" } });

@@ -20,7 +20,7 @@ const odd = "dir/with space+plus ümläut &<>'\".bin";
 assert.equal(await c.bucketExists(bucket), false);
 await c.makeBucket(bucket);
 assert.equal(await c.bucketExists(bucket), true);
-await c.makeBucket(bucket); // again: nothing changes
+await fails("BucketAlreadyOwnedByYou", c.makeBucket(bucket));
 assert.ok((await c.listBuckets()).some((b) => b.name === bucket));
 
 // Bodies: string, stream of unknown length, files in parts.

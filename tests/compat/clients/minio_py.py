@@ -34,8 +34,7 @@ def main(endpoint, access, secret, bucket, folder):
     assert not c.bucket_exists(bucket)
     c.make_bucket(bucket)
     assert c.bucket_exists(bucket) and bucket in [b.name for b in c.list_buckets()]
-    c.make_bucket(bucket)  # again: nothing changes
-    fails("BucketAlreadyOwnedByYou", c.make_bucket, bucket, object_lock=True)
+    fails("BucketAlreadyOwnedByYou", c.make_bucket, bucket)
 
     # Bodies: known length, unknown length in parts, from and to files.
     large = os.urandom(LARGE)
