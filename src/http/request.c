@@ -377,8 +377,13 @@ struct span http_body(const struct http_req *r)
 
 bool http_peer_gone(struct http_req *r)
 {
+	return conn_peer_gone(r->conn);
+}
+
+bool conn_peer_gone(const struct http_conn *c)
+{
 	char byte;
-	ssize_t n = recv(r->conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
 	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 }

@@ -73,7 +73,8 @@ struct http_req {
 struct http_conn {
 	struct http_conn *next, *prev; // [lock] all connections of the server
 	int fd;
-	_Atomic int64_t deadline_ns;		 // [atomic] shut down after this; 0 = no deadline
+	_Atomic int64_t deadline_ns; // [atomic] shut down after this; 0 = no deadline
+	int64_t gone_ns; // [lock] the deadline at which the peer was found gone; 0 = it was there
 	struct http_conn *park_next, *park_prev; // [lock] parked streams
 	uint64_t park_topic;			 // [lock]
 	bool park_due;				 // [lock] a wake came while the reader ran
@@ -123,6 +124,7 @@ struct http_server {
 void request_start(struct http_req *r, const char *target); // the request line is there
 bool request_check(struct http_req *r, const char *method, const char *version); // false: answered
 void request_end(struct http_req *r); // frees what the request holds
+bool conn_peer_gone(const struct http_conn *c);
 
 // reply.c: gives the answer to the library; false when the connection has to be broken off.
 bool reply_send(struct http_req *r);

@@ -155,13 +155,23 @@ static void resume_woken(struct http_server *s, int64_t now)
 		pthread_cond_broadcast(&s->calm);
 }
 
+// Its end came together with its last bytes, which the library misses: it waits for more. Seen at two sweeps without a
+// byte in between, so that none is cut off whose request has just become complete.
+static bool left_in_the_middle(struct http_conn *c, int64_t deadline)
+{
+	bool gone = conn_peer_gone(c), before = c->gone_ns == deadline;
+
+	c->gone_ns = gone ? deadline : 0;
+	return gone && before;
+}
+
 // The descriptor is open as long as the connection is in the list. Shutting it down lets the library notice.
 static void shut_late(struct http_server *s, int64_t now)
 {
 	for (struct http_conn *c = s->conns; c; c = c->next) {
 		int64_t deadline = atomic_load_explicit(&c->deadline_ns, memory_order_relaxed);
 
-		if (deadline && now > deadline)
+		if (deadline && (now > deadline || left_in_the_middle(c, deadline)))
 			shutdown(c->fd, SHUT_RDWR);
 	}
 }

@@ -176,6 +176,34 @@ static void slow_clients_are_given_up(void **state)
 			250, 3000);
 }
 
+// The end of what they send may come together with the last bytes.
+static void who_leaves_in_the_middle_is_noticed(void **state unused_arg)
+{
+	static const char *const some[] = {
+		"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+		"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 500\r\n\r\nabc",
+		"GET / HTTP/1.1\r\nHost: h\r\nX-Cut: ",
+	};
+	struct http_options o = { .handler = { NULL, on_begin, NULL, on_finish, NULL, NULL },
+				  .stream_idle_ms =
+					  200 }; // the other limits are a minute, half a minute
+	struct http_server *s = rig_open(o);
+	int64_t from = clock_mono_ns();
+
+	for (int i = 0; i < 60; i++) {
+		int fd = rig_connect(s);
+		char byte;
+
+		rig_send(fd, some[i % 3]);
+		assert_int_equal(shutdown(fd, SHUT_WR), 0);
+		while (recv(fd, &byte, 1, 0) > 0) // perhaps an answer, then the end
+			;
+		close(fd);
+	}
+	assert_in_range((clock_mono_ns() - from) / NS_PER_S, 0, 25);
+	http_server_close(s);
+}
+
 static void connections_of_one_address_are_counted(void **state)
 {
 	int fds[5];
@@ -220,6 +248,7 @@ int main(void)
 		CASE(odd_bytes_in_the_target_are_refused),
 		CASE(heads_over_their_bound_are_refused),
 		CASE(slow_clients_are_given_up),
+		cmocka_unit_test(who_leaves_in_the_middle_is_noticed),
 		CASE(connections_of_one_address_are_counted),
 		cmocka_unit_test(bad_listen_addresses_are_named),
 	};
