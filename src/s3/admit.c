@@ -163,6 +163,11 @@ static enum policy_effect ask_own(struct s3_req *q, const struct store_bucket *b
 	return said;
 }
 
+bool s3_own_policies_allow(struct s3_req *q, const struct store_bucket *b, const char *action)
+{
+	return ask_own(q, b, action, SPAN(""), 0) == POLICY_ALLOW;
+}
+
 bool s3_is_admin(const struct s3_req *q)
 {
 	return !q->who.anonymous && (q->who.user.admin || q->who.user.id == AUTH_ADMIN_ID);

@@ -5,8 +5,15 @@
 
 enum { OWN_BUCKETS_PAGE = 1000, LIST_MAX = 10000 };
 
+// Each sees what he may list as a whole, by any of the rights that MinIO's listing asks for.
 static bool visible(struct s3_req *q, const struct store_bucket *b)
 {
+	static const char *const actions[] = { "s3:ListAllMyBuckets", "s3:ListBucket",
+					       "s3:GetBucketLocation" };
+
+	for (size_t i = 0; i < ARRAY_LEN(actions); i++)
+		if (s3_own_policies_allow(q, b, actions[i]))
+			return true;
 	return s3_may(q, b, AUTH_LIST);
 }
 

@@ -137,8 +137,10 @@ bool s3_admit_late(struct s3_req *q);
 bool s3_object_admit(struct s3_req *q, const struct store_object *o);
 // Answers that the object could not be read: a missing one is named only to those who may list.
 bool s3_object_missing(struct s3_req *q, const struct err *e);
-// Whether an action is allowed on a key of the request's bucket, apart from what the operation needs.
 bool s3_is_admin(const struct s3_req *q);
+// Of a bucket as a whole, by the policies that the user or his groups were given.
+bool s3_own_policies_allow(struct s3_req *q, const struct store_bucket *b, const char *action);
+// Whether an action is allowed on a key of the request's bucket, apart from what the operation needs.
 bool s3_allowed(struct s3_req *q, const char *action, struct span key, int64_t version);
 // For what a request does besides, like setting the list of what it writes: the operation's own right is enough, unless
 // a policy denies this. False when answered.

@@ -40,9 +40,11 @@ def test_policies_of_users(mc, service, main, make, tmp_path):
     assert mc("admin", "user", "info", "o", "polly")[0]["policyName"] == "readonly"
     assert polly.get_object(Bucket=b, Key="in/a")["Body"].read() == b"x"
     assert polly.list_objects_v2(Bucket=b)["KeyCount"] == 2
+    assert b in [x["Name"] for x in polly.list_buckets()["Buckets"]]
     assert fault(polly.put_object, Bucket=b, Key="in/b", Body=b"") == DENIED
     mc("admin", "policy", "detach", "o", "readonly", "--user", "polly")
     assert fault(polly.get_object, Bucket=b, Key="in/a") == DENIED
+    assert polly.list_buckets()["Buckets"] == []
     document = {"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"],
          "Resource": [f"arn:aws:s3:::{b}/${{aws:username}}/*", f"arn:aws:s3:::{b}/in/*"]},
