@@ -314,21 +314,28 @@ static bool decide(struct s3_req *q, const struct need *n)
 	return s3_fail(q, S3_ACCESS_DENIED);
 }
 
+// Every known user may, unless a policy of his says no.
+static bool own_policies_let(struct s3_req *q, struct span bucket, const char *action)
+{
+	struct store_bucket wanted = { .id = 0 };
+
+	snprintf(wanted.name, sizeof(wanted.name), SPAN_FMT, SPAN_ARG(bucket));
+	return ask_own(q, &wanted, action, SPAN(""), 0) != POLICY_DENY ||
+	       s3_fail(q, S3_ACCESS_DENIED);
+}
+
 bool s3_admit(struct s3_req *q)
 {
 	struct need n;
 	struct err e = { 0 };
 
+	if (strcmp(q->op->name, "ListBuckets") == 0) // each sees his own
+		return own_policies_let(q, SPAN("*"), "s3:ListAllMyBuckets");
 	if (q->op->level == S3_SERVICE)
-		return true;  // each sees his own
-	if (!q->op->rights) { // makes a bucket: every known user may, unless a policy of his says no
-		struct store_bucket wanted = { .id = 0 };
-
-		snprintf(wanted.name, sizeof(wanted.name), SPAN_FMT, SPAN_ARG(q->bucket_name));
-		return (!q->who.anonymous &&
-			ask_own(q, &wanted, "s3:CreateBucket", SPAN(""), 0) != POLICY_DENY) ||
-		       s3_fail(q, S3_ACCESS_DENIED);
-	}
+		return true;
+	if (!q->op->rights) // makes a bucket
+		return q->who.anonymous ? s3_fail(q, S3_ACCESS_DENIED)
+					: own_policies_let(q, q->bucket_name, "s3:CreateBucket");
 	if (store_bucket_look(q->s3->o.store, q->bucket_name, &q->bucket, &e) < 0 ||
 	    s3_access_get(q->s3, &q->bucket, &q->access, &e) < 0)
 		return s3_fail_store(q, &e);

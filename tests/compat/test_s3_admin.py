@@ -49,7 +49,8 @@ def test_policies_of_users(mc, service, main, make, tmp_path):
         {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"],
          "Resource": [f"arn:aws:s3:::{b}/${{aws:username}}/*", f"arn:aws:s3:::{b}/in/*"]},
         {"Effect": "Deny", "Action": ["s3:CreateBucket", "s3:GetObject"],
-         "Resource": ["arn:aws:s3:::forbidden*", f"arn:aws:s3:::{b}/in/secret"]}]}
+         "Resource": ["arn:aws:s3:::forbidden*", f"arn:aws:s3:::{b}/in/secret"]},
+        {"Effect": "Deny", "Action": ["s3:ListAllMyBuckets"], "Resource": ["arn:aws:s3:::*"]}]}
     (tmp_path / "p.json").write_text(json.dumps(document))
     mc("admin", "policy", "create", "o", "inbox", str(tmp_path / "p.json"))
     assert mc("admin", "policy", "info", "o", "inbox")[0]["policyInfo"]["Policy"] == document
@@ -60,6 +61,7 @@ def test_policies_of_users(mc, service, main, make, tmp_path):
     assert fault(polly.get_object, Bucket=b, Key="in/secret") == DENIED
     assert fault(polly.put_object, Bucket=b, Key="out/b", Body=b"") == DENIED
     assert fault(polly.create_bucket, Bucket="forbidden-fruit") == DENIED
+    assert fault(polly.list_buckets) == DENIED
     assert mc("admin", "policy", "remove", "o", "inbox", check=False) != 0  # in use
     mc("admin", "user", "remove", "o", "polly")
     mc("admin", "policy", "remove", "o", "inbox")
