@@ -48,5 +48,8 @@ enum policy_effect { POLICY_NONE, POLICY_ALLOW, POLICY_DENY };
 // One denial outweighs everything.
 enum policy_effect policy_decide(const struct policy *p, const struct policy_request *r);
 
+// The first condition key that `known` says no to, or NULL: a denial by such a key would never hold.
+const char *policy_unknown_key(const struct policy *p, bool (*known)(struct span key));
+
 // Somebody is allowed something whoever he is, with no condition that bounds where he comes from.
 bool policy_is_public(const struct policy *p);

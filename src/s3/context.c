@@ -181,6 +181,27 @@ static size_t s3_value(struct s3_context *c, struct span key, struct span *out, 
 	return 0;
 }
 
+bool s3_context_known(struct span key)
+{
+	static const char *const names[] = {
+		"authType",	      "delimiter", "if-match",	       "if-none-match",
+		"LocationConstraint", "max-keys",  "prefix",	       "RequestObjectTagKeys",
+		"signatureAge",	      "VersionId", "signatureversion",
+	};
+	static const char *const families[] = { "ExistingObjectTag/", "RequestObjectTag/", "x-amz-",
+						"object-lock-" };
+
+	if (!cut_prefix(&key, SPAN("s3:")))
+		return true; // those of other services may be absent from any request
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (span_eq_nocase(key, span_of(names[i])))
+			return true;
+	for (size_t i = 0; i < ARRAY_LEN(families); i++)
+		if (span_starts_nocase(key, span_of(families[i])))
+			return true;
+	return false;
+}
+
 size_t s3_context_values(void *owner, struct span key, struct span *out, size_t max)
 {
 	struct s3_context *c = owner;

@@ -32,10 +32,14 @@ void s3_policy_put(struct s3_req *q)
 {
 	struct span text = buf_span(&q->body.small);
 	auto_policy struct policy *p = NULL;
+	const char *unknown;
 	struct err e = { 0 };
 
 	if (policy_parse(&p, text, q->bucket.name, &e) < 0)
 		s3_failf(q, S3_MALFORMED_POLICY, "%s", e.msg);
+	else if ((unknown = policy_unknown_key(p, s3_context_known)))
+		s3_failf(q, S3_MALFORMED_POLICY, "Policy has an invalid condition key: %.64s",
+			 unknown);
 	else if (q->access->block.policy && policy_is_public(p))
 		s3_fail(q, S3_ACCESS_DENIED);
 	else

@@ -158,6 +158,7 @@ struct s3_context {
 	bool looked;
 	struct store_object object; // for tags of what is there; read when first asked for
 };
+bool s3_context_known(struct span key); // false for a key s3:… that is never answered
 size_t s3_context_values(void *owner, struct span key, struct span *out, size_t max);
 
 // ---- access lists (acl.c) ------------------------------------------------------------------------------

@@ -362,6 +362,8 @@ def test_malformed_policies(main, make):
                    {"Condition": {"IpAddress": {"aws:SourceIp": "not an address"}}},
                    {"Condition": {"StringEquals": {"nocolon": "x"}}},
                    {"Condition": {"NumericEquals": {"s3:max-keys": "many"}}},
+                   {"Condition": {"NumericLessThan": {"s3:TlsVersion": "1.2"}}},
+                   {"Condition": {"StringEquals": {"aws:SourceVpc": "vpc-1", "s3:prefixes": "x"}}},
                    {"Principal": None, "NotPrincipal": {"AWS": "*"}}):
         s = {k: v for k, v in {**good, **change}.items() if v is not None}
         text = json.dumps({"Version": "2012-10-17", "Statement": [s]})

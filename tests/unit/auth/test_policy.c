@@ -354,6 +354,38 @@ static void public_is_what_strangers_can_use(void **state unused_arg)
 	assert_false(is_public("{\"StringEquals\":{\"aws:SourceVpc\":\"vpc-91237329\"}}"));
 }
 
+static bool is_ours(struct span key)
+{
+	return span_starts(key, SPAN("s3:"));
+}
+
+static void unknown_keys_are_named(void **state unused_arg)
+{
+	static const char statement[] =
+		"{\"Effect\":\"Deny\",\"Principal\":\"*\",\"Action\":\"s3:"
+		"GetObject\",\"Resource\":\"arn:aws:s3:::b/*\",\"Condition\":"
+		"{\"StringEquals\":{\"s3:a\":\"x\",\"%s:b\":\"x\"}}}";
+
+	for (int list = 0; list < 2; list++) { // one statement, or a list of them
+		for (int unknown = 0; unknown < 2; unknown++) {
+			auto_free char *one = mem_printf(statement, unknown ? "ec2" : "s3");
+			auto_free char *text =
+				mem_printf("{\"Version\":\"2012-10-17\",\"Statement\":%s%s%s}",
+					   list ? "[" : "", one, list ? "]" : "");
+			auto_policy struct policy *p = NULL;
+			struct err e = { 0 };
+			const char *key;
+
+			assert_int_equal(policy_parse(&p, span_of(text), "b", &e), 0);
+			key = policy_unknown_key(p, is_ours);
+			if (unknown)
+				assert_string_equal(key, "ec2:b");
+			else
+				assert_null(key);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +399,7 @@ int main(void)
 		cmocka_unit_test(variables_are_never_wildcards),
 		cmocka_unit_test(users_policies_name_no_principals),
 		cmocka_unit_test(public_is_what_strangers_can_use),
+		cmocka_unit_test(unknown_keys_are_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
