@@ -48,8 +48,7 @@ unsigned s3_tags_count(struct span tags)
 
 static bool too_many(struct s3_req *q, size_t max)
 {
-	return s3_failf(q, max == BUCKET_TAGS_MAX ? S3_INVALID_TAG : S3_INVALID_TAG,
-			"There cannot be more than %zu tags", max);
+	return s3_failf(q, S3_INVALID_TAG, "There cannot be more than %zu tags", max);
 }
 
 bool s3_tags_take(struct s3_req *q, struct span text, struct span *out)
