@@ -325,7 +325,7 @@ struct store_part {
 // ---- writing objects -----------------------------------------------------------------------------------
 
 // What must hold of the version in question, looked at inside the transaction. Zero is no condition. Else the
-// call fails with ERR_CONFLICT, or STORE_NO_KEY when a put names the etag of what is not there.
+// call fails with ERR_CONFLICT, or STORE_NO_KEY when if_match is of what is not there (a delete marker is nothing).
 struct store_conditions {
 	struct span if_match;	   // its etag without quotes; "*" = any
 	struct span if_none_match; // "*" = there is none; else one that it must not have
@@ -484,7 +484,7 @@ struct store_deleted {
 	bool null_version;
 };
 // The latest version of a key that keeps versions gets a delete marker on top; a version is removed. What is
-// missing is success, and so is a condition on it. ERR_DENIED for a locked version; `bypass` overrules governance.
+// missing is success, with conditions on size and time too, but not with if_match. ERR_DENIED for a locked version; `bypass` overrules governance.
 struct store_delete_item {
 	struct span key;
 	int64_t version;

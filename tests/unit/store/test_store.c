@@ -67,6 +67,32 @@ static void conditions_guard_writes(void **state)
 	assert_int_equal(store_put_finish(w, &p->mem, &out, &e), -1);
 }
 
+static void remove_if(struct place *p, struct store_conditions only_if, int result, int fault)
+{
+	struct store_delete_item it = { .key = SPAN("a"), .only_if = only_if };
+	struct err e = { 0 };
+
+	assert_int_equal(store_delete_many(p->store, SPAN("photos"), &it, 1, NULL, &e), 0);
+	assert_int_equal(it.result, result);
+	if (result < 0)
+		assert_int_equal(it.err.code == ERR_NOT_FOUND ? it.err.sys : 0, fault);
+}
+
+static void conditions_guard_deletes(void **state)
+{
+	struct place *p = *state;
+	const struct store_conditions any = { .if_match = SPAN("*") },
+				      other = { .if_match = SPAN("0") },
+				      size = { .check_size = true, .size = 1 };
+
+	put(p, "a", SPAN("x"));
+	remove_if(p, other, -1, 0);
+	remove_if(p, any, 0, 0);
+	remove_if(p, any, -1, STORE_NO_KEY); // what is gone matches nothing
+	remove_if(p, other, -1, STORE_NO_KEY);
+	remove_if(p, size, 0, 0); // yet has no size that is wrong
+}
+
 static void bad_names_and_keys_are_refused(void **state)
 {
 	struct place *p = *state;
@@ -520,6 +546,7 @@ int main(void)
 		CASE(bytes_come_back_whatever_their_size),
 		CASE(an_object_that_the_sink_refuses_is_not_there),
 		CASE(conditions_guard_writes),
+		CASE(conditions_guard_deletes),
 		CASE(bad_names_and_keys_are_refused),
 		CASE(a_bucket_with_objects_is_not_deleted),
 		CASE(listing_is_in_byte_order_with_prefixes_and_pages),
