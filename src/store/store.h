@@ -484,7 +484,8 @@ struct store_deleted {
 	bool null_version;
 };
 // The latest version of a key that keeps versions gets a delete marker on top; a version is removed. What is
-// missing is success, with conditions on size and time too, but not with if_match. ERR_DENIED for a locked version; `bypass` overrules governance.
+// missing is success, with conditions on size and time too, but not with if_match. ERR_DENIED for a locked
+// version; `bypass` overrules governance.
 struct store_delete_item {
 	struct span key;
 	int64_t version;
