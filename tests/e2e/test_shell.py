@@ -199,7 +199,7 @@ def test_a_terminal_with_job_control_and_its_size(daemon, failed, terminal):
 def test_control_c_is_for_what_runs_inside(daemon, failed, terminal):
     t = terminal(failed)
     t.until("outputs are not stored")
-    t.run("echo rea''dy; sleep 1000", "ready")
+    t.run("sh -c \"echo rea''dy; exec sleep 1000\"", "ready")  # what says so is what is to be interrupted
     t.type("\x03")
     t.run("echo al''ive", "alive")
     t.type("\x04")
