@@ -26,6 +26,14 @@ int shim_pass(struct shim *s, int event, int env, struct err *e)
 	return warm_send(s->box.calls, &m, (const int[]){ event, env, out, err }, 4, e);
 }
 
+void shim_not_passed(struct shim *s, const struct err *e)
+{
+	if (e->sys == EPIPE || e->sys == ECONNRESET)
+		shim_end(s, JOBDIR_LOST, 0, "lost: the sandbox ended before the script began");
+	else
+		shim_end(s, JOBDIR_SETUP_FAILED, 0, e->msg);
+}
+
 // What it needs lies in the folder as for any job.
 static int pass_job(struct shim *s, struct err *e)
 {
@@ -81,6 +89,6 @@ bool shim_await_job(struct shim *s)
 	s->deadline_ns = clock_mono_ns() + setup_ns;
 	if (pass_job(s, &e) == 0)
 		return true;
-	shim_end(s, JOBDIR_SETUP_FAILED, 0, e.msg);
+	shim_not_passed(s, &e);
 	return true; // its end is waited for
 }

@@ -76,6 +76,8 @@ void shim_thaw(struct shim *s);
 
 // Pid 1, which waits for it, gets what it shall run: a standard input and an environment, borrowed, and pipes to print to.
 must_check int shim_pass(struct shim *s, int event, int env, struct err *e);
+// Ends a sandbox that did not get its job: where pid 1 is gone, that may run in another one.
+void shim_not_passed(struct shim *s, const struct err *e);
 
 // shimahead.c: waits until the job has come that this sandbox was made for, and passes it on. False: it ended before.
 bool shim_await_job(struct shim *s);

@@ -116,7 +116,7 @@ static void take_driver(struct warm *w)
 		if (w->busy || !s->ready)
 			shim_end(s, JOBDIR_STOPPED, 0, "two calls at once");
 		else if (begin_call(w, fds, &e) < 0)
-			shim_end(s, JOBDIR_SETUP_FAILED, 0, e.msg);
+			shim_not_passed(s, &e);
 		file_close(fds[0]);
 		file_close(fds[1]);
 		if (s->log != fds[2])

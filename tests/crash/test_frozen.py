@@ -1,5 +1,8 @@
 """kill -9 while sandboxes are frozen: a signal that kills waits there for the thaw, for which somebody has to care."""
 import os
+import pathlib
+import signal
+import threading
 
 import pytest
 
@@ -59,6 +62,37 @@ def test_what_dies_frozen_is_gone_and_begins_anew(daemon, roles):
     ask(daemon)
     e2e.wait_for("two frozen", lambda: frozen(daemon) == 2, 20)
     assert gone(there[roles[-1]])
+
+
+def thaw(daemon):
+    for group in groups(daemon):
+        for file, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):  # v1, v2
+            if (pathlib.Path(group) / file).exists():
+                (pathlib.Path(group) / file).write_text(word)
+
+
+def dead(pids):
+    """Also those that nobody has waited for yet."""
+    lines = (pathlib.Path(f"/proc/{p}/stat").read_text() for p in pids if os.path.isdir(f"/proc/{p}"))
+    return all(line.rsplit(") ", 1)[1][0] == "Z" for line in lines)
+
+
+def test_a_call_that_finds_its_sandbox_dead_is_begun_in_another(daemon):
+    """Who keeps the sandbox is stopped meanwhile, so that it hears of the call and of the death at once."""
+    there = parts(daemon)
+    for pid in there["shim"]:
+        os.kill(pid, signal.SIGSTOP)
+    kill(there, "init")
+    thaw(daemon)
+    e2e.wait_for("the death of both", lambda: dead(there["init"]), 20)
+    answers = []
+    call = threading.Thread(target=lambda: answers.append(daemon.call("POST", "/run/called", data="x")))
+    call.start()
+    e2e.wait_for("the call", lambda: "\noscar_jobs_active 1\n" in daemon.call("GET", "/metrics", 200).text, 20)
+    for pid in there["shim"]:
+        os.kill(pid, signal.SIGCONT)
+    call.join(60)
+    assert [(a.status_code, a.text) for a in answers] == [(200, "well\n")]
 
 
 @pytest.mark.parametrize("roles", [(), ("runner",), ("shim",), ("keeper", "runner", "shim")])
