@@ -150,6 +150,12 @@ def upload_parts(server, s3, part_mib, parts):
     return got
 
 
+def second(run):
+    """The first one finds memory that nobody used yet, which a virtual machine has to get from its host first."""
+    run()
+    return run()
+
+
 OPS = {
     "aget": ("anonymous GET 4 KiB, 8 connections", ("oscar", "minio", "nginx"),
              lambda s: load(s, "get", 60000 * SCALE, 8, False, p="small", K=1000)),
@@ -165,7 +171,7 @@ OPS = {
     "list1k": ("LIST 1,000-key pages of 1,000 keys", ("oscar", "minio"),
                lambda s: load(s, "list", 200 * SCALE, 2, p="small", K=1000)),
     "put64m": ("PUT 64 MiB, 1 client", ("oscar", "minio"),
-               lambda s: load(s, "put", max(4, 12 * SCALE), 1, p="big", z=64 << 20)),
+               lambda s: second(lambda: load(s, "put", max(4, 12 * SCALE), 1, p="big", z=64 << 20))),
     "multipart": ("multipart 8 x 8 MiB in parallel", ("oscar", "minio"),
                   lambda s: multipart(s, max(3, int(9 * SCALE)))),
 }
