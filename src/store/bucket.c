@@ -7,7 +7,6 @@
 // Amazon S3 User Guide, "General purpose bucket naming rules".
 int store_bucket_name_check(struct span name, struct err *e)
 {
-	// Amazon S3 user guide, general purpose bucket naming rules.
 	static const char *const heads[] = { "xn--", "sthree-", "amzn-s3-demo-" };
 	static const char *const tails[] = { "-s3alias", "--ol-s3", ".mrap", "--x-s3",
 					     "--table-s3" };

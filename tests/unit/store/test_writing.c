@@ -128,11 +128,12 @@ static bool wrote(struct hasher *h, struct hash_job *j, int fd, const char *p, s
 	return taken;
 }
 
-// Pieces of one byte are not worth summing until the end, so they fill the hasher's hands.
+// Pieces of one byte are not worth summing until the end, so those of a new job fill the hasher's hands.
 static size_t fill_hands(struct hasher *h, struct hash_job *j, int fd, const char *p)
 {
 	size_t at = 0;
 
+	hasher_begin(h, j, fd);
 	for (int i = 0; i < HELD_MAX; i++)
 		assert_true(wrote(h, j, fd, p, &at, 1));
 	return at;
@@ -148,7 +149,6 @@ static void what_it_does_not_take_it_reads(void **state)
 	struct hash_job j;
 	size_t at;
 
-	hasher_begin(h, &j, fd);
 	at = fill_hands(h, &j, fd, p);
 	assert_false(wrote(h, &j, fd, p, &at, 1));
 	for (int i = 0; i < 6; i++) // taken or not, as fast as it is
@@ -168,7 +168,6 @@ static void a_file_that_became_shorter_is_an_error(void **state)
 	struct hash_job j;
 	size_t at;
 
-	hasher_begin(h, &j, fd);
 	at = fill_hands(h, &j, fd, p);
 	assert_false(wrote(h, &j, fd, p, &at, 1000));
 	assert_int_equal(ftruncate(fd, 500), 0);
@@ -185,7 +184,6 @@ static void who_is_dropped_gives_its_pieces_back(void **state)
 	struct hash_job j;
 
 	for (int i = 0; i < 3; i++) {
-		hasher_begin(h, &j, fd);
 		fill_hands(h, &j, fd, p);
 		hasher_drop(h, &j);
 	}
