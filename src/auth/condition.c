@@ -337,7 +337,7 @@ int policy_conditions_check(json_t *conditions, struct err *e)
 	return 0;
 }
 
-static const char *unknown_of(json_t *conditions, bool (*known)(struct span key))
+const char *policy_conditions_unknown(json_t *conditions, bool (*known)(struct span key))
 {
 	const char *name, *key;
 	json_t *keys, *ignored;
@@ -351,20 +351,6 @@ static const char *unknown_of(json_t *conditions, bool (*known)(struct span key)
 		}
 	}
 	return NULL;
-}
-
-const char *policy_unknown_key(const struct policy *p, bool (*known)(struct span key))
-{
-	json_t *all = json_object_get(p->doc, "Statement");
-	size_t n = json_is_array(all) ? json_array_size(all) : 1;
-	const char *unknown = NULL;
-
-	for (size_t i = 0; i < n && !unknown; i++)
-		unknown = unknown_of(json_object_get(json_is_array(all) ? json_array_get(all, i)
-									: all,
-						     "Condition"),
-				     known);
-	return unknown;
 }
 
 // ---- what makes a policy not public --------------------------------------------------------------------

@@ -223,6 +223,16 @@ enum policy_effect policy_decide(const struct policy *p, const struct policy_req
 	return so_far;
 }
 
+const char *policy_unknown_key(const struct policy *p, bool (*known)(struct span key))
+{
+	const char *unknown = NULL;
+	const json_t *s;
+
+	for (size_t i = 0; !unknown && (s = statement(p, i)); i++)
+		unknown = policy_conditions_unknown(json_object_get(s, "Condition"), known);
+	return unknown;
+}
+
 bool policy_is_public(const struct policy *p)
 {
 	return p->is_public;

@@ -30,3 +30,5 @@ must_check int policy_conditions_check(json_t *conditions, struct err *e);
 bool policy_conditions_hold(const struct policy *p, json_t *conditions,
 			    const struct policy_request *r);
 bool policy_conditions_bound(json_t *conditions);
+// The first key that `known` says no to, or NULL.
+const char *policy_conditions_unknown(json_t *conditions, bool (*known)(struct span key));
